@@ -1,0 +1,35 @@
+"""Unsupervised defect segmentation with structural similarity.
+
+Everything is imported on first use, so that ``import sk_ssimae.metrics`` needs no torch.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0.dev0"
+
+_ESTIMATORS = ("L2AutoencoderSegmenter", "SSIMAutoencoderSegmenter", "paper_protocol")
+_SUBPACKAGES = (
+    "datasets",
+    "estimators",
+    "exceptions",
+    "losses",
+    "metrics",
+    "model_selection",
+    "modules",
+    "plotting",
+)
+
+__all__ = ["__version__", *_ESTIMATORS, *_SUBPACKAGES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ESTIMATORS:
+        return getattr(importlib.import_module("sk_ssimae.estimators"), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"sk_ssimae.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,183 @@
+"""Images as users have them, arrays or files, turned into checked arrays one at a time."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[Any]
+
+_ALPHA_CHANNELS = (2, 4)
+_TIFF = (".tif", ".tiff")
+
+
+class Images:
+    """A checked view of a user's images that reads and converts one at a time.
+
+    Parameters
+    ----------
+    X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+        Images; a sequence may mix arrays, paths and sizes.
+    min_size : int
+        Least height and width in pixels.
+    n_channels : int or None
+        Channels that every image must have, or None to take those of the first image read.
+
+    Raises
+    ------
+    TypeError
+        If `X` is neither an array nor a sequence.
+    ValueError
+        If `X` is empty or a lone image.
+    """
+
+    def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
+        if hasattr(X, "detach"):  # A torch tensor, recognised without importing torch.
+            X = X.detach().cpu().numpy()
+        self.is_array = isinstance(X, np.ndarray) and X.dtype != object
+        if self.is_array:
+            if X.ndim == 2:
+                raise ValueError(
+                    f"X must hold several images, got one of shape {X.shape}: wrap it in a list."
+                )
+            if X.ndim not in (3, 4):
+                raise ValueError(
+                    "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of "
+                    f"arrays or paths, got an array of shape {X.shape} instead."
+                )
+        elif isinstance(X, str | Path):
+            raise TypeError(
+                f"X must hold several images, got the path {str(X)!r}: wrap it in a list."
+            )
+        elif not isinstance(X, Sequence | np.ndarray):
+            raise TypeError(
+                "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays "
+                f"or paths, got {type(X).__name__} instead."
+            )
+        if len(X) == 0:
+            raise ValueError("X must hold at least one image, got none.")
+        self.has_channel_axis = self.is_array and X.ndim == 4
+        self._source = X
+        self._min_size = min_size
+        self._n_channels = n_channels
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Image]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Image:
+        """Read an image: (h, w, c), uint8 or float32 in [0, 1], without alpha channel."""
+        item = self._source[index]
+        name = f"X[{index}]"
+        if isinstance(item, str | Path):
+            name = f"{name} ({str(item)!r})"
+            item = read_image(item, name)
+        image = check_image(item, name)
+        self._check_size(image, name)
+        return image
+
+    def _check_size(self, image: Image, name: str) -> None:
+        height, width, channels = image.shape
+        if self._n_channels is None:
+            self._n_channels = channels
+        if channels != self._n_channels:
+            raise ValueError(
+                f"{name} must have {self._n_channels} channel(s) like the other images, got "
+                f"{channels}. Convert the images to the same colours first."
+            )
+        if min(height, width) < self._min_size:
+            raise ValueError(
+                f"{name} must be at least patch_size={self._min_size} pixels high and wide, got "
+                f"shape {(height, width)}. Choose a smaller patch_size, or an image_size."
+            )
+
+
+def read_image(path: str | Path, name: str) -> Image:
+    """Read an image file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the file cannot be read as an image.
+    """
+    from skimage.io import imread
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{name} does not exist or is not a file.")
+    try:
+        # Opened here, because given a name imageio leaves a file open that it cannot read.
+        with Path(path).open("rb") as file, warnings.catch_warnings():
+            # On its way through its plugins it also warns of those that are deprecated.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # By its name a TIFF goes to tifffile, which knows more of its kinds.
+            return np.asarray(imread(path if Path(path).suffix.lower() in _TIFF else file))
+    except Exception as error:  # The readers raise what they like, SyntaxError included.
+        raise ValueError(f"{name} cannot be read as an image: {error}") from error
+
+
+def check_image(item: Any, name: str) -> Image:
+    """Convert one image to (h, w, c), uint8 or float32 in [0, 1]; drop an alpha channel.
+
+    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`; uint8 stays
+    as it is, because it needs a quarter of the memory: see :func:`as_unit_float`.
+
+    Raises
+    ------
+    TypeError
+        If the type of the pixels is not boolean, unsigned integer or real floating point.
+    ValueError
+        If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
+    """
+    image = np.asarray(item)
+    if image.ndim not in (2, 3):
+        raise ValueError(f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead.")
+    if image.size == 0:
+        raise ValueError(f"{name} has no pixels: its shape is {image.shape}.")
+    image = image.reshape(*image.shape[:2], -1)
+    if image.shape[-1] in _ALPHA_CHANNELS:
+        image = image[..., :-1]
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.bool_:
+        return image.astype(np.float32)
+    if image.dtype.kind == "u":
+        return image.astype(np.float32) * np.float32(1 / np.iinfo(image.dtype).max)
+    if image.dtype.kind != "f":
+        raise TypeError(
+            f"{name} must hold booleans, unsigned integers or floats, got {image.dtype} instead. "
+            "Convert it first, for example with astype(numpy.uint8) if its values are 0 to 255."
+        )
+    low, high = float(image.min()), float(image.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError(f"{name} holds NaN or infinity.")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name} holds floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
+            "the largest possible value."
+        )
+    return image.astype(np.float32, copy=False)
+
+
+def as_unit_float(image: Image) -> NDArray[np.float32]:
+    """Scale a checked image to float32 in [0, 1]."""
+    if image.dtype == np.uint8:
+        return np.multiply(image, 1 / 255, dtype=np.float32)
+    return image
+
+
+def resize(image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize a float image or map to another height and width, anti-aliased when it shrinks."""
+    from skimage.transform import resize as resize_image
+
+    if image.shape[:2] == shape:
+        return image
+    smaller = shape[0] < image.shape[0] or shape[1] < image.shape[1]
+    resized = resize_image(image, (*shape, *image.shape[2:]), order=1, anti_aliasing=smaller)
+    return np.asarray(resized, dtype=np.float32)

@@ -1,0 +1,128 @@
+"""Checks of arguments that more than one room needs."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def make_rng(random_state: int | np.random.RandomState | np.random.Generator | None) -> Any:
+    """Make a generator of random numbers without touching the global ones.
+
+    Parameters
+    ----------
+    random_state : int, RandomState, Generator or None
+        A seed; a generator, which is advanced; or None for fresh entropy.
+
+    Returns
+    -------
+    numpy.random.Generator
+        The generator.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31))
+    return np.random.default_rng(random_state)
+
+
+def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
+    """Convert a mask of shape (h, w) with at most two values, 0 and 1 or 255, to booleans.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another rank or other values.
+    """
+    array = np.asarray(mask)
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have shape (h, w), got shape {array.shape} instead.")
+    if array.dtype == np.bool_:
+        return array
+    marked = array != 0
+    values = np.unique(array[marked])
+    if len(values) > 1 or not np.isin(values, (1, 255)).all():
+        raise ValueError(
+            f"{name} must hold only 0 (good) and 1 or 255 (defective), got the values "
+            f"{np.array2string(values[:5], separator=', ')} beside 0. Threshold it first."
+        )
+    return marked
+
+
+def iter_masks_and_maps(
+    masks: Sequence[ArrayLike] | NDArray[Any], residual_maps: Sequence[ArrayLike] | NDArray[Any]
+) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.floating[Any]]]]:
+    """Go through checked pairs of a mask and a residual map, both of shape (h, w).
+
+    Raises
+    ------
+    ValueError
+        If the numbers or shapes differ or a map is not finite; the message names the image.
+    """
+    if len(masks) != len(residual_maps):
+        raise ValueError(
+            "masks and residual_maps must be equally many, got "
+            f"{len(masks)} and {len(residual_maps)} instead."
+        )
+    if len(masks) == 0:
+        raise ValueError("masks must hold at least one image, got none.")
+    for index, (mask, residual_map) in enumerate(zip(masks, residual_maps, strict=True)):
+        checked_mask = check_mask(mask, f"masks[{index}]")
+        scores = np.asarray(residual_map)
+        if scores.dtype not in (np.float32, np.float64):
+            scores = scores.astype(np.float64)
+        if scores.shape != checked_mask.shape:
+            raise ValueError(
+                f"residual_maps[{index}] must have the shape of its mask, {checked_mask.shape}, "
+                f"got {scores.shape} instead."
+            )
+        if not np.isfinite(scores).all():
+            raise ValueError(f"residual_maps[{index}] holds NaN or infinity.")
+        yield checked_mask, scores
+
+
+def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
+    """Tell which images are defective, from masks or labels.
+
+    Parameters
+    ----------
+    y : None, array of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+        None means that all images are good; a label is 1 for a defective image and 0 for a good
+        one; a mask marks defective pixels.
+    n_images : int
+        Number of images that `y` must describe.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+        True where an image is defective.
+
+    Raises
+    ------
+    ValueError
+        If the number differs, a label is neither 0 nor 1, or a mask has other values.
+    """
+    if y is None:
+        return np.zeros(n_images, dtype=bool)
+    if len(y) != n_images:
+        raise ValueError(
+            f"y must describe each image of X, got {len(y)} labels or masks for {n_images} images."
+        )
+    if np.ndim(y[0]) == 0:
+        return _check_labels(np.asarray(y))
+    return np.array([check_mask(mask, f"y[{index}]").any() for index, mask in enumerate(y)])
+
+
+def _check_labels(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    if labels.dtype.kind in "iuf" and (labels == -1).any():
+        raise ValueError(
+            "y must label defective images 1 and good ones 0, got -1. Here high means defective, "
+            "unlike in scikit-learn's outlier detectors, where -1 marks an outlier."
+        )
+    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            "y must be masks, or labels that are 0 (good) or 1 (defective), got "
+            f"{np.array2string(np.unique(labels)[:5], separator=', ')} instead."
+        )
+    return labels.astype(bool)

@@ -1,0 +1,177 @@
+"""Defects drawn into images, with exact masks."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+from sk_ssimae._validation import make_rng
+
+Image = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+
+class DefectiveImages(NamedTuple):
+    """Images with defects and the masks of these, both of shape (n, h, w)."""
+
+    images: Image
+    masks: Mask
+
+
+def draw_defects(
+    images: ArrayLike,
+    *,
+    kinds: Sequence[str] = ("cut", "blur", "contamination", "missing_thread", "stain", "misweave"),
+    n_defects: int = 1,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+) -> DefectiveImages:
+    """Draw defects into good grey images and mark every pixel that they touch.
+
+    High contrast have ``"cut"``, a dark gash, and ``"contamination"``, a bright lump. Low contrast
+    have ``"stain"``, a faint shadow; ``"blur"``, where the texture is washed out; ``"misweave"``,
+    where it runs in another direction; and ``"missing_thread"``, a strip of smeared texture. Blur,
+    misweave and missing threads change the structure and hardly the grey values.
+
+    Parameters
+    ----------
+    images : array of shape (n, h, w)
+        Good images in [0, 1], at least 32 pixels high and wide. They are not changed.
+    kinds : sequence of str
+        Kinds to draw. They take turns over the defects of the first image, then of the second, ….
+    n_defects : int, default=1
+        Defects of each image. They may touch each other.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the places and shapes.
+
+    Returns
+    -------
+    DefectiveImages
+        Named tuple ``(images, masks)``: float32 and bool arrays of shape (n, h, w). Outside the
+        masks the images are unchanged.
+
+    Raises
+    ------
+    ValueError
+        If the images have another rank, size or range, a kind is unknown or none is given, or
+        `n_defects` is not positive.
+
+    Examples
+    --------
+    >>> from sk_ssimae.datasets import draw_defects, make_woven_fabric
+    >>> good = make_woven_fabric(3, shape=(64, 64), random_state=0)
+    >>> defective, masks = draw_defects(good, random_state=0)
+    >>> bool((defective[~masks] == good[~masks]).all()), bool(masks.any(axis=(1, 2)).all())
+    (True, True)
+    """
+    good = np.asarray(images, dtype=np.float32)
+    if good.ndim != 3 or min(good.shape[1:]) < 32:
+        raise ValueError(
+            "images must have shape (n, h, w) with h and w at least 32, got shape "
+            f"{good.shape} instead."
+        )
+    if not (good.min() >= 0 and good.max() <= 1):
+        raise ValueError("images must lie in [0, 1].")
+    unknown = sorted(set(kinds) - set(_DRAWERS))
+    if unknown or not kinds:
+        raise ValueError(
+            f"kinds must be chosen from {sorted(_DRAWERS)}, got {list(kinds)} instead."
+        )
+    if n_defects < 1:
+        raise ValueError(f"n_defects must be at least 1, got {n_defects} instead.")
+    rng = make_rng(random_state)
+    defective, masks = good.copy(), np.zeros(good.shape, dtype=bool)
+    for index in range(len(good)):
+        for number in range(n_defects):
+            draw = _DRAWERS[kinds[(index * n_defects + number) % len(kinds)]]
+            region, drawn = draw(defective[index], rng)
+            defective[index][region] = np.clip(drawn[region], 0, 1)
+            masks[index] |= region
+    return DefectiveImages(defective, masks)
+
+
+# Each drawer gives the pixels that it touches and an image from which to take them.
+
+
+def _cut(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    line = _curve(image.shape, rng, length=rng.uniform(0.2, 0.4))
+    distance = ndimage.distance_transform_edt(~line)
+    width = rng.uniform(1.5, 3.0)
+    return distance <= width, image * (0.25 + 0.35 * distance / width).astype(np.float32)
+
+
+def _contamination(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    region = _blob(image.shape, rng, radius=rng.uniform(0.02, 0.05))
+    depth = ndimage.distance_transform_edt(region)
+    lump = 0.75 + 0.2 * np.minimum(depth / 4, 1) + 0.03 * rng.standard_normal(image.shape)
+    return region, lump.astype(np.float32)
+
+
+def _stain(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
+    depth = np.minimum(ndimage.distance_transform_edt(region) / 3, 1)
+    return region, image * (1 - 0.25 * depth).astype(np.float32)
+
+
+def _blur(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
+    return region, ndimage.gaussian_filter(image, 3.0)
+
+
+def _misweave(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
+    size = min(image.shape)
+    turned = image.copy()
+    turned[:size, :size] = image[:size, :size].T
+    turned[-size:, -size:] = image[-size:, -size:].T
+    return region, turned
+
+
+def _missing_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    axis = int(rng.integers(2))
+    width = max(4, round(0.025 * min(image.shape)))
+    first = int(rng.integers(image.shape[axis] - width))
+    length = image.shape[1 - axis]
+    start = int(rng.integers(length // 2))
+    strip = [slice(first, first + width), slice(start, start + length // 2)]
+    region = np.zeros(image.shape, dtype=bool)
+    region[tuple(strip if axis == 0 else strip[::-1])] = True
+    # What remains are the crossing threads, smeared along the gap.
+    smeared = ndimage.uniform_filter1d(image, 4 * width + 1, axis=1 - axis)
+    return region, smeared
+
+
+def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Mask:
+    """Make a region with a wavy outline; `radius` is a share of the image's shorter side."""
+    size = radius * min(shape)
+    centre = [rng.uniform(min(2 * size, n / 3), n - min(2 * size, n / 3)) for n in shape]
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    angle = np.arctan2(rows - centre[0], columns - centre[1])
+    distance = np.hypot(rows - centre[0], (columns - centre[1]) / rng.uniform(0.7, 1.4))
+    outline = np.ones(shape)
+    for frequency in (2, 3, 5):
+        outline += rng.uniform(-0.15, 0.15) * np.cos(frequency * angle + rng.uniform(0, 2 * np.pi))
+    return distance <= np.maximum(size, 2.0) * outline
+
+
+def _curve(shape: tuple[int, ...], rng: np.random.Generator, length: float) -> Mask:
+    """Make a curved line one pixel wide; `length` is a share of the image's shorter side."""
+    n_steps = int(length * min(shape) * 2)
+    bends = np.cumsum(rng.normal(0, 0.03, n_steps)) + rng.uniform(0, 2 * np.pi)
+    path = 0.5 * np.cumsum([np.sin(bends), np.cos(bends)], axis=1)
+    path += [[rng.uniform(0.25, 0.75) * n] for n in shape[:2]] - path.mean(axis=1, keepdims=True)
+    rows, columns = np.rint(path).astype(int)
+    line = np.zeros(shape, dtype=bool)
+    line[np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1)] = True
+    return line
+
+
+_DRAWERS: dict[str, Callable[[Image, np.random.Generator], tuple[Mask, Image]]] = {
+    "blur": _blur,
+    "contamination": _contamination,
+    "cut": _cut,
+    "missing_thread": _missing_thread,
+    "misweave": _misweave,
+    "stain": _stain,
+}

@@ -1,0 +1,140 @@
+"""Woven fabric as a line camera sees it, made from random numbers."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sk_ssimae._validation import make_rng
+
+Field = NDArray[np.float32]
+
+# Warp threads lie on top where (column + step * row) % repeat < floats.
+_WEAVES = {"plain": (1, 2, 1), "twill": (1, 3, 2), "satin": (2, 5, 4)}
+
+
+def make_woven_fabric(
+    n_samples: int = 10,
+    *,
+    shape: tuple[int, int] = (256, 256),
+    weave: Literal["plain", "twill", "satin"] = "twill",
+    thread_spacing: float = 8.0,
+    irregularity: float = 1.0,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+) -> NDArray[np.float32]:
+    """Make images of defect-free woven fabric.
+
+    Warp and weft threads cross over and under each other. As in cloth, threads wander, swell and
+    differ in brightness, fibres run along them, the light falls off slowly and the camera is noisy.
+
+    Parameters
+    ----------
+    n_samples : int, default=10
+        Number of images.
+    shape : tuple of two int, default=(256, 256)
+        Height and width in pixels.
+    weave : {"plain", "twill", "satin"}, default="twill"
+        Pattern in which warp and weft lie on top.
+    thread_spacing : float, default=8
+        Distance between neighbouring threads in pixels, at least 3.
+    irregularity : float, default=1
+        Strength of all random deviations; 0 gives a perfectly regular fabric.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the images; the same seed gives the same images.
+
+    Returns
+    -------
+    array of float32, shape (n_samples, height, width)
+        Grey values in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its interval, or `weave` is unknown.
+
+    Examples
+    --------
+    >>> from sk_ssimae.datasets import make_woven_fabric
+    >>> fabric = make_woven_fabric(2, shape=(64, 96), random_state=0)
+    >>> fabric.shape, fabric.dtype
+    ((2, 64, 96), dtype('float32'))
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1, got {n_samples} instead.")
+    if len(shape) != 2 or min(shape) < 1:
+        raise ValueError(f"shape must be (height, width), both at least 1, got {shape} instead.")
+    if weave not in _WEAVES:
+        raise ValueError(f"weave must be one of {sorted(_WEAVES)}, got {weave!r} instead.")
+    if thread_spacing < 3:
+        raise ValueError(f"thread_spacing must be at least 3 pixels, got {thread_spacing} instead.")
+    if irregularity < 0:
+        raise ValueError(f"irregularity must be at least 0, got {irregularity} instead.")
+    rng = make_rng(random_state)
+    images = np.empty((n_samples, *shape), dtype=np.float32)
+    for image in images:
+        image[:] = _weave(shape, weave, thread_spacing, irregularity, rng)
+    return images
+
+
+def _weave(
+    shape: tuple[int, int],
+    weave: str,
+    spacing: float,
+    irregularity: float,
+    rng: np.random.Generator,
+) -> Field:
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    # Where a pixel lies on the cloth, in threads: shifted by a random phase, and wandering.
+    wander = 0.35 * irregularity
+    along_warp, along_weft = (
+        (pixels + rng.uniform(0, 60 * spacing) + wander * _smooth_noise(shape, 3 * spacing, rng))
+        / spacing
+        for pixels in (rows, columns)
+    )
+    warp = _threads(along_weft, along_warp, irregularity, rng)
+    weft = _threads(along_warp, along_weft, irregularity, rng)
+    step, repeat, floats = _WEAVES[weave]
+    warp_on_top = (np.floor(along_weft) + step * np.floor(along_warp)) % repeat < floats
+    # A thread sinks towards the place where it passes under its neighbour.
+    warp_height = warp + np.where(warp_on_top, 0.25, -0.25)
+    weft_height = weft * 0.85 + np.where(warp_on_top, -0.25, 0.25)
+    cloth = 0.2 + 0.4 * np.maximum(warp_height, weft_height)
+    light = 1 + 0.03 * irregularity * _smooth_noise(shape, 0.5 * max(shape), rng)
+    image = ndimage.gaussian_filter(cloth * light, 0.6)
+    image += 0.012 * irregularity * rng.standard_normal(shape, dtype=np.float32)
+    return np.clip(image, 0, 1)
+
+
+def _threads(across: Field, along: Field, irregularity: float, rng: np.random.Generator) -> Field:
+    """Shade parallel threads: bright on their ridge, dark in the gaps between them."""
+    thread = np.floor(across).astype(np.intp)
+    first = thread.min()
+    n_threads = int(thread.max() - first) + 1
+    # Each thread has a brightness of its own and swells and thins along its length.
+    brightness = 1 + 0.05 * irregularity * rng.standard_normal(n_threads)
+    position = np.floor(along).astype(np.intp)
+    knots = rng.standard_normal((n_threads, int(np.ptp(position)) + 1))
+    swelling = 1 + 0.10 * irregularity * ndimage.gaussian_filter1d(knots, 2.0, axis=1) * 2.0
+    offset = across - thread - 0.5
+    width = 0.5 * swelling[thread - first, position - position.min()]
+    profile = np.sqrt(np.clip(1 - (offset / width) ** 2, 0, 1))
+    fibres = ndimage.gaussian_filter1d(
+        rng.standard_normal(across.shape, dtype=np.float32),
+        3.0,
+        axis=0 if across[0, -1] - across[0, 0] > across[-1, 0] - across[0, 0] else 1,
+    )
+    shaded: Field = profile * brightness[thread - first] + 0.12 * irregularity * fibres
+    return shaded
+
+
+def _smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Field:
+    """Draw noise of unit variance that varies over about `scale` pixels."""
+    coarse = rng.standard_normal([int(np.ceil(length / scale)) + 3 for length in shape])
+    first = rng.uniform(0.5, 1.5, size=2)
+    grid = np.meshgrid(
+        *(np.arange(length) / scale + start for length, start in zip(shape, first, strict=True)),
+        indexing="ij",
+    )
+    smooth: Field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
+    return smooth.astype(np.float32)

@@ -1,0 +1,183 @@
+"""What all segmenters share: training on good images, and the threshold found on others."""
+
+import warnings
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from skorch.history import History
+from torch import nn
+
+from sk_ssimae._images import Images
+from sk_ssimae._validation import defect_labels, make_rng
+from sk_ssimae.estimators._holdout import Region, Split, hold_out, hold_out_images
+from sk_ssimae.estimators._net import resolve_device
+from sk_ssimae.estimators._prediction import FittedSegmenter
+from sk_ssimae.estimators._training import train
+from sk_ssimae.exceptions import InterruptedFitWarning
+from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
+from sk_ssimae.model_selection._threshold import check_image_count
+from sk_ssimae.modules import ConvolutionalAutoencoder
+
+
+class Calibration(NamedTuple):
+    """How `threshold_` was found.
+
+    Attributes
+    ----------
+    threshold : float
+        The threshold.
+    rule : {"pixel_fpr", "image_fpr"}
+        How it was found.
+    target_fpr : float
+        False positive rate that the rule aims at.
+    held_out : {"images", "regions"}
+        Whether whole good images were held out, or, there being few, a band of each.
+    n_held_out : int
+        How many.
+    """
+
+    threshold: float
+    rule: str
+    target_fpr: float
+    held_out: str
+    n_held_out: int
+
+
+class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
+    """Base of the segmenters; a family adds a loss and, where it needs one, a network.
+
+    The loss is a module with two methods: ``forward(output, target)`` gives the scalar that
+    training lowers, and ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals
+    (N, H, W).
+    """
+
+    @abstractmethod
+    def _make_loss(self) -> nn.Module:
+        """Make the loss, which also gives the residual."""
+
+    def _make_module(self, n_channels: int) -> nn.Module:
+        """Make the network; its weights are drawn afterwards."""
+        return ConvolutionalAutoencoder(
+            n_channels, self.latent_dim, self.patch_size, self.normalization
+        )
+
+    def fit(self, X: Any, y: Any = None) -> "BaseSegmenter":
+        """Train on defect-free images and find the threshold on some that training did not see.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images: integers, scaled by the range of their type, or floats in [0, 1].
+        y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+            What is defective, as 1. Defective images take no part in training or calibration.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter, image, label or mask is not as described; images are all opened and
+            checked before training starts.
+
+        Warns
+        -----
+        InterruptedFitWarning
+            If the keyboard interrupted training. The estimator is then fitted as far as it came.
+        """
+        self._check_params()
+        images = Images(X, min_size=1 if self.image_size is not None else self.patch_size)
+        defective = defect_labels(y, len(images))
+        if defective.all():
+            raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
+        good = [self._region(images[int(index)]) for index in np.flatnonzero(~defective)]
+        device = resolve_device(self.device)
+        rng = make_rng(self.random_state)
+        split = self._hold_out(good, rng)
+        self.net_ = train(
+            self, split.training, self._make_module, self._make_loss, device=device, rng=rng
+        )
+        self.history_: History = self.net_.history
+        self.n_channels_ = good[0].pixels.shape[2]
+        self.n_defective_dropped_ = int(defective.sum())
+        self._warn_if_interrupted()
+        if split.held_out:
+            self._calibrate(split.held_out, split.kind)
+        elif hasattr(self, "calibration_"):
+            del self.calibration_
+        return self
+
+    def _warn_if_interrupted(self) -> None:
+        if self.net_.interrupted_:
+            warnings.warn(
+                f"Training was interrupted in epoch {len(self.history_)} of {self.max_epochs}; "
+                "the estimator is fitted as far as it came.",
+                InterruptedFitWarning,
+                stacklevel=3,
+            )
+
+    def calibrate(self, X: Any) -> "BaseSegmenter":
+        """Find `threshold_` anew on good images that training has not seen.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Good images.
+
+        Returns
+        -------
+        self
+            The estimator with its new threshold.
+
+        Raises
+        ------
+        ValueError
+            If `threshold` is a number, or there are too few images for threshold="image_fpr".
+        """
+        images = self._check_images(X)
+        if not isinstance(self.threshold, str):
+            raise ValueError(
+                f"threshold={self.threshold!r} is a number and holds as it is; set threshold to "
+                "'pixel_fpr' or 'image_fpr' to calibrate it."
+            )
+        self._calibrate([self._region(image) for image in images], "images")
+        return self
+
+    @property
+    def threshold_(self) -> float:
+        """Residual above which a pixel of the opened map counts as defective."""
+        check_is_fitted(self, "net_")
+        if not isinstance(self.threshold, str):
+            return float(self.threshold)
+        if not hasattr(self, "calibration_"):
+            raise NotFittedError(
+                f"threshold={self.threshold!r} has not been calibrated: call calibrate with good "
+                "images, or fit again."
+            )
+        return self.calibration_.threshold
+
+    def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
+        if not isinstance(self.threshold, str):
+            return Split(list(good), [], "images")
+        if self.threshold == "pixel_fpr":
+            return hold_out(good, self.validation_fraction, self.patch_size, rng)
+        split = hold_out_images(good, self.validation_fraction, rng)
+        check_image_count(len(split.held_out), self.target_fpr)
+        return split
+
+    def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
+        opened = (self._opened_map(region) for region in held_out)
+        if self.threshold == "pixel_fpr":
+            threshold = pixel_fpr_threshold(list(opened), self.target_fpr)
+        else:
+            scores = [float(residual_map.max()) for residual_map in opened]
+            threshold = image_fpr_threshold(scores, self.target_fpr)
+        self.calibration_ = Calibration(
+            threshold, str(self.threshold), self.target_fpr, kind, len(held_out)
+        )

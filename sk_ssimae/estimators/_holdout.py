@@ -1,0 +1,118 @@
+"""Good images, or regions of them, set aside from training to find the threshold on."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from sk_ssimae._images import Image, as_unit_float, resize
+
+# Fewer good images than this are not set aside whole: each gives a region of itself, so that
+# training and calibration both see all of them.
+_MIN_IMAGES_TO_HOLD_OUT = 10
+
+
+class Region(NamedTuple):
+    """An image or a part of one, and the height and width at which the network sees it."""
+
+    pixels: Image
+    working_shape: tuple[int, int]
+
+
+class Split(NamedTuple):
+    """Regions to train on, regions held out, and what was held out."""
+
+    training: list[Region]
+    held_out: list[Region]
+    kind: Literal["images", "regions"]
+
+
+def hold_out(
+    images: Sequence[Region], fraction: float, patch_size: int, rng: np.random.Generator
+) -> Split:
+    """Set a share of the images aside: whole images where there are many, else a band of each.
+
+    Parameters
+    ----------
+    images : sequence of Region
+        Whole good images.
+    fraction : float in (0, 1)
+        Share to set aside.
+    patch_size : int
+        Least height and width of a region, as the network sees it.
+    rng : Generator
+        Chooses the images, or the end at which a band lies.
+
+    Returns
+    -------
+    Split
+        Views of the images; nothing is copied.
+
+    Raises
+    ------
+    ValueError
+        If there is one image and it is too small to be divided.
+    """
+    if len(images) < _MIN_IMAGES_TO_HOLD_OUT:
+        split = _hold_out_regions(images, fraction, patch_size, rng)
+        if split.held_out:
+            return split
+    if len(images) == 1:
+        raise ValueError(
+            "X holds one good image, too small to be divided into a region to train on and one to "
+            f"find the threshold on: both need {patch_size} pixels (patch_size). Give more or "
+            "larger images, or a number as threshold."
+        )
+    return hold_out_images(images, fraction, rng)
+
+
+def hold_out_images(images: Sequence[Region], fraction: float, rng: np.random.Generator) -> Split:
+    """Set a share of the images aside whole, at least one, but never the last."""
+    n_held_out = min(max(1, round(fraction * len(images))), len(images) - 1)
+    held_out = set(rng.permutation(len(images))[:n_held_out].tolist())
+    return Split(
+        [image for index, image in enumerate(images) if index not in held_out],
+        [image for index, image in enumerate(images) if index in held_out],
+        "images",
+    )
+
+
+def _hold_out_regions(
+    images: Sequence[Region], fraction: float, patch_size: int, rng: np.random.Generator
+) -> Split:
+    training, held_out = [], []
+    for image in images:
+        band, rest = _divide(image, fraction, patch_size, at_start=rng.random() < 0.5)
+        training.append(rest)
+        # An image too short for two regions goes to training whole.
+        if min(rest.working_shape) < patch_size:
+            training[-1] = image
+        else:
+            held_out.append(band)
+    return Split(training, held_out, "regions")
+
+
+def _divide(
+    image: Region, fraction: float, patch_size: int, *, at_start: bool
+) -> tuple[Region, Region]:
+    """Cut a band off one end of the longer axis."""
+    axis = int(np.argmax(image.working_shape))
+    length, working_length = image.pixels.shape[axis], image.working_shape[axis]
+    band = max(math.ceil(patch_size * length / working_length), round(fraction * length))
+    cut = min(band, length) if at_start else max(length - band, 0)
+
+    def region(pixels: Image) -> Region:
+        shape = list(image.working_shape)
+        shape[axis] = round(pixels.shape[axis] * working_length / length)
+        return Region(pixels, (shape[0], shape[1]))
+
+    first, second = (region(part) for part in np.split(image.pixels, [cut], axis=axis))
+    return (first, second) if at_start else (second, first)
+
+
+def working_pixels(region: Region) -> Image:
+    """Bring a region to the height and width at which the network sees it."""
+    if region.pixels.shape[:2] == region.working_shape:
+        return region.pixels
+    return resize(as_unit_float(region.pixels), region.working_shape)

@@ -1,0 +1,132 @@
+"""The skorch net behind the estimators: its target is its input, and it never waits for the GPU."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, LRScheduler
+from torch import Tensor
+
+from sk_ssimae.estimators._sampler import PatchSampler
+
+
+class ReconstructionNet(NeuralNet):
+    """Train an autoencoder on the batches of a :class:`PatchSampler`.
+
+    Three steps of skorch are replaced: the sampler's batches come straight from the device instead
+    of through a data loader; the losses of an epoch are fetched once at its end instead of after
+    each batch; and a pickle holds the network alone, on the CPU, without optimiser and callbacks.
+    """
+
+    def get_split_datasets(
+        self, X: PatchSampler, y: None = None, **fit_params: Any
+    ) -> tuple[PatchSampler, None]:
+        """Train on all of the sampler: held-out pixels never reach it."""
+        return X, None
+
+    def get_iterator(self, dataset: PatchSampler, training: bool = False) -> PatchSampler:
+        """Iterate over the sampler itself; a data loader would draw global random numbers."""
+        return dataset
+
+    def run_single_epoch(
+        self,
+        iterator: PatchSampler | None,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **fit_params: Any,
+    ) -> None:
+        """Run an epoch; `history` holds losses as numbers once it ends or is interrupted.
+
+        `interrupted_` tells whether the keyboard ended it. Callbacks that end training also raise
+        KeyboardInterrupt, but between epochs.
+        """
+        if iterator is None:
+            return
+        self.interrupted_ = True
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self.history.record_batch(f"{prefix}_loss", step["loss"].detach())
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        finally:
+            self._fetch_losses(f"{prefix}_loss")
+        self.history.record(f"{prefix}_batch_count", len(self.history[-1]["batches"]))
+        self.interrupted_ = False
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Forget the batches of the epoch before: history stays small however long training is."""
+        super().on_epoch_begin(net, **kwargs)
+        for epoch in self.history[:-1]:
+            epoch["batches"] = []
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Forget the batches of the last epoch too."""
+        super().on_train_end(net, **kwargs)
+        for epoch in self.history:
+            epoch["batches"] = []
+
+    def _fetch_losses(self, key: str) -> None:
+        batches = [batch for batch in self.history[-1]["batches"] if key in batch]
+        if batches:
+            losses: list[float] = torch.stack([batch[key] for batch in batches]).tolist()
+            for batch, loss in zip(batches, losses, strict=True):
+                batch[key] = loss
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state.update(device="cpu", optimizer_=None, callbacks=None, callbacks_=[])
+        for name in ("module", "criterion"):
+            on_cpu = copy.deepcopy(state[f"{name}_"]).cpu()
+            # The net was given instances: `module` and `module_` are one object.
+            state[name] = state[f"{name}_"] = on_cpu
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def one_cycle_schedule(peak: float, n_steps: int) -> Callback:
+    """Make the callback that raises the learning rate to its peak and anneals it to nearly 0.
+
+    References
+    ----------
+    L. N. Smith, N. Topin, "Super-Convergence", arXiv:1708.07120.
+    """
+    return LRScheduler(
+        torch.optim.lr_scheduler.OneCycleLR,
+        max_lr=peak,
+        total_steps=n_steps,
+        step_every="batch",
+    )
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Choose the device: "auto" is the first GPU where there is one, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or not available.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device must be 'auto' or a device that torch can use here, got {str(device)!r} "
+            f"instead ({str(error).splitlines()[0]})."
+        ) from error
+    return resolved
+
+
+def to_tensor(image: Any, device: torch.device) -> Tensor:
+    """Bring a float32 image (h, w, c) to the device as (C, H, W)."""
+    # A copy, because torch neither takes read-only arrays nor reversed views.
+    return torch.from_numpy(np.array(image, order="C")).to(device).permute(2, 0, 1)

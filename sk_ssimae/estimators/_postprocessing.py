@@ -1,0 +1,42 @@
+"""What is done to a residual map before it is compared with the threshold."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import morphology
+
+
+def smooth(residual_map: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+    """Smooth a map (h, w) with a Gaussian of `sigma` pixels; 0 leaves it as it is."""
+    if sigma == 0:
+        return residual_map
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(residual_map, sigma)
+    return smoothed
+
+
+def disk(diameter: int) -> NDArray[np.bool_]:
+    """Make a disk: the pixels of a square whose centres lie within diameter / 2 of its centre.
+
+    Examples
+    --------
+    >>> from sk_ssimae.estimators._postprocessing import disk
+    >>> disk(4).astype(int)
+    array([[0, 1, 1, 0],
+           [1, 1, 1, 1],
+           [1, 1, 1, 1],
+           [0, 1, 1, 0]])
+    """
+    offsets = np.arange(diameter) - (diameter - 1) / 2
+    return np.add.outer(offsets**2, offsets**2) <= (diameter / 2) ** 2
+
+
+def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.float32]:
+    """Open a map (h, w) with a disk of `diameter` pixels; 0 and 1 leave it as it is.
+
+    Thresholding the opened map equals opening the thresholded map. Beyond the border there is
+    nothing: only the disk's pixels inside the image count.
+    """
+    if diameter < 2:
+        return residual_map
+    opened: NDArray[np.float32] = morphology.opening(residual_map, disk(diameter), mode="ignore")
+    return opened

@@ -1,0 +1,57 @@
+"""The publication's settings."""
+
+from typing import Any, Literal
+
+
+def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
+    """Give the publication's settings as parameters for ``set_params`` of any segmenter.
+
+    Parameters
+    ----------
+    dataset : {"nanotwice", "textures"}
+        Nanofibre images at their native size with 500 latent dimensions, or textures scaled to
+        256 × 256 pixels with 100.
+
+    Returns
+    -------
+    dict
+        Parameters shared by all segmenters. The window and constants of SSIM are not among them:
+        the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents.
+        The batch size is not stated in the publication; 128 is that of the authors' later work.
+
+    Raises
+    ------
+    ValueError
+        If `dataset` is unknown.
+
+    References
+    ----------
+    Bergmann et al., arXiv:1807.02011, section 4.
+
+    Examples
+    --------
+    >>> from sk_ssimae import L2AutoencoderSegmenter, paper_protocol
+    >>> segmenter = L2AutoencoderSegmenter().set_params(**paper_protocol("textures"))
+    >>> segmenter.max_epochs, segmenter.lr, segmenter.image_size
+    (200, 0.0002, 256)
+    """
+    of_dataset: dict[str, dict[str, Any]] = {
+        "nanotwice": {"latent_dim": 500, "image_size": None},
+        "textures": {"latent_dim": 100, "image_size": 256},
+    }
+    if dataset not in of_dataset:
+        raise ValueError(f"dataset must be 'nanotwice' or 'textures', got {dataset!r} instead.")
+    return of_dataset[dataset] | {
+        "patch_size": 128,
+        "normalization": None,
+        "n_patches": 10_000,
+        "augmentation": None,
+        "max_epochs": 200,
+        "batch_size": 128,
+        "lr": 2e-4,
+        "lr_schedule": None,
+        "weight_decay": 1e-5,
+        "stride": 30,
+        "smoothing": 0,
+        "opening_diameter": 4,
+    }

@@ -1,0 +1,137 @@
+"""Random crops, cut on the device from images that are held there once."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_ssimae._images import Image
+
+
+class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
+    """Draw fresh random patches, each valid position of each image being equally likely.
+
+    The pixels of all images lie in one buffer on the device, uint8 if all images are; a batch is
+    one indexing operation, whatever the sizes of the images.
+
+    Parameters
+    ----------
+    images : sequence of arrays (h, w, c), uint8 or float32 in [0, 1]
+        Images of at least `patch_size` pixels each way.
+    patch_size : int
+        Side of a patch in pixels.
+    n_patches : int
+        Patches of one pass, an epoch.
+    batch_size : int
+        Patches of a batch; the last batch of a pass may be smaller.
+    dihedral : bool
+        Whether each patch is turned and flipped at random.
+    generator : torch.Generator
+        Source of the random numbers; its device is where the buffer lies.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Image],
+        *,
+        patch_size: int,
+        n_patches: int,
+        batch_size: int,
+        dihedral: bool,
+        generator: torch.Generator,
+    ) -> None:
+        self.patch_size = patch_size
+        self.n_patches = n_patches
+        self.batch_size = batch_size
+        self.dihedral = dihedral
+        self.generator = generator
+        self._buffer = _flatten(images).to(generator.device)
+        shapes = np.array([image.shape[:2] for image in images])
+        origins_per_image = np.prod(shapes - patch_size + 1, axis=1)
+        self._widths = self._tensor(shapes[:, 1])
+        self._offsets = self._tensor(np.cumsum([0, *np.prod(shapes, axis=1)[:-1]]))
+        self._first_origins = self._tensor(np.cumsum([0, *origins_per_image[:-1]]))
+        self._n_origins = int(origins_per_image.sum())
+
+    def __len__(self) -> int:
+        """Return the patches of one pass, as progress bars want it."""
+        return self.n_patches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw one pass of batches, each as input and as target."""
+        origins = self._randint(self._n_origins, self.n_patches)
+        symmetries = self._randint(8, self.n_patches) if self.dihedral else None
+        for start in range(0, self.n_patches, self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            patches = self._cut(
+                origins[batch], symmetries[batch] if symmetries is not None else None
+            )
+            yield patches, patches
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of the images."""
+        return self._buffer.shape[0]
+
+    @property
+    def mean_intensity(self) -> Tensor:
+        """Mean of the images per channel, in [0, 1]."""
+        # Integers are summed exactly, without a float copy of all pixels.
+        dtype = torch.int64 if self._buffer.dtype == torch.uint8 else torch.float64
+        total = self._buffer.sum(dim=1, dtype=dtype).double()
+        return (_unit_float(total, self._buffer.dtype) / self._buffer.shape[1]).float()
+
+    def _cut(self, origins: Tensor, symmetries: Tensor | None) -> Tensor:
+        image = torch.searchsorted(self._first_origins, origins, right=True) - 1
+        width = self._widths[image]
+        origin = origins - self._first_origins[image]
+        row = origin // (width - self.patch_size + 1)
+        column = origin % (width - self.patch_size + 1)
+        first = self._offsets[image] + row * width + column
+        rows, columns = self._coordinates(symmetries)
+        indices = first[:, None, None] + rows * width[:, None, None] + columns
+        patches = self._buffer[:, indices].transpose(0, 1)
+        return _unit_float(patches, self._buffer.dtype).contiguous(
+            memory_format=torch.channels_last
+        )
+
+    def _coordinates(self, symmetries: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Give the rows and columns to read, broadcasting to (N, P, P)."""
+        forward = torch.arange(self.patch_size, device=self._buffer.device)
+        rows, columns = forward[None, :, None], forward[None, None, :]
+        if symmetries is None:
+            return rows, columns
+        flip_rows, flip_columns, transpose = (
+            (symmetries >> bit & 1).bool()[:, None, None] for bit in range(3)
+        )
+        last = self.patch_size - 1
+        rows = torch.where(flip_rows, last - rows, rows)
+        columns = torch.where(flip_columns, last - columns, columns)
+        return torch.where(transpose, columns, rows), torch.where(transpose, rows, columns)
+
+    def _randint(self, high: int, size: int) -> Tensor:
+        device = self._buffer.device
+        return torch.randint(high, (size,), generator=self.generator, device=device)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.int64, device=self._buffer.device)
+
+
+def _flatten(images: Sequence[Image]) -> Tensor:
+    """Copy all pixels into one buffer (C, pixels), one image at a time."""
+    all_bytes = all(image.dtype == np.uint8 for image in images)
+    n_pixels = sum(image.shape[0] * image.shape[1] for image in images)
+    buffer = np.empty((images[0].shape[2], n_pixels), dtype=np.uint8 if all_bytes else np.float32)
+    start = 0
+    for image in images:
+        pixels = image.reshape(-1, image.shape[2]).T
+        if image.dtype == np.uint8 and not all_bytes:
+            pixels = np.multiply(pixels, 1 / 255, dtype=np.float32)
+        buffer[:, start : start + pixels.shape[1]] = pixels
+        start += pixels.shape[1]
+    return torch.from_numpy(buffer)
+
+
+def _unit_float(values: Tensor, stored: torch.dtype) -> Tensor:
+    return values * (1 / 255) if stored == torch.uint8 else values

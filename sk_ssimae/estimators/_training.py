@@ -1,0 +1,97 @@
+"""From good regions and parameters to a trained net."""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import ProgressBar
+from torch import nn
+
+from sk_ssimae.estimators._holdout import Region, working_pixels
+from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
+from sk_ssimae.estimators._parameters import SegmenterParameters
+from sk_ssimae.estimators._sampler import PatchSampler
+from sk_ssimae.modules import initialize_autoencoder
+
+
+def train(
+    params: SegmenterParameters,
+    regions: Sequence[Region],
+    make_module: Callable[[int], nn.Module],
+    make_loss: Callable[[], nn.Module],
+    *,
+    device: torch.device,
+    rng: np.random.Generator,
+) -> ReconstructionNet:
+    """Train a network on random patches of good regions.
+
+    Parameters
+    ----------
+    params : SegmenterParameters
+        Checked parameters.
+    regions : sequence of Region
+        What to cut patches from.
+    make_module : callable
+        From the number of channels to an autoencoder, whose weights are then drawn here.
+    make_loss : callable
+        Gives the loss.
+    device : torch.device
+        Where to train.
+    rng : Generator
+        Source of all seeds.
+
+    Returns
+    -------
+    ReconstructionNet
+        The net, trained as far as the keyboard let it.
+    """
+    sampler = PatchSampler(
+        [working_pixels(region) for region in regions],
+        patch_size=params.patch_size,
+        n_patches=params.n_patches,
+        batch_size=params.batch_size,
+        dihedral=params.augmentation == "dihedral",
+        generator=_torch_generator(rng, device),
+    )
+    with torch.random.fork_rng(devices=[]):  # Layers draw default weights as they are made.
+        module, loss = make_module(sampler.n_channels), make_loss()
+    initialize_autoencoder(
+        module,
+        generator=_torch_generator(rng, torch.device("cpu")),
+        mean_intensity=sampler.mean_intensity.cpu(),
+    )
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    settings = {
+        "module": module,
+        "criterion": loss,
+        "optimizer": torch.optim.Adam,
+        "optimizer__weight_decay": params.weight_decay,
+        "lr": params.lr,
+        "max_epochs": params.max_epochs,
+        "batch_size": params.batch_size,
+        "train_split": None,
+        "callbacks": _callbacks(params),
+        "device": device,
+        "verbose": int(params.verbose),
+    }
+    net = ReconstructionNet(**(settings | (params.net_params or {})))
+    net.fit(sampler)
+    return net
+
+
+def _callbacks(params: SegmenterParameters) -> list[Any]:
+    callbacks: list[Any] = []
+    if params.lr_schedule == "one_cycle":
+        n_steps = params.max_epochs * math.ceil(params.n_patches / params.batch_size)
+        callbacks.append(("lr_schedule", one_cycle_schedule(params.lr, n_steps)))
+    if params.verbose > 1:
+        callbacks.append(("progress_bar", ProgressBar(postfix_keys=["event_lr"])))
+    # Copies, because skorch keeps the state of training in them.
+    return callbacks + copy.deepcopy(params.callbacks or [])
+
+
+def _torch_generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
+    return torch.Generator(device).manual_seed(int(rng.integers(2**63)))

@@ -1,0 +1,60 @@
+"""Overlapping windows of an image, passed through a network and averaged where they overlap."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sk_ssimae._patches import coverage, window_positions
+
+
+def average_windows(
+    image: Tensor,
+    transform: Callable[[Tensor], Tensor],
+    *,
+    patch_size: int,
+    stride: int,
+    batch_size: int,
+) -> Tensor:
+    """Transform every window of an image and average the results pixel by pixel.
+
+    Parameters
+    ----------
+    image : Tensor of shape (C, H, W)
+        Image of at least `patch_size` pixels each way.
+    transform : callable
+        From a batch (N, C, P, P) to results of the same height and width (N, C', P, P).
+    patch_size : int
+        Side P of a window in pixels.
+    stride : int
+        Distance between windows in pixels; the last one is aligned with the far edge.
+    batch_size : int
+        Windows transformed at once. It bounds the memory and changes nothing else.
+
+    Returns
+    -------
+    Tensor of shape (C', H, W)
+        Averages over all windows that cover a pixel.
+    """
+    height, width = image.shape[-2:]
+    rows = window_positions(height, patch_size, stride)
+    columns = window_positions(width, patch_size, stride)
+    origins = [(int(row), int(column)) for row in rows for column in columns]
+    total: Tensor | None = None
+    for start in range(0, len(origins), batch_size):
+        batch = origins[start : start + batch_size]
+        windows = torch.stack([_window(image, *origin, patch_size) for origin in batch])
+        results = transform(windows.contiguous(memory_format=torch.channels_last))
+        if total is None:
+            total = results.new_zeros((results.shape[1], height, width))
+        for origin, result in zip(batch, results, strict=True):
+            _window(total, *origin, patch_size).add_(result)
+    assert total is not None  # There is always a window.
+    for axis, positions in ((-2, rows), (-1, columns)):
+        counts = torch.from_numpy(coverage(total.shape[axis], patch_size, positions)).to(total)
+        total.div_(counts.unsqueeze(-1) if axis == -2 else counts)
+    return total
+
+
+def _window(image: Tensor, row: int, column: int, size: int) -> Tensor:
+    return image[:, row : row + size, column : column + size]

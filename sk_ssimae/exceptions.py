@@ -1,0 +1,7 @@
+"""Warnings that a caller may want to catch."""
+
+__all__ = ["InterruptedFitWarning"]
+
+
+class InterruptedFitWarning(UserWarning):
+    """Training was interrupted from the keyboard; the estimator keeps what it had learned."""

@@ -1,0 +1,30 @@
+"""Per-pixel losses on reconstructions."""
+
+from torch import Tensor, nn
+
+
+class L2Loss(nn.Module):
+    """Squared error as training loss and residual (equation 2 of Bergmann et al.).
+
+    Calling the module gives the loss: squared differences summed over the pixels and channels of
+    each image and averaged over the batch. :meth:`residual_map` gives the per-pixel residual.
+
+    References
+    ----------
+    Bergmann et al., arXiv:1807.02011, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae.losses import L2Loss
+    >>> float(L2Loss()(torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.5)))
+    4.0
+    """
+
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss: (N, C, H, W) twice in, a non-negative scalar out."""
+        return (reconstruction - target).square().flatten(1).sum(dim=1).mean()
+
+    def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Compute the squared difference averaged over channels: (N, C, H, W) to (N, H, W)."""
+        return (image - reconstruction).square().mean(dim=1)

@@ -1,0 +1,92 @@
+"""Decision thresholds from good images alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float) -> float:
+    """Find the threshold that a given share of good pixels exceeds.
+
+    Parameters
+    ----------
+    residual_maps : sequence of arrays
+        Residuals of good pixels that training has not seen, of any shapes.
+    target_fpr : float in (0, 1)
+        Share of good pixels above the threshold, the pixel false positive rate.
+
+    Returns
+    -------
+    float
+        The smallest residual that at most this share of the pixels exceeds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.model_selection import pixel_fpr_threshold
+    >>> pixel_fpr_threshold([np.arange(1000).reshape(20, 50)], target_fpr=0.01)
+    989.0
+    """
+    residuals = np.concatenate([np.ravel(residual_map) for residual_map in residual_maps])
+    n_exceeding = math.floor(target_fpr * residuals.size + 1e-9)
+    position = residuals.size - n_exceeding - 1
+    residuals.partition(position)
+    return float(residuals[position])
+
+
+def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
+    """Find the threshold that a fresh good image exceeds with at most a given probability.
+
+    Split conformal prediction: the ⌈(n + 1)(1 - α)⌉-th smallest of n scores. If the n images and
+    a fresh one are exchangeable, the promise holds for every n.
+
+    Parameters
+    ----------
+    image_scores : array of shape (n,)
+        Scores of good images that training has not seen.
+    target_fpr : float in (0, 1)
+        Bound α on the probability that a good image is flagged.
+
+    Returns
+    -------
+    float
+        The threshold; an image is flagged when its score is above.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 1 / α - 1 images.
+
+    References
+    ----------
+    H. Papadopoulos, K. Proedrou, V. Vovk, A. Gammerman, "Inductive Confidence Machines for
+    Regression", ECML 2002.
+
+    Examples
+    --------
+    >>> from sk_ssimae.model_selection import image_fpr_threshold
+    >>> image_fpr_threshold(range(1, 20), target_fpr=0.1)
+    18.0
+    """
+    scores = np.sort(np.asarray(image_scores, dtype=np.float64))
+    check_image_count(len(scores), target_fpr)
+    return float(scores[_conformal_rank(len(scores), target_fpr) - 1])
+
+
+def check_image_count(n_images: int, target_fpr: float) -> None:
+    """Refuse fewer good images than the conformal rule needs for its promise."""
+    if _conformal_rank(n_images, target_fpr) > n_images:
+        raise ValueError(
+            f"threshold='image_fpr' with target_fpr={target_fpr:g} needs at least "
+            f"{math.ceil(1 / target_fpr - 1 - 1e-9)} good images that training has not seen, got "
+            f"{n_images}. Give more images, call calibrate with more, raise target_fpr, or use "
+            "threshold='pixel_fpr'."
+        )
+
+
+def _conformal_rank(n_images: int, target_fpr: float) -> int:
+    # Without the tiny offset, rounding would push exact ranks such as (19 + 1)(1 - 0.1) up.
+    return math.ceil((n_images + 1) * (1 - target_fpr) - 1e-9)

@@ -1,0 +1,124 @@
+"""The convolutional autoencoder of Table 1 of Bergmann et al. (arXiv:1807.02011)."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from torch import Tensor, nn
+
+Normalization = Literal["batch"] | None
+
+_SLOPE = 0.2
+# (output channels, kernel, stride, padding) of conv1-conv8; conv9 maps what is left to the latent.
+_ENCODER_LAYERS = (
+    (32, 4, 2, 1),
+    (32, 4, 2, 1),
+    (32, 3, 1, 1),
+    (64, 4, 2, 1),
+    (64, 3, 1, 1),
+    (128, 4, 2, 1),
+    (64, 3, 1, 1),
+    (32, 3, 1, 1),
+)
+_DOWNSCALING = 16
+
+
+class ConvolutionalAutoencoder(nn.Module):
+    """Encode patches into a latent vector and reconstruct them from it.
+
+    For C channels, patches of P × P pixels and d latent dimensions, without normalization, it has
+    638,849 + 1,025 · (C - 1) + (64 · (P / 16)² + 1) · d parameters.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels C of a patch.
+    latent_dim : int, default=100
+        Latent dimension d.
+    patch_size : int, default=128
+        Side P of a patch in pixels, a multiple of 16. The bottleneck's kernel is P / 16.
+    normalization : {"batch"} or None, default=None
+        Whether every hidden layer is followed by batch normalization. None in the publication.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, `patch_size` is not a multiple of 16, or `normalization` is
+        unknown.
+
+    References
+    ----------
+    Bergmann et al., arXiv:1807.02011, Table 1. The decoder mirrors the encoder: transposed
+    convolutions where it has stride 2, convolutions elsewhere. Both outputs are linear.
+
+    Examples
+    --------
+    >>> from sk_ssimae.modules import ConvolutionalAutoencoder
+    >>> network = ConvolutionalAutoencoder(n_channels=1, latent_dim=100)
+    >>> sum(p.numel() for p in network.parameters())
+    1048549
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        latent_dim: int = 100,
+        patch_size: int = 128,
+        normalization: Normalization = None,
+    ) -> None:
+        super().__init__()
+        for name, value in [("n_channels", n_channels), ("latent_dim", latent_dim)]:
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r} instead.")
+        if patch_size < _DOWNSCALING or patch_size % _DOWNSCALING:
+            raise ValueError(
+                f"patch_size must be a positive multiple of 16, got {patch_size!r} instead."
+            )
+        if normalization not in (None, "batch"):
+            raise ValueError(
+                f"normalization must be 'batch' or None, got {normalization!r} instead."
+            )
+        self.patch_size = patch_size
+        bottleneck = patch_size // _DOWNSCALING
+        self.encoder = nn.Sequential(
+            *_encoder_layers(n_channels, latent_dim, bottleneck, normalization)
+        )
+        self.decoder = nn.Sequential(
+            *_decoder_layers(n_channels, latent_dim, bottleneck, normalization)
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Reconstruct patches: (N, C, P, P) in [0, 1] in, the same shape out."""
+        reconstruction: Tensor = self.decoder(self.encoder(patches))
+        return reconstruction
+
+
+def _encoder_layers(
+    n_channels: int, latent_dim: int, bottleneck: int, normalization: Normalization
+) -> Iterator[nn.Module]:
+    in_channels = n_channels
+    for out_channels, kernel, stride, padding in _ENCODER_LAYERS:
+        yield nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
+        yield from _hidden_layer_end(out_channels, normalization)
+        in_channels = out_channels
+    yield nn.Conv2d(in_channels, latent_dim, bottleneck)
+
+
+def _decoder_layers(
+    n_channels: int, latent_dim: int, bottleneck: int, normalization: Normalization
+) -> Iterator[nn.Module]:
+    in_channels = _ENCODER_LAYERS[-1][0]
+    yield nn.ConvTranspose2d(latent_dim, in_channels, bottleneck)
+    inputs_of_encoder = (n_channels, *(layer[0] for layer in _ENCODER_LAYERS[:-1]))
+    for out_channels, (_, kernel, stride, padding) in zip(
+        reversed(inputs_of_encoder), reversed(_ENCODER_LAYERS), strict=True
+    ):
+        yield from _hidden_layer_end(in_channels, normalization)
+        layer = nn.Conv2d if stride == 1 else nn.ConvTranspose2d
+        yield layer(in_channels, out_channels, kernel, stride, padding)
+        in_channels = out_channels
+
+
+def _hidden_layer_end(n_channels: int, normalization: Normalization) -> Iterator[nn.Module]:
+    if normalization == "batch":
+        yield nn.BatchNorm2d(n_channels)
+    yield nn.LeakyReLU(_SLOPE, inplace=True)

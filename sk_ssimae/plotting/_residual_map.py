@@ -1,0 +1,239 @@
+"""Show what a segmenter saw: image, truth, reconstruction, residual map and mask, side by side."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sk_ssimae._images import as_unit_float, check_image, read_image
+from sk_ssimae._validation import check_mask
+
+
+class ResidualMapDisplay:
+    """Residual map of an image beside what belongs to it.
+
+    It is best made by :meth:`from_estimator` or :meth:`from_predictions`.
+
+    Parameters
+    ----------
+    image : array of shape (h, w) or (h, w, c)
+        Image, floats in [0, 1] or unsigned integers.
+    residual_map : array of shape (h, w)
+        Residuals, high where a pixel seems defective.
+    mask : array of shape (h, w), optional
+        Predicted mask, True where a pixel is segmented as defective.
+    true_mask : array of shape (h, w), optional
+        True mask; its outline is also drawn on the predicted one.
+    reconstruction : array of the shape of `image`, optional
+        Reconstruction of the image.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        Figure of the last plot.
+    axes_ : array of matplotlib Axes
+        One for each panel of the last plot.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array has another shape than the image, or no image at all.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.plotting import ResidualMapDisplay
+    >>> image = np.random.default_rng(0).random((32, 32))
+    >>> display = ResidualMapDisplay(image, residual_map=image**2, mask=image > 0.9)
+    >>> display.plot().axes_.shape
+    (3,)
+    """
+
+    def __init__(
+        self,
+        image: ArrayLike,
+        residual_map: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        true_mask: ArrayLike | None = None,
+        reconstruction: ArrayLike | None = None,
+    ) -> None:
+        self.image = as_unit_float(check_image(image, "image"))
+        self.residual_map = np.asarray(residual_map, dtype=np.float32)
+        self.mask = None if mask is None else check_mask(mask, "mask")
+        self.true_mask = None if true_mask is None else check_mask(true_mask, "true_mask")
+        self.reconstruction = None if reconstruction is None else np.asarray(reconstruction)
+        shape = self.image.shape[:2]
+        for name in ("residual_map", "mask", "true_mask", "reconstruction"):
+            array = getattr(self, name)
+            if array is not None and array.shape[:2] != shape:
+                raise ValueError(
+                    f"{name} must have the image's height and width, {shape}, got "
+                    f"{array.shape} instead."
+                )
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        image: Any,
+        true_mask: ArrayLike | None = None,
+        **plot_params: Any,
+    ) -> "ResidualMapDisplay":
+        """Segment an image and plot the result.
+
+        Parameters
+        ----------
+        estimator : fitted segmenter
+            What to show.
+        image : array of shape (h, w) or (h, w, c), or path
+            One image.
+        true_mask : array of shape (h, w), optional
+            True mask.
+        **plot_params
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        ResidualMapDisplay
+            The display, plotted.
+        """
+        if isinstance(image, str) or hasattr(image, "__fspath__"):
+            image = read_image(image, f"image {str(image)!r}")
+        image = as_unit_float(check_image(image, "image"))
+        display = cls(
+            image,
+            estimator.decision_function([image])[0],
+            mask=estimator.predict([image])[0],
+            true_mask=true_mask,
+            reconstruction=estimator.reconstruct([image])[0],
+        )
+        return display.plot(**plot_params)
+
+    @classmethod
+    def from_predictions(
+        cls,
+        image: ArrayLike,
+        residual_map: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+        true_mask: ArrayLike | None = None,
+        reconstruction: ArrayLike | None = None,
+        **plot_params: Any,
+    ) -> "ResidualMapDisplay":
+        """Plot what a segmenter has computed; the parameters are those of the class.
+
+        Parameters
+        ----------
+        image, residual_map, mask, true_mask, reconstruction
+            As for the class.
+        **plot_params
+            Passed on to :meth:`plot`.
+
+        Returns
+        -------
+        ResidualMapDisplay
+            The display, plotted.
+        """
+        display = cls(
+            image,
+            residual_map,
+            mask=mask,
+            true_mask=true_mask,
+            reconstruction=reconstruction,
+        )
+        return display.plot(**plot_params)
+
+    def plot(
+        self,
+        axes: Sequence[Any] | NDArray[Any] | None = None,
+        *,
+        panels: Sequence[str] | None = None,
+        vmax: float | None = None,
+        cmap: str = "magma",
+        titles: bool = True,
+    ) -> "ResidualMapDisplay":
+        """Draw one panel for each array that the display holds.
+
+        Parameters
+        ----------
+        axes : sequence of matplotlib Axes, optional
+            As many as there are panels. By default a new figure is made.
+        panels : sequence of str, optional
+            Which of ``"image"``, ``"truth"``, ``"reconstruction"``, ``"residual map"`` and
+            ``"mask"`` to draw. By default all that the display holds.
+        vmax : float, optional
+            Residual shown brightest, to compare maps of several images on one scale. By default
+            the map's maximum.
+        cmap : str, default="magma"
+            Colour map of the residuals.
+        titles : bool, default=True
+            Whether each panel has a title.
+
+        Returns
+        -------
+        ResidualMapDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed: it comes with the extra ``plot``.
+        ValueError
+            If a panel is not held, or the number of axes is not that of the panels.
+        """
+        pictures = self._pictures()
+        chosen = list(pictures) if panels is None else list(panels)
+        missing = [panel for panel in chosen if panel not in pictures]
+        if missing:
+            raise ValueError(f"panels must be chosen from {list(pictures)}, got {missing} instead.")
+        if axes is None:
+            axes = _new_axes(len(chosen))
+        axes = np.atleast_1d(np.asarray(axes, dtype=object))
+        if len(axes) != len(chosen):
+            raise ValueError(
+                f"axes must hold one for each of the {len(chosen)} panels, {chosen}, got "
+                f"{len(axes)} instead."
+            )
+        for ax, panel in zip(axes, chosen, strict=True):
+            if panel == "residual map":
+                ax.imshow(pictures[panel], cmap=cmap, vmin=0, vmax=vmax)
+            else:
+                ax.imshow(pictures[panel], cmap="gray", vmin=0, vmax=1)
+            if panel == "mask" and self.true_mask is not None and self.true_mask.any():
+                ax.contour(self.true_mask, levels=[0.5], colors="tab:red", linewidths=1)
+            ax.set_axis_off()
+            if titles:
+                ax.set_title(panel)
+        self.axes_ = axes
+        self.figure_ = axes[0].figure
+        return self
+
+    def _pictures(self) -> dict[str, NDArray[Any]]:
+        pictures = {
+            "image": _displayable(self.image),
+            "truth": self.true_mask,
+            "reconstruction": _displayable(self.reconstruction),
+            "residual map": self.residual_map,
+            "mask": self.mask,
+        }
+        return {panel: picture for panel, picture in pictures.items() if picture is not None}
+
+
+def _displayable(image: NDArray[Any] | None) -> NDArray[Any] | None:
+    """Show three channels as colours, any other number by their mean."""
+    if image is None:
+        return None
+    if image.ndim == 3 and image.shape[-1] != 3:
+        image = image.mean(axis=-1)
+    return np.clip(image, 0, 1)
+
+
+def _new_axes(n_panels: int) -> Any:
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'sk-ssimae[plot]'.") from error
+    _, axes = plt.subplots(1, n_panels, figsize=(3 * n_panels, 3.2), layout="constrained")
+    return axes

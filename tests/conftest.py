@@ -1,0 +1,59 @@
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+from sk_ssimae import estimators
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
+
+matplotlib.use("Agg")
+
+SEGMENTERS = [
+    cls
+    for name, cls in vars(estimators).items()
+    if name.endswith("AutoencoderSegmenter") and isinstance(cls, type)
+]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="where the estimators compute")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> str:
+    return str(request.config.getoption("--device"))
+
+
+@pytest.fixture(scope="session")
+def tiny(device: str) -> dict[str, Any]:
+    """Parameters of a segmenter that trains in a moment."""
+    return {
+        "latent_dim": 8,
+        "patch_size": 16,
+        "stride": 8,
+        "n_patches": 64,
+        "batch_size": 16,
+        "max_epochs": 2,
+        "random_state": 0,
+        "device": device,
+    }
+
+
+@pytest.fixture(scope="session")
+def good() -> np.ndarray:
+    images = make_woven_fabric(4, shape=(40, 56), thread_spacing=6, random_state=0)
+    images.flags.writeable = False
+    return images
+
+
+@pytest.fixture(scope="session")
+def defective(good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    images, masks = draw_defects(good, random_state=0)
+    images.flags.writeable = masks.flags.writeable = False
+    return images, masks
+
+
+@pytest.fixture(params=SEGMENTERS, ids=lambda cls: cls.__name__)
+def segmenter_class(request: pytest.FixtureRequest) -> Any:
+    return request.param

@@ -1,0 +1,297 @@
+import re
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_ssimae import SSIMAutoencoderSegmenter, paper_protocol
+from sk_ssimae.estimators._postprocessing import open_map, smooth
+from sk_ssimae.losses import L2Loss, SSIMLoss
+from sk_ssimae.metrics import pixel_roc_auc_score
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny, good):
+    """Fit each class once."""
+    cache = {}
+
+    def fit(cls):
+        if cls not in cache:
+            cache[cls] = cls(**tiny).fit(good)
+        return clone_fitted(cache[cls])
+
+    return fit
+
+
+def clone_fitted(segmenter):
+    copied = clone(segmenter)
+    vars(copied).update(vars(segmenter))
+    return copied
+
+
+def test_array_in_array_out(segmenter_class, fitted, good):
+    segmenter = fitted(segmenter_class)
+    residual_maps, masks = segmenter.decision_function(good), segmenter.predict(good)
+    assert residual_maps.shape == masks.shape == good.shape
+    assert (residual_maps.dtype, masks.dtype) == (np.float32, np.bool_)
+    assert segmenter.reconstruct(good).shape == good.shape
+    np.testing.assert_array_equal(segmenter.decision_function(good[..., None]), residual_maps)
+    assert segmenter.reconstruct(good[..., None]).shape == (*good.shape, 1)
+
+
+def test_sequence_in_list_out(segmenter_class, fitted, good):
+    segmenter = fitted(segmenter_class)
+    images = [good[0], good[1][:20, :17], good[2][:16]]
+    for results in (
+        segmenter.decision_function(images),
+        segmenter.predict(images),
+        segmenter.reconstruct(images),
+        list(segmenter.iter_decision_function(images)),
+    ):
+        assert isinstance(results, list)
+        assert [result.shape for result in results] == [image.shape for image in images]
+    np.testing.assert_array_equal(
+        segmenter.decision_function(images)[0], segmenter.decision_function(good)[0]
+    )
+
+
+def test_batch_size_changes_nothing(segmenter_class, fitted, good):
+    segmenter = fitted(segmenter_class)
+    expected = segmenter.decision_function(good)
+    for batch_size in (1, 5, 1000):
+        segmenter.set_params(inference_batch_size=batch_size)
+        np.testing.assert_allclose(segmenter.decision_function(good), expected, atol=1e-5)
+
+
+def test_residual_is_that_of_the_loss(segmenter_class, fitted, good):
+    segmenter = fitted(segmenter_class)
+    image, reconstruction = (
+        torch.from_numpy(array[:1, None].copy()) for array in (good, segmenter.reconstruct(good))
+    )
+    loss = {"SSIMAutoencoderSegmenter": SSIMLoss(), "L2AutoencoderSegmenter": L2Loss()}
+    expected = loss[segmenter_class.__name__].residual_map(image, reconstruction)
+    np.testing.assert_allclose(segmenter.decision_function(good)[:1], expected, atol=1e-6)
+
+
+def test_training_and_residual_share_one_ssim(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(
+        **tiny, window_size=7, window="gaussian", c1=0.01, c2=0.03, alpha=0.5, beta=2, gamma=3
+    ).fit(good)
+    criterion = segmenter.net_.criterion_
+    assert (criterion.window_size, criterion.window) == (7, "gaussian")
+    assert (criterion.c1, criterion.c2) == (0.01, 0.03)
+    assert (criterion.alpha, criterion.beta, criterion.gamma) == (0.5, 2, 3)
+    image = torch.from_numpy(good[:1, None].copy())
+    reconstruction = torch.from_numpy(segmenter.reconstruct(good)[:1, None])
+    np.testing.assert_allclose(
+        segmenter.decision_function(good)[0],
+        criterion.residual_map(image, reconstruction)[0],
+        atol=1e-6,
+    )
+
+
+def test_smoothing_opening_threshold(segmenter_class, fitted, defective):
+    images, _ = defective
+    segmenter = fitted(segmenter_class)
+    plain = segmenter.decision_function(images)
+    segmenter.set_params(smoothing=1.5)
+    smoothed = segmenter.decision_function(images)
+    for raw, map_ in zip(plain, smoothed, strict=True):
+        np.testing.assert_allclose(map_, smooth(raw, 1.5))
+    for diameter in (0, 3, 4):
+        segmenter.set_params(opening_diameter=diameter)
+        opened = np.stack([open_map(map_, diameter) for map_ in smoothed])
+        segmenter.set_params(threshold=float(np.quantile(opened, 0.9)))
+        np.testing.assert_array_equal(segmenter.predict(images), opened > segmenter.threshold_)
+        np.testing.assert_array_equal(segmenter.score_images(images), opened.max(axis=(1, 2)))
+
+
+def test_images_are_flagged_where_their_mask_is_marked(segmenter_class, fitted, defective):
+    images, _ = defective
+    segmenter = fitted(segmenter_class)
+    scores = segmenter.score_images(images)
+    for threshold in (*scores, scores.max() + 1):
+        segmenter.set_params(threshold=float(threshold))
+        marked = segmenter.predict(images).any(axis=(1, 2))
+        np.testing.assert_array_equal(scores > segmenter.threshold_, marked)
+
+
+def test_pixel_rule_bounds_the_share_of_held_out_pixels(segmenter_class, tiny, good):
+    # Many images are held out whole, so calibrating on the same ones must give the same number.
+    many = np.concatenate([good, good[:, ::-1], good[:, :, ::-1]])
+    segmenter = segmenter_class(**tiny, target_fpr=0.05).fit(many)
+    assert segmenter.calibration_.held_out == "images"
+    assert segmenter.calibration_.n_held_out == 2
+    again = clone_fitted(segmenter).calibrate(good)
+    assert again.predict(good).mean() == pytest.approx(0.05, abs=0.001)
+    few = segmenter_class(**tiny).fit(good)
+    assert few.calibration_[1:] == ("pixel_fpr", 0.01, "regions", 4)
+
+
+def test_image_rule(segmenter_class, tiny, good):
+    segmenter = segmenter_class(**tiny, threshold="image_fpr", target_fpr=0.25)
+    with pytest.raises(ValueError, match=r"needs at least 3 good images .* got 1"):
+        segmenter.fit(good)
+    segmenter.set_params(validation_fraction=0.7).fit(good)
+    assert segmenter.calibration_.n_held_out == 3
+    segmenter.calibrate(good)
+    assert segmenter.threshold_ == np.sort(segmenter.score_images(good))[3]
+
+
+def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):
+    segmenter = segmenter_class(**tiny, threshold=0.25).fit(good)
+    assert segmenter.threshold_ == 0.25
+    with pytest.raises(ValueError, match=r"threshold=0.25 is a number"):
+        segmenter.calibrate(good)
+    segmenter.set_params(threshold="pixel_fpr")
+    with pytest.raises(NotFittedError, match="has not been calibrated: call calibrate"):
+        segmenter.predict(good)
+    assert segmenter.calibrate(good).threshold_ > 0
+    calibrated = fitted(segmenter_class)
+    assert calibrated.set_params(threshold=-1).predict(good).all()
+
+
+def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
+    images, masks = defective
+    segmenter = fitted(segmenter_class)
+    expected = pixel_roc_auc_score(masks, segmenter.decision_function(images))
+    assert segmenter.score(images, masks) == expected
+    assert segmenter.score(list(images), list(masks)) == expected
+    with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*DefectFreeKFold"):
+        segmenter.score(images, np.zeros_like(masks))
+
+
+def test_colour_images(segmenter_class, tiny):
+    colour = np.random.default_rng(0).integers(0, 256, (4, 40, 32, 3), dtype=np.uint8)
+    segmenter = segmenter_class(**tiny).fit(colour)
+    assert segmenter.n_channels_ == 3
+    assert segmenter.decision_function(colour).shape == (4, 40, 32)
+    assert segmenter.reconstruct(colour).shape == colour.shape
+    with pytest.raises(ValueError, match=r"X\[0\] must have 3 channel\(s\) .* got 1"):
+        segmenter.predict(colour[..., 0])
+
+
+@pytest.mark.parametrize("image_size", [24, (32, 16)])
+def test_resized_images_give_maps_of_their_own_size(segmenter_class, tiny, good, image_size):
+    segmenter = segmenter_class(**tiny, image_size=image_size).fit(good)
+    assert segmenter.decision_function(good).shape == good.shape
+    assert segmenter.reconstruct([good[0][:10, :12]])[0].shape == (10, 12)
+
+
+def test_joblib_into_another_process(segmenter_class, fitted, good, tmp_path):
+    segmenter = fitted(segmenter_class)
+    joblib.dump(segmenter, tmp_path / "segmenter.joblib")
+    np.save(tmp_path / "images.npy", good)
+    code = (
+        "import joblib, numpy as np\n"
+        "segmenter = joblib.load('segmenter.joblib')\n"
+        "images = np.load('images.npy')\n"
+        "np.savez('out.npz', segmenter.decision_function(images), segmenter.predict(images))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    with np.load(tmp_path / "out.npz") as out:
+        np.testing.assert_array_equal(out["arr_0"], segmenter.decision_function(good))
+        np.testing.assert_array_equal(out["arr_1"], segmenter.predict(good))
+
+
+def test_pickles_hold_weights_and_little_else(tiny, good, tmp_path):
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    joblib.dump(segmenter, tmp_path / "segmenter.joblib")
+    n_bytes = 4 * sum(p.numel() for p in segmenter.net_.module_.parameters())
+    assert (tmp_path / "segmenter.joblib").stat().st_size < 1.1 * n_bytes
+    loaded = joblib.load(tmp_path / "segmenter.joblib")
+    assert loaded.net_.optimizer_ is None
+    assert loaded.net_.callbacks_ == []
+    assert loaded.history_ == segmenter.history_
+    assert segmenter.net_.optimizer_ is not None  # The original can go on.
+
+
+def test_grid_search(segmenter_class, tiny, good, defective):
+    images, masks = defective
+    X = np.concatenate([good, images])
+    y = np.concatenate([np.zeros_like(masks), masks])
+    cv = list(StratifiedKFold(2).split(X, y.any(axis=(1, 2))))
+    search = GridSearchCV(segmenter_class(**tiny), {"latent_dim": [4, 8]}, cv=cv, n_jobs=2)
+    search.fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_estimator_.n_defective_dropped_ == 4
+    assert 0 <= search.score(images, masks) <= 1
+
+
+def test_pipeline(segmenter_class, tiny, good, defective):
+    images, masks = defective
+    pipeline = make_pipeline(FunctionTransformer(np.sqrt), segmenter_class(**tiny)).fit(good)
+    assert pipeline.predict(images).shape == images.shape
+    assert 0 <= pipeline.score(images, masks) <= 1
+
+
+def test_clone_and_repr(segmenter_class, fitted):
+    segmenter = fitted(segmenter_class)
+    copied = clone(segmenter)
+    assert copied.get_params() == segmenter.get_params()
+    assert not hasattr(copied, "net_")
+    assert segmenter_class.__name__ in repr(segmenter)
+    assert segmenter_class.__name__ in segmenter._repr_html_()
+
+
+def test_not_fitted(segmenter_class, good):
+    for method in ("predict", "decision_function", "score_images", "reconstruct", "calibrate"):
+        with pytest.raises(NotFittedError, match="is not fitted yet"):
+            getattr(segmenter_class(), method)(good)
+    assert not hasattr(segmenter_class(), "threshold_")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"latent_dim": 0}, "'latent_dim' parameter"),
+        ({"patch_size": 24}, "patch_size must be a multiple of 16, got 24"),
+        ({"stride": 17}, "stride must be at most patch_size=16, .* got 17"),
+        ({"n_patches": 0}, "'n_patches' parameter"),
+        ({"lr": 0}, "'lr' parameter"),
+        ({"target_fpr": 1}, "'target_fpr' parameter"),
+        ({"threshold": "best"}, "'threshold' parameter"),
+        ({"normalization": "layer"}, "'normalization' parameter"),
+        ({"device": "gpu"}, "device must be 'auto' or a device .* got 'gpu'"),
+        ({"image_size": (32,) * 3}, r"image_size must be an integer, a tuple"),
+        ({"image_size": 8}, "image_size must be at least patch_size=16, got 8"),
+        ({"batch_size": 1}, "n_patches=64 and batch_size=1 give one of 1"),
+    ],
+)
+def test_wrong_parameters(segmenter_class, tiny, good, params, message):
+    with pytest.raises(ValueError, match=message):
+        segmenter_class(**(tiny | params)).fit(good)
+
+
+@pytest.mark.parametrize("window_size", [4, 17])
+def test_wrong_window(tiny, good, window_size):
+    with pytest.raises(ValueError, match=f"odd and at most patch_size=16, got {window_size}"):
+        SSIMAutoencoderSegmenter(**tiny, window_size=window_size).fit(good)
+
+
+def test_families_share_their_defaults_and_their_documentation(segmenter_class):
+    shared = SSIMAutoencoderSegmenter().get_params()
+    params = segmenter_class().get_params()
+    common = params.keys() & shared.keys()
+    assert len(common) >= 23
+    assert {name: params[name] for name in common} == {name: shared[name] for name in common}
+    for name in params:
+        assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", segmenter_class.__doc__, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("dataset", "latent_dim"), [("nanotwice", 500), ("textures", 100)])
+def test_paper_protocol(segmenter_class, dataset, latent_dim):
+    segmenter = segmenter_class().set_params(**paper_protocol(dataset))
+    assert segmenter.latent_dim == latent_dim
+    assert segmenter.normalization is None
+    assert segmenter.n_patches * segmenter.max_epochs == 2_000_000
+    with pytest.raises(ValueError, match="must be 'nanotwice' or 'textures', got 'mvtec'"):
+        paper_protocol("mvtec")

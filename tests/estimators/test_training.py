@@ -1,0 +1,182 @@
+import random
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from skorch.callbacks import Callback, EarlyStopping
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.exceptions import InterruptedFitWarning
+
+
+def weights(segmenter):
+    return [p.detach().cpu() for p in segmenter.net_.module_.parameters()]
+
+
+class InterruptAt(Callback):
+    """Press Ctrl-C after a number of batches."""
+
+    def __init__(self, n_batches):
+        self.n_batches = n_batches
+
+    def on_batch_end(self, net, **kwargs):
+        self.n_batches -= 1
+        if self.n_batches == 0:
+            raise KeyboardInterrupt
+
+
+class StopEpochs(Callback):
+    """Count epochs and see each batch."""
+
+    def __init__(self):
+        self.shapes = []
+
+    def on_batch_end(self, net, batch=None, loss=None, **kwargs):
+        assert loss.requires_grad
+        self.shapes.append(tuple(batch[0].shape))
+
+
+def test_training_lowers_the_loss(segmenter_class, tiny, good):
+    segmenter = segmenter_class(**tiny).set_params(max_epochs=20).fit(good)
+    losses = segmenter.history_[:, "train_loss"]
+    assert all(isinstance(loss, float) for loss in losses)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_deep_network_leaves_grey_within_few_steps(good):
+    # PyTorch's own initial weights leave the loss near 1 for thousands of patches.
+    segmenter = SSIMAutoencoderSegmenter(
+        patch_size=32, latent_dim=64, n_patches=320, max_epochs=8, normalization=None,
+        threshold=0.5, random_state=0,
+    )  # fmt: skip
+    segmenter.fit(good)
+    assert segmenter.history_[-1, "train_loss"] < 0.8
+
+
+def test_history_is_one_row_an_epoch_without_batches(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    assert [row["epoch"] for row in segmenter.history_] == [1, 2]
+    assert all(row["batches"] == [] for row in segmenter.history_)
+    assert all(row["dur"] > 0 for row in segmenter.history_)
+
+
+def test_same_seed_same_weights(segmenter_class, tiny, good):
+    first, again = (segmenter_class(**tiny).fit(good) for _ in range(2))
+    other = segmenter_class(**tiny).set_params(random_state=1).fit(good)
+    for a, b in zip(weights(first), weights(again), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(weights(first)[0], weights(other)[0])
+    assert first.threshold_ == again.threshold_
+
+
+def test_global_random_generators_are_untouched(segmenter_class, tiny, good):
+    states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
+    for seed in (0, None):
+        segmenter_class(**tiny).set_params(random_state=seed).fit(good).predict(good)
+    assert random.getstate() == states[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])
+    assert torch.equal(torch.get_rng_state(), states[2])
+
+
+def test_fit_leaves_parameters_and_images_alone(segmenter_class, tiny, good):
+    images = good.copy()
+    segmenter = segmenter_class(**tiny)
+    before = segmenter.get_params()
+    segmenter.fit(images)
+    assert segmenter.get_params() == before
+    np.testing.assert_array_equal(images, good)
+
+
+def test_defective_images_take_no_part(segmenter_class, tiny, good, defective):
+    images, masks = defective
+    X = np.concatenate([images[:2], good, images[2:]])
+    y = np.concatenate([masks[:2], np.zeros_like(masks), masks[2:]])
+    alone = segmenter_class(**tiny).fit(good)
+    for labels in (y, y.any(axis=(1, 2)), list(y)):
+        mixed = segmenter_class(**tiny).fit(X, labels)
+        assert mixed.n_defective_dropped_ == 4
+        assert mixed.threshold_ == alone.threshold_
+        assert torch.equal(weights(mixed)[0], weights(alone)[0])
+    with pytest.raises(ValueError, match="marks all 4 images of X defective"):
+        segmenter_class(**tiny).fit(images, masks)
+
+
+@pytest.mark.parametrize("n_batches", [1, 5])
+def test_interruption_leaves_a_usable_estimator(segmenter_class, tiny, good, n_batches):
+    segmenter = segmenter_class(**tiny, callbacks=[InterruptAt(n_batches)])
+    with pytest.warns(InterruptedFitWarning, match=rf"interrupted in epoch {1 + n_batches // 4}"):
+        segmenter.fit(good)
+    assert segmenter.predict(good).shape == good.shape
+    assert segmenter.threshold_ > 0
+    assert segmenter.callbacks[0].n_batches == n_batches  # The parameter is not changed.
+
+
+def test_uninterrupted_training_does_not_warn(tiny, good):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SSIMAutoencoderSegmenter(**tiny).fit(good)
+
+
+def test_callbacks_of_skorch(tiny, good):
+    watch = StopEpochs()
+    stopping = EarlyStopping(monitor="train_loss", patience=1, threshold=10, sink=lambda _: None)
+    segmenter = SSIMAutoencoderSegmenter(**tiny, callbacks=[watch, ("stopping", stopping)])
+    segmenter.set_params(max_epochs=10).fit(good)
+    assert len(segmenter.history_) < 10
+    copies = dict(segmenter.net_.callbacks_)
+    assert copies["StopEpochs"].shapes[0] == (16, 1, 16, 16)
+    assert watch.shapes == []
+
+
+def test_learning_rate_schedule(tiny, good):
+    class Rates(Callback):
+        def __init__(self):
+            self.rates = []
+
+        def on_batch_begin(self, net, **kwargs):
+            self.rates.append(net.optimizer_.param_groups[0]["lr"])
+
+    def rates(**params):
+        segmenter = SSIMAutoencoderSegmenter(**tiny, callbacks=[Rates()], **params)
+        return dict(segmenter.set_params(max_epochs=5).fit(good).net_.callbacks_)["Rates"].rates
+
+    assert rates(lr_schedule=None, lr=1e-3) == [1e-3] * 20
+    scheduled = rates(lr=2e-3)
+    peak = int(np.argmax(scheduled))
+    assert scheduled[peak] == pytest.approx(2e-3, rel=0.05)
+    assert 0 < peak < 10
+    assert scheduled[0] == pytest.approx(2e-3 / 25)
+    assert scheduled[-1] < 1e-4
+
+
+def test_optimiser_is_adam_with_weight_decay(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(**tiny, weight_decay=0.125).fit(good)
+    assert type(segmenter.net_.optimizer_) is torch.optim.Adam
+    assert segmenter.net_.optimizer_.param_groups[0]["weight_decay"] == 0.125
+    assert segmenter.net_.optimizer_.param_groups[0]["betas"][1] == 0.999
+
+
+def test_net_params_reach_the_net(tiny, good):
+    net_params = {"optimizer": torch.optim.SGD, "optimizer__momentum": 0.5}
+    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params=net_params, lr_schedule=None)
+    segmenter.fit(good)
+    assert type(segmenter.net_.optimizer_) is torch.optim.SGD
+    assert segmenter.net_.optimizer_.param_groups[0]["momentum"] == 0.5
+    with pytest.raises(ValueError, match=r"unexpected argument.*no_such"):
+        segmenter.set_params(net_params={"no_such": 1}).fit(good)
+
+
+@pytest.mark.parametrize(("verbose", "shown"), [(0, False), (1, True), (2, True)])
+def test_progress_on_request(tiny, good, capsys, verbose, shown):
+    SSIMAutoencoderSegmenter(**tiny, verbose=verbose).fit(good)
+    output = capsys.readouterr()
+    assert ("train_loss" in output.out) == shown
+    assert ("it/s" in output.err) == (verbose == 2)
+
+
+def test_augmentation_and_normalization_change_the_result(tiny, good):
+    plain = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    for params in ({"augmentation": "dihedral"}, {"normalization": None}, {"n_patches": 66}):
+        other = SSIMAutoencoderSegmenter(**(tiny | params)).fit(good)
+        assert other.history_[-1, "train_loss"] != plain.history_[-1, "train_loss"]

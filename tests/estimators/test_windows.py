@@ -1,0 +1,47 @@
+import pytest
+import torch
+
+from sk_ssimae.estimators._windows import average_windows
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])
+@pytest.mark.parametrize("stride", [1, 5, 16])
+def test_cutting_and_averaging_is_the_identity(shape, stride):
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    averaged = average_windows(image, lambda w: w, patch_size=16, stride=stride, batch_size=7)
+    torch.testing.assert_close(averaged, image)
+
+
+def test_overlaps_are_averaged():
+    image = torch.rand((2, 40, 37), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(1)
+    offsets = torch.rand(100, generator=generator)
+    n_windows = 0
+
+    def add_offset(windows):
+        nonlocal n_windows
+        shift = offsets[n_windows : n_windows + len(windows), None, None, None]
+        n_windows += len(windows)
+        return windows + shift
+
+    averaged = average_windows(image, add_offset, patch_size=16, stride=10, batch_size=4)
+    origins = [(r, c) for r in (0, 10, 20, 24) for c in (0, 10, 20, 21)]
+    assert n_windows == len(origins)
+    for row, column in [(0, 0), (15, 15), (24, 20), (39, 36), (12, 30)]:
+        over = [
+            offset
+            for (r, c), offset in zip(origins, offsets, strict=False)
+            if r <= row < r + 16 and c <= column < c + 16
+        ]
+        expected = image[:, row, column] + torch.stack(over).mean()
+        torch.testing.assert_close(averaged[:, row, column], expected)
+
+
+def test_results_do_not_depend_on_the_batches():
+    image = torch.rand((1, 40, 50), generator=torch.Generator().manual_seed(0))
+    maps = [
+        average_windows(image, torch.sin, patch_size=16, stride=3, batch_size=batch_size)
+        for batch_size in (1, 7, 1000)
+    ]
+    assert torch.equal(maps[0], maps[1])
+    assert torch.equal(maps[0], maps[2])

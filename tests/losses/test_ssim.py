@@ -1,0 +1,211 @@
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import structural_similarity
+from torch.autograd import gradcheck
+
+from sk_ssimae.losses import SSIMLoss, ssim_components, ssim_map
+from sk_ssimae.losses._ssim import window_mean, window_weights
+
+WINDOWS = [("uniform", 3), ("uniform", 7), ("uniform", 11), ("gaussian", 11), ("gaussian", 5)]
+
+
+def random_images(*shape, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(shape, generator=generator, dtype=torch.float64)
+    y = (x + 0.2 * torch.randn(shape, generator=generator, dtype=torch.float64)).clamp(0, 1)
+    return x.to(dtype), y.to(dtype)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (33, 40)])
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ({"window": "gaussian", "window_size": 11}, {"gaussian_weights": True}),
+        *(({"window_size": k}, {"win_size": k}) for k in (3, 7, 11, 19)),
+    ],
+)
+def test_agrees_with_scikit_image(ours, theirs, shape):
+    # Reference: skimage.metrics.structural_similarity in float64 with population moments.
+    x, y = random_images(1, 1, *shape)
+    _, expected = structural_similarity(
+        x[0, 0].double().numpy(),
+        y[0, 0].double().numpy(),
+        data_range=1,
+        full=True,
+        use_sample_covariance=False,
+        **theirs,
+    )
+    # Its borders are mirrored as ours are, so the maps agree there too.
+    np.testing.assert_allclose(ssim_map(x, y, **ours)[0, 0], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("window", "window_size"), WINDOWS)
+def test_bright_flat_images_stay_exact_in_float32(window, window_size):
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((2, 2, 1, 64, 64), generator=generator, dtype=torch.float64)
+    x, y = 0.9 + 1e-4 * noise
+    options = {"window": window, "window_size": window_size}
+    single = ssim_map(x.float(), y.float(), **options)
+    # Compared at the values that float32 can hold: rounding them is not the map's error.
+    exact = ssim_map(x.float().double(), y.float().double(), **options)
+    assert (single.double() - exact).abs().max() < 2e-5
+    assert (single.double() - ssim_map(x, y, **options)).abs().max() < 2e-5
+    assert single.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(("window", "window_size"), WINDOWS)
+def test_laws(window, window_size):
+    x, y = random_images(2, 3, 32, 28, dtype=torch.float64)
+    options = {"window": window, "window_size": window_size}
+    similarity = ssim_map(x, y, **options)
+    assert similarity.shape == x.shape
+    torch.testing.assert_close(ssim_map(x, x, **options), torch.ones_like(x))
+    torch.testing.assert_close(ssim_map(y, x, **options), similarity)
+    assert -1 <= similarity.min() <= similarity.max() < 1
+
+
+@pytest.mark.parametrize(("window", "window_size"), WINDOWS)
+def test_components_multiply_to_the_similarity(window, window_size):
+    x, y = random_images(1, 2, 32, 32, dtype=torch.float64)
+    options = {"window": window, "window_size": window_size}
+    luminance, contrast, structure = ssim_components(x, y, **options)
+    torch.testing.assert_close(luminance * contrast * structure, ssim_map(x, y, **options))
+    for part in (luminance, contrast):
+        assert 0 <= part.min() <= part.max() <= 1 + 1e-12
+    assert structure.abs().max() <= 1 + 1e-12
+
+
+def test_each_component_sees_its_own_change():
+    x, _ = random_images(1, 1, 64, 64, dtype=torch.float64)
+    x = 0.3 + 0.2 * x
+    brighter = ssim_components(x, x + 0.3)
+    flatter = ssim_components(x, x.mean() + 0.3 * (x - x.mean()))
+    other = ssim_components(x, 2 * x.mean() - x)
+    assert brighter.luminance.max() < 0.95
+    assert brighter.contrast.min() > 1 - 1e-9
+    assert brighter.structure.min() > 1 - 1e-9
+    assert flatter.contrast.max() < 0.8
+    assert flatter.luminance.min() > 0.95
+    assert flatter.structure.min() > 0.9
+    assert other.structure.max() < 0
+    assert other.contrast.min() > 1 - 1e-9
+
+
+def test_components_equal_the_equations():
+    x, y = random_images(1, 1, 11, 11, dtype=torch.float64)
+    p, q = x.numpy().ravel(), y.numpy().ravel()
+    c1, c2 = 0.01, 0.03
+    covariance = np.mean((p - p.mean()) * (q - q.mean()))
+    expected = (
+        (2 * p.mean() * q.mean() + c1) / (p.mean() ** 2 + q.mean() ** 2 + c1),
+        (2 * p.std() * q.std() + c2) / (p.var() + q.var() + c2),
+        (2 * covariance + c2) / (2 * p.std() * q.std() + c2),
+    )
+    centre = [part[0, 0, 5, 5].item() for part in ssim_components(x, y, c1=c1, c2=c2)]
+    np.testing.assert_allclose(centre, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponents", [(1, 1, 2), (0.5, 2, 1), (0, 0, 1), (1, 1, 0)])
+def test_exponents(exponents):
+    x, y = random_images(1, 1, 24, 24, dtype=torch.float64)
+    alpha, beta, gamma = exponents
+    luminance, contrast, structure = ssim_components(x, y)
+    expected = luminance**alpha * contrast**beta * structure**gamma
+    torch.testing.assert_close(ssim_map(x, y, alpha=alpha, beta=beta, gamma=gamma), expected)
+
+
+def test_fractional_gamma_clamps_structure_at_zero():
+    x, _ = random_images(1, 1, 24, 24, dtype=torch.float64)
+    negative = (1 - x).requires_grad_()
+    similarity = ssim_map(x, negative, gamma=0.5)
+    assert similarity.abs().max() == 0
+    similarity.sum().backward()
+    assert negative.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"window": "gaussian"}, {"alpha": 0.5, "beta": 2, "gamma": 3}, {"gamma": 0.5}]
+)
+def test_gradients(options):
+    x, y = random_images(2, 1, 9, 8, dtype=torch.float64)
+    loss = SSIMLoss(5, **options)
+    assert gradcheck(loss, (y.requires_grad_(), x))
+
+
+def test_gradient_is_finite_on_flat_images():
+    flat = torch.full((1, 1, 16, 16), 0.5)
+    for options in ({}, {"gamma": 2}, {"gamma": 0.5}):
+        reconstruction = flat.clone().requires_grad_()
+        SSIMLoss(**options)(reconstruction, flat).backward()
+        assert reconstruction.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("window", "window_size"), WINDOWS)
+@pytest.mark.parametrize("gamma", [1, 2])
+def test_loss_and_residual_are_the_same_similarity(window, window_size, gamma):
+    x, y = random_images(2, 3, 40, 36, dtype=torch.float64)
+    options = {"c1": 0.01, "c2": 0.03, "gamma": gamma}
+    loss = SSIMLoss(window_size, window, **options)
+    residual = loss.residual_map(x, y)
+    similarity = ssim_map(x, y, window_size=window_size, window=window, **options)
+    torch.testing.assert_close(residual, 1 - similarity.mean(dim=1))
+    # The loss averages the residual where the window lies inside the image.
+    edge = window_size // 2
+    torch.testing.assert_close(loss(y, x), residual[:, edge:-edge, edge:-edge].mean())
+
+
+def test_autocast_keeps_single_precision():
+    x, y = random_images(1, 1, 32, 32)
+    expected = ssim_map(x, y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(ssim_map(x, y), expected)
+
+
+def test_half_precision_is_raised():
+    x, y = random_images(1, 1, 32, 32)
+    x, y = x.half(), y.half()
+    assert ssim_map(x, y).dtype == torch.float32
+    torch.testing.assert_close(ssim_map(x, y), ssim_map(x.float(), y.float()))
+
+
+def test_window_mean_is_a_weighted_mean():
+    x, _ = random_images(2, 3, 9, 12, dtype=torch.float64)
+    weights = window_weights(5, "gaussian")
+    expected = (x[1, 2, 2:7, 4:9] * torch.outer(weights, weights)).sum()
+    torch.testing.assert_close(window_mean(x, weights)[1, 2, 2, 4], expected)
+    assert window_mean(x, weights).shape == (2, 3, 5, 8)
+
+
+def test_gaussian_widens_with_the_window():
+    narrow, wide = window_weights(11, "gaussian"), window_weights(21, "gaussian")
+    assert narrow[5] / narrow[4] == pytest.approx(np.exp(0.5 / 1.5**2))
+    assert wide[10] / wide[9] == pytest.approx(np.exp(0.5 * (11 / 21 / 1.5) ** 2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"window_size": 10}, "window_size must be an odd integer of at least 3, got 10"),
+        ({"window_size": 1}, "window_size must be an odd integer of at least 3, got 1"),
+        ({"window": "box"}, "window must be 'uniform' or 'gaussian', got 'box'"),
+        ({"c1": 0}, "c1 must be positive, got 0"),
+        ({"c2": -1}, "c2 must be positive, got -1"),
+        ({"alpha": -1}, "alpha must be at least 0, got -1"),
+        ({"gamma": -0.5}, "gamma must be at least 0, got -0.5"),
+    ],
+)
+def test_wrong_parameters(options, message):
+    x, y = random_images(1, 1, 16, 16)
+    with pytest.raises(ValueError, match=message):
+        ssim_map(x, y, **options)
+
+
+def test_wrong_images():
+    x, y = random_images(1, 1, 16, 16)
+    with pytest.raises(ValueError, match=r"one shape \(N, C, H, W\), got \(1, 1, 16, 16\) and"):
+        ssim_map(x, y[..., :8])
+    with pytest.raises(ValueError, match=r"got \(16, 16\) and \(16, 16\)"):
+        ssim_components(x[0, 0], y[0, 0])
+    with pytest.raises(ValueError, match=r"at least window_size=17 pixels high and wide, got"):
+        SSIMLoss(17)(y, x)

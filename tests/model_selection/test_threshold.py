@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
+
+
+@pytest.mark.parametrize("target_fpr", [0.001, 0.01, 0.1, 0.5])
+def test_pixel_rule_leaves_the_target_above(target_fpr):
+    rng = np.random.default_rng(0)
+    maps = [rng.random((30, 40)), rng.random((20, 40))]
+    threshold = pixel_fpr_threshold(maps, target_fpr)
+    residuals = np.concatenate([m.ravel() for m in maps])
+    assert np.mean(residuals > threshold) == pytest.approx(target_fpr, abs=1 / residuals.size)
+    assert np.mean(residuals > threshold) <= target_fpr
+    assert threshold in residuals
+
+
+def test_pixel_rule_with_ties_stays_below_the_target():
+    assert pixel_fpr_threshold([np.repeat([0.0, 1.0], 50)], 0.1) == 1.0
+
+
+def test_pixel_rule_leaves_its_input_alone():
+    residuals = np.arange(100.0)[::-1].copy()
+    pixel_fpr_threshold([residuals], 0.1)
+    assert residuals[0] == 99
+
+
+@pytest.mark.parametrize(
+    ("n", "target_fpr", "rank"), [(19, 0.1, 18), (20, 0.1, 19), (99, 0.01, 99)]
+)
+def test_image_rule_takes_the_conformal_rank(n, target_fpr, rank):
+    scores = np.random.default_rng(0).permutation(np.arange(1, n + 1))
+    assert image_fpr_threshold(scores, target_fpr) == rank
+
+
+def test_image_rule_keeps_its_promise():
+    rng = np.random.default_rng(0)
+    flagged = 0
+    for _ in range(2000):
+        scores = rng.exponential(size=20)
+        flagged += scores[0] > image_fpr_threshold(scores[1:], 0.1)
+    assert binomtest(flagged, 2000, 0.1).pvalue > 0.001
+
+
+@pytest.mark.parametrize(("n", "needed"), [(18, 19), (0, 19)])
+def test_image_rule_needs_enough_images(n, needed):
+    with pytest.raises(ValueError, match=f"0.05 needs at least {needed} good images .* got {n}"):
+        image_fpr_threshold(np.zeros(n), 0.05)

@@ -1,0 +1,109 @@
+import pytest
+import torch
+from torch import nn
+
+from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
+
+
+def n_parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+@pytest.mark.parametrize("n_channels", [1, 3, 5])
+@pytest.mark.parametrize("latent_dim", [1, 100, 500])
+@pytest.mark.parametrize("patch_size", [16, 32, 128, 256])
+def test_number_of_parameters(n_channels, latent_dim, patch_size):
+    # Layer by layer from Table 1: kernel² · inputs · outputs + outputs.
+    bottleneck = (patch_size // 16) ** 2
+    channels = [n_channels, 32, 32, 32, 64, 64, 128, 64, 32]
+    kernels = [4, 4, 3, 4, 3, 4, 3, 3]
+    derived = 0
+    for i, kernel in enumerate(kernels):
+        weights = kernel**2 * channels[i] * channels[i + 1]
+        derived += 2 * weights + channels[i + 1] + channels[i]  # Encoder and its mirror.
+    derived += 32 * bottleneck * latent_dim + latent_dim + 32 * bottleneck * latent_dim + 32
+    network = ConvolutionalAutoencoder(n_channels, latent_dim, patch_size)
+    assert n_parameters(network) == derived
+    assert derived == 638_849 + 1_025 * (n_channels - 1) + (64 * bottleneck + 1) * latent_dim
+
+
+@pytest.mark.parametrize("normalization", [None, "batch"])
+@pytest.mark.parametrize(("patch_size", "n_channels"), [(16, 1), (48, 2), (128, 3)])
+def test_shapes(patch_size, n_channels, normalization):
+    network = ConvolutionalAutoencoder(n_channels, 7, patch_size, normalization)
+    patches = torch.zeros(2, n_channels, patch_size, patch_size)
+    assert network.encoder(patches).shape == (2, 7, 1, 1)
+    assert network(patches).shape == patches.shape
+
+
+def test_layers_are_those_of_table_1():
+    network = ConvolutionalAutoencoder(1, 100)
+    sizes = []
+    patches = torch.zeros(1, 1, 128, 128)
+    for layer in network.encoder:
+        patches = layer(patches)
+        if isinstance(layer, nn.Conv2d):
+            sizes.append((patches.shape[-1], patches.shape[1]))
+    assert sizes == [
+        (64, 32), (32, 32), (32, 32), (16, 64), (16, 64), (8, 128), (8, 64), (8, 32), (1, 100),
+    ]  # fmt: skip
+    slopes = {m.negative_slope for m in network.modules() if isinstance(m, nn.LeakyReLU)}
+    assert slopes == {0.2}
+    assert isinstance(network.encoder[-1], nn.Conv2d)
+    assert isinstance(network.decoder[-1], nn.ConvTranspose2d)
+
+
+def test_batch_normalization_follows_every_hidden_layer():
+    network = ConvolutionalAutoencoder(1, 10, 32, "batch")
+    for part in (network.encoder, network.decoder):
+        kinds = [type(layer) for layer in part]
+        assert kinds.count(nn.BatchNorm2d) == kinds.count(nn.LeakyReLU) == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0,), "n_channels must be at least 1, got 0"),
+        ((1, 0), "latent_dim must be at least 1, got 0"),
+        ((1, 10, 40), "patch_size must be a positive multiple of 16, got 40"),
+        ((1, 10, 32, "layer"), "normalization must be 'batch' or None, got 'layer'"),
+    ],
+)
+def test_wrong_parameters(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ConvolutionalAutoencoder(*arguments)
+
+
+@pytest.mark.parametrize("patch_size", [32, 128])
+def test_initialization_keeps_activations_alive(patch_size):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(8, 1, patch_size, patch_size, generator=generator)
+
+    @torch.no_grad()
+    def deviations(network):
+        """Measure how much latent vectors and outputs differ between patches."""
+        latent = network.encoder(x)
+        return latent.std(dim=0).mean(), network.decoder(latent).std(dim=0).mean()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ConvolutionalAutoencoder(1, 100, patch_size)
+    by_default = deviations(network)
+    initialize_autoencoder(network, generator=generator, mean_intensity=torch.tensor([0.4]))
+    latent, output = deviations(network)
+    assert torch.equal(network.decoder[-1].bias, torch.tensor([0.4]))
+    assert 0.1 < latent < 2
+    assert latent > 1_000 * by_default[0]
+    assert output > 100_000 * by_default[1]
+
+
+def test_initialization_depends_on_the_generator_alone():
+    networks = []
+    for default_seed in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(default_seed)
+            network = ConvolutionalAutoencoder(1, 10, 16)
+        generator = torch.Generator().manual_seed(0)
+        initialize_autoencoder(network, generator=generator, mean_intensity=torch.tensor([0.5]))
+        networks.append(network.state_dict())
+    assert all(torch.equal(networks[0][key], networks[1][key]) for key in networks[0])

@@ -1,0 +1,97 @@
+import builtins
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.plotting import ResidualMapDisplay
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def arrays(good, defective):
+    images, masks = defective
+    return images[0], np.abs(images[0] - good[0]), masks[0]
+
+
+def titles(display):
+    return [ax.get_title() for ax in display.axes_]
+
+
+def test_panels_show_what_is_held(arrays):
+    image, residual_map, mask = arrays
+    display = ResidualMapDisplay.from_predictions(image, residual_map)
+    assert titles(display) == ["image", "residual map"]
+    display = ResidualMapDisplay(
+        image, residual_map, mask=mask, true_mask=mask, reconstruction=image
+    ).plot(vmax=0.5, cmap="viridis")
+    assert titles(display) == ["image", "truth", "reconstruction", "residual map", "mask"]
+    shown = display.axes_[3].images[0]
+    np.testing.assert_array_equal(shown.get_array(), residual_map)
+    assert (shown.get_clim(), shown.get_cmap().name) == ((0, 0.5), "viridis")
+    assert len(display.axes_[4].collections) == 1  # The outline of the truth.
+
+
+def test_chosen_panels_on_given_axes(arrays):
+    image, residual_map, mask = arrays
+    _, axes = plt.subplots(1, 2)
+    display = ResidualMapDisplay(image, residual_map, mask=mask)
+    display.plot(axes, panels=["mask", "image"], titles=False)
+    assert display.figure_ is axes[0].figure
+    assert titles(display) == ["", ""]
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), mask)
+    with pytest.raises(ValueError, match=r"for each of the 3 panels, .* got 2 instead"):
+        display.plot(axes)
+    with pytest.raises(ValueError, match=r"got \['truth'\] instead"):
+        display.plot(panels=["truth"])
+
+
+def test_from_estimator(tiny, good, defective, tmp_path):
+    images, masks = defective
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    display = ResidualMapDisplay.from_estimator(segmenter, images[0], masks[0], titles=False)
+    np.testing.assert_array_equal(display.residual_map, segmenter.decision_function(images)[0])
+    np.testing.assert_array_equal(display.mask, segmenter.predict(images)[0])
+    imsave(tmp_path / "image.png", np.uint8(255 * images[0]), check_contrast=False)
+    from_file = ResidualMapDisplay.from_estimator(segmenter, tmp_path / "image.png")
+    assert from_file.image.shape[:2] == images[0].shape
+
+
+def test_colours(arrays):
+    image, residual_map, _ = arrays
+    colour = np.stack([image] * 3, axis=-1)
+    display = ResidualMapDisplay.from_predictions(colour, residual_map, reconstruction=colour * 2)
+    assert display.axes_[0].images[0].get_array().shape == colour.shape
+    assert display.axes_[1].images[0].get_array().max() <= 1
+
+
+def test_wrong_arrays(arrays):
+    image, residual_map, mask = arrays
+    with pytest.raises(ValueError, match="residual_map must have the image's height and width"):
+        ResidualMapDisplay(image, residual_map[:5])
+    with pytest.raises(ValueError, match="mask must hold only 0"):
+        ResidualMapDisplay(image, residual_map, mask=residual_map)
+    with pytest.raises(ValueError, match="true_mask must have the image's height and width"):
+        ResidualMapDisplay(image, residual_map, true_mask=mask[:5])
+    with pytest.raises(ValueError, match="image holds floats from"):
+        ResidualMapDisplay(image * 255, residual_map)
+
+
+def test_without_matplotlib(arrays, monkeypatch):
+    real_import = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name.startswith("matplotlib"):
+            raise ModuleNotFoundError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
+        ResidualMapDisplay(*arrays[:2]).plot()

@@ -1,0 +1,62 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sk_ssimae
+
+ROOT = Path(sk_ssimae.__file__).parent
+LEAVES = {"exceptions", "_validation", "_images", "_patches"}
+# Which rooms a room may import from, beside itself.
+DIRECTIONS = {
+    **dict.fromkeys(LEAVES, LEAVES),
+    "metrics": LEAVES,
+    "model_selection": LEAVES,
+    "losses": LEAVES,
+    "modules": LEAVES | {"losses"},
+    "estimators": LEAVES | {"metrics", "model_selection", "losses", "modules"},
+    "datasets": LEAVES | {"metrics"},
+    "plotting": LEAVES | {"metrics"},
+    "cli": LEAVES | {"metrics", "model_selection", "estimators", "datasets", "plotting"},
+}
+NUMPY_ONLY = LEAVES | {"metrics", "model_selection"}
+FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
+
+
+def imported_modules(path: Path, *, at_import_time: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text())
+    nodes = tree.body if at_import_time else ast.walk(tree)
+    names = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_keep_their_direction(path):
+    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    rooms = {name.split(".")[1] for name in imported_modules(path) if name.startswith("sk_ssimae.")}
+    assert rooms <= DIRECTIONS[room] | {room}
+    if room in NUMPY_ONLY:
+        imports = {name.split(".")[0] for name in imported_modules(path, at_import_time=True)}
+        assert imports <= {"numpy", "scipy", "sk_ssimae", *sys.stdlib_module_names}
+
+
+@pytest.mark.parametrize("module", ["sk_ssimae", "sk_ssimae.metrics", "sk_ssimae.model_selection"])
+def test_light_modules_do_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_public_names_are_there():
+    for name in sk_ssimae.__all__:
+        assert getattr(sk_ssimae, name) is not None
+    assert set(sk_ssimae.__all__) <= set(dir(sk_ssimae))
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        sk_ssimae.no_such_name  # noqa: B018

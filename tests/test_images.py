@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.io import imsave
+from skimage.util import img_as_float32
+
+from sk_ssimae._images import Images, as_unit_float, check_image, resize
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
+def test_scaling_is_that_of_scikit_image(dtype):
+    rng = np.random.default_rng(0)
+    image = (rng.random((8, 9)) * (1 if dtype == np.bool_ else np.iinfo(dtype).max)).astype(dtype)
+    ours = as_unit_float(check_image(image, "X[0]"))
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours[..., 0], img_as_float32(image), atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
+def test_floats_keep_their_values(dtype):
+    image = np.linspace(0, 1, 12).reshape(3, 4).astype(dtype)
+    checked = check_image(image, "X[0]")
+    assert checked.dtype == np.float32
+    np.testing.assert_array_equal(checked[..., 0], image.astype(np.float32))
+
+
+@pytest.mark.parametrize(("channels", "kept"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)])
+def test_alpha_is_dropped(channels, kept):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, channels), dtype=np.uint8)
+    np.testing.assert_array_equal(check_image(image, "X[0]"), image[..., :kept])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_files_are_read_when_asked_for(tmp_path: Path, suffix: str):
+    image = np.random.default_rng(0).integers(0, 256, (20, 24), dtype=np.uint8)
+    path = tmp_path / f"image{suffix}"
+    images = Images([path, str(path)])
+    imsave(path, image, check_contrast=False)
+    for read in images:
+        np.testing.assert_array_equal(read[..., 0], image)
+
+
+def test_torch_tensors_are_images():
+    images = Images(torch.rand(2, 8, 8))
+    assert images.is_array
+    assert images[1].shape == (8, 8, 1)
+
+
+@pytest.mark.parametrize(
+    ("X", "error", "message"),
+    [
+        (np.zeros((8, 8)), ValueError, r"got one of shape \(8, 8\): wrap it in a list"),
+        (np.zeros(8), ValueError, r"got an array of shape \(8,\)"),
+        ("image.png", TypeError, "got the path 'image.png': wrap it in a list"),
+        (3, TypeError, "got int instead"),
+        ([], ValueError, "at least one image, got none"),
+        (np.zeros((0, 8, 8)), ValueError, "at least one image, got none"),
+    ],
+)
+def test_wrong_collections(X, error, message):
+    with pytest.raises(error, match=message):
+        Images(X)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.full((8, 8), np.nan), ValueError, r"X\[0\] holds NaN or infinity"),
+        (np.full((8, 8), np.inf), ValueError, r"X\[0\] holds NaN or infinity"),
+        (np.full((8, 8), 200.0), ValueError, r"X\[0\] holds floats from 200 to 200"),
+        (np.full((8, 8), -0.1), ValueError, r"floats must lie in \[0, 1\]. Divide"),
+        (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
+        (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),
+        (np.zeros((8, 8), dtype="U1"), TypeError, "got <U1 instead"),
+        (np.zeros(8), ValueError, r"must have shape \(h, w\) or \(h, w, c\), got \(8,\)"),
+        (np.zeros((8, 0)), ValueError, r"X\[0\] has no pixels"),
+        (np.zeros((8, 4)), ValueError, r"at least patch_size=5 .* got shape \(8, 4\)"),
+        ("no.png", FileNotFoundError, r"X\[0\] \('no.png'\) does not exist"),
+    ],
+)
+def test_wrong_images(image, error, message):
+    with pytest.raises(error, match=message):
+        Images([image], min_size=5)[0]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".jpg", ".bmp"])
+def test_unreadable_file_is_named(tmp_path: Path, suffix: str):
+    path = tmp_path / f"broken{suffix}"
+    path.write_bytes(b"\x89PNG no image")
+    with pytest.raises(ValueError, match=rf"X\[0\] \('.*broken{suffix}'\) cannot be read as an"):
+        Images([path])[0]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "dtype", "shape"),
+    [
+        (".png", np.uint8, (6, 7)),
+        (".png", np.uint8, (6, 7, 3)),
+        (".png", np.uint8, (6, 7, 4)),
+        (".png", np.uint16, (6, 7)),
+        (".tif", np.uint8, (6, 7, 3)),
+        (".tif", np.uint16, (6, 7)),
+        (".tif", np.uint16, (6, 7, 3)),
+    ],
+)
+def test_formats(tmp_path: Path, suffix: str, shape: tuple[int, ...], dtype: type):
+    high = np.iinfo(dtype).max
+    image = np.random.default_rng(0).integers(0, high, shape, dtype=dtype, endpoint=True)
+    imsave(tmp_path / f"image{suffix}", image, check_contrast=False)
+    expected = as_unit_float(check_image(image, "X[0]"))
+    read = Images([tmp_path / f"image{suffix}"])[0]
+    np.testing.assert_array_equal(as_unit_float(read), expected)
+
+
+def test_channels_must_agree():
+    images = Images([np.zeros((8, 8)), np.zeros((8, 8, 3))])
+    with pytest.raises(ValueError, match=r"X\[1\] must have 1 channel\(s\) .* got 3"):
+        list(images)
+
+
+def test_resize_keeps_range_and_type():
+    image = np.random.default_rng(0).random((20, 30, 2)).astype(np.float32)
+    for shape in ((10, 10), (40, 35), (20, 30)):
+        resized = resize(image, shape)
+        assert resized.shape == (*shape, 2)
+        assert resized.dtype == np.float32
+        assert image.min() <= resized.min() <= resized.max() <= image.max()

@@ -1,0 +1,49 @@
+import numpy as np
+import pytest
+
+from sk_ssimae._validation import check_mask, defect_labels, make_rng
+
+
+def test_make_rng():
+    assert make_rng(3).integers(1000) == make_rng(3).integers(1000)
+    state = np.random.RandomState(0)
+    assert make_rng(state).integers(2**60) != make_rng(state).integers(2**60)
+    before = np.random.get_state()[1].copy()
+    make_rng(None)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+@pytest.mark.parametrize("value", [1, 255, True, 1.0])
+def test_masks_may_be_binary_or_bytes(value):
+    mask = np.array([[0, value], [0, 0]])
+    np.testing.assert_array_equal(check_mask(mask, "mask"), [[False, True], [False, False]])
+
+
+def test_wrong_masks():
+    with pytest.raises(ValueError, match=r"mask must have shape \(h, w\), got shape \(3,\)"):
+        check_mask(np.zeros(3), "mask")
+    with pytest.raises(ValueError, match=r"got the values \[1, 2\] beside 0"):
+        check_mask(np.array([[0, 1, 2]]), "mask")
+
+
+def test_defect_labels():
+    masks = np.zeros((3, 4, 4), dtype=np.uint8)
+    masks[1, 2, 2] = 255
+    for y in (masks, list(masks), [0, 1, 0], np.array([False, True, False])):
+        np.testing.assert_array_equal(defect_labels(y, 3), [False, True, False])
+    assert not defect_labels(None, 3).any()
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([1, -1, 1], "got -1. Here high means defective"),
+        ([0, 2, 1], r"labels that are 0 \(good\) or 1 \(defective\), got \[0, 1, 2\]"),
+        (["a", "b", "c"], "must be masks, or labels"),
+        ([0, 1], "got 2 labels or masks for 3 images"),
+        (np.full((3, 4, 4), 7), r"y\[0\] must hold only 0"),
+    ],
+)
+def test_wrong_labels(y, message):
+    with pytest.raises(ValueError, match=message):
+        defect_labels(y, 3)
