@@ -40,7 +40,7 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
         raise ValueError(f"{name} must have shape (h, w), got shape {array.shape} instead.")
     if array.dtype == np.bool_:
         return array
-    marked = array != 0
+    marked: NDArray[np.bool_] = np.not_equal(array, 0)
     values = np.unique(array[marked])
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
         raise ValueError(

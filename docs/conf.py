@@ -1,0 +1,29 @@
+"""Sphinx configuration; `make docs` builds with warnings as errors."""
+
+import sk_ssimae
+
+project = "sk_ssimae"
+author = "The sk_ssimae developers"
+copyright = "2026, the sk_ssimae developers"
+release = version = sk_ssimae.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+]
+exclude_patterns = ["_build"]
+
+autosummary_generate = True
+autodoc_typehints = "none"  # The docstrings say more: shapes, ranges, units.
+numpydoc_show_class_members = True
+numpydoc_show_inherited_class_members = True
+numpydoc_class_members_toctree = False
+numpydoc_xref_param_type = False
+templates_path = ["_templates"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "sk_ssimae"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+html_show_sourcelink = False
