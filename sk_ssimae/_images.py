@@ -37,9 +37,10 @@ class Images:
     def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
         if hasattr(X, "detach"):  # A torch tensor, recognised without importing torch.
             X = X.detach().cpu().numpy()
-        self.is_array = isinstance(X, np.ndarray) and X.dtype != object
+        self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
-            if X.ndim == 2:
+            # Nothing is as narrow as an image of which the last axis holds the colours.
+            if X.ndim == 2 or (X.ndim == 3 and X.shape[-1] <= 4 and len(X) > 0):
                 raise ValueError(
                     f"X must hold several images, got one of shape {X.shape}: wrap it in a list."
                 )

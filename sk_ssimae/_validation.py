@@ -100,16 +100,20 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
 
     Raises
     ------
+    TypeError
+        If `y` is of another type.
     ValueError
         If the number differs, a label is neither 0 nor 1, or a mask has other values.
     """
     if y is None:
         return np.zeros(n_images, dtype=bool)
+    if not hasattr(y, "__len__"):
+        raise TypeError(f"y must be masks, labels or None, got {type(y).__name__} instead.")
     if len(y) != n_images:
         raise ValueError(
             f"y must describe each image of X, got {len(y)} labels or masks for {n_images} images."
         )
-    if np.ndim(y[0]) == 0:
+    if np.ndim(next(iter(y))) == 0:
         return _check_labels(np.asarray(y))
     return np.array([check_mask(mask, f"y[{index}]").any() for index, mask in enumerate(y)])
 

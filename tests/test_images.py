@@ -52,6 +52,7 @@ def test_torch_tensors_are_images():
     ("X", "error", "message"),
     [
         (np.zeros((8, 8)), ValueError, r"got one of shape \(8, 8\): wrap it in a list"),
+        (np.zeros((8, 9, 3)), ValueError, r"got one of shape \(8, 9, 3\): wrap it in a list"),
         (np.zeros(8), ValueError, r"got an array of shape \(8,\)"),
         ("image.png", TypeError, "got the path 'image.png': wrap it in a list"),
         (3, TypeError, "got int instead"),

@@ -47,3 +47,21 @@ def test_defect_labels():
 def test_wrong_labels(y, message):
     with pytest.raises(ValueError, match=message):
         defect_labels(y, 3)
+
+
+def test_labels_of_any_index():
+    class Labels(dict):
+        """Like a pandas Series after a split: the first label has not the key 0."""
+
+        def __iter__(self):
+            return iter(self.values())
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array(list(self.values()), dtype=dtype)
+
+    np.testing.assert_array_equal(defect_labels(Labels({7: 0, 8: 1}), 2), [False, True])
+
+
+def test_labels_are_a_collection():
+    with pytest.raises(TypeError, match="y must be masks, labels or None, got int instead"):
+        defect_labels(0, 3)

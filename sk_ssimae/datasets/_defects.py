@@ -66,9 +66,9 @@ def draw_defects(
     (True, True)
     """
     good = np.asarray(images, dtype=np.float32)
-    if good.ndim != 3 or min(good.shape[1:]) < 32:
+    if good.ndim != 3 or good.size == 0 or min(good.shape[1:]) < 32:
         raise ValueError(
-            "images must have shape (n, h, w) with h and w at least 32, got shape "
+            "images must have shape (n, h, w) with n at least 1 and h and w at least 32, got shape "
             f"{good.shape} instead."
         )
     if not (good.min() >= 0 and good.max() <= 1):
@@ -121,10 +121,12 @@ def _blur(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
 
 def _misweave(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
     region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
-    size = min(image.shape)
+    rows, columns = ndimage.find_objects(region.astype(np.uint8))[0]
+    size = max(rows.stop - rows.start, columns.stop - columns.start)
+    first = (min(cut.start, n - size) for cut, n in zip((rows, columns), image.shape, strict=True))
+    square = tuple(slice(start, start + size) for start in first)
     turned = image.copy()
-    turned[:size, :size] = image[:size, :size].T
-    turned[-size:, -size:] = image[-size:, -size:].T
+    turned[square] = np.rot90(image[square])
     return region, turned
 
 

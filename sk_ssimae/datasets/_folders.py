@@ -180,5 +180,9 @@ def _pair(images: Iterable[Path], masks: Iterable[Path]) -> list[Path]:
 def _image_shape(path: Path) -> tuple[int, int]:
     from PIL import Image
 
-    with Image.open(path) as image:
-        return image.height, image.width
+    try:
+        with Image.open(path) as image:  # Reads no pixels.
+            return image.height, image.width
+    except OSError:
+        height, width = read_image(path, f"image {str(path)!r}").shape[:2]
+        return height, width

@@ -3,7 +3,7 @@
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
@@ -65,13 +65,13 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
             n_channels, self.latent_dim, self.patch_size, self.normalization
         )
 
-    def fit(self, X: Any, y: Any = None) -> "BaseSegmenter":
+    def fit(self, X: Any, y: Any = None) -> Self:
         """Train on defect-free images and find the threshold on some that training did not see.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images: integers, scaled by the range of their type, or floats in [0, 1].
+            Images: unsigned integers, scaled by the range of their type, or floats in [0, 1].
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             What is defective, as 1. Defective images take no part in training or calibration.
 
@@ -83,8 +83,8 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         Raises
         ------
         TypeError, ValueError
-            If a parameter, image, label or mask is not as described; images are all opened and
-            checked before training starts.
+            If a parameter, image, label or mask is not as described, or training diverges; images
+            are all opened and checked before training starts.
 
         Warns
         -----
@@ -100,17 +100,17 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         device = resolve_device(self.device)
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
-        self.net_ = train(
+        net = train(
             self, split.training, self._make_module, self._make_loss, device=device, rng=rng
         )
+        self.__dict__.pop("calibration_", None)  # It belongs to the net of an earlier fit.
+        self.net_ = net
         self.history_: History = self.net_.history
         self.n_channels_ = good[0].pixels.shape[2]
         self.n_defective_dropped_ = int(defective.sum())
         self._warn_if_interrupted()
         if split.held_out:
             self._calibrate(split.held_out, split.kind)
-        elif hasattr(self, "calibration_"):
-            del self.calibration_
         return self
 
     def _warn_if_interrupted(self) -> None:
@@ -122,7 +122,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
                 stacklevel=3,
             )
 
-    def calibrate(self, X: Any) -> "BaseSegmenter":
+    def calibrate(self, X: Any) -> Self:
         """Find `threshold_` anew on good images that training has not seen.
 
         Parameters
@@ -155,12 +155,14 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         check_is_fitted(self, "net_")
         if not isinstance(self.threshold, str):
             return float(self.threshold)
-        if not hasattr(self, "calibration_"):
+        calibration: Calibration | None = getattr(self, "calibration_", None)
+        rule = self.threshold, self.target_fpr
+        if calibration is None or (calibration.rule, calibration.target_fpr) != rule:
             raise NotFittedError(
-                f"threshold={self.threshold!r} has not been calibrated: call calibrate with good "
-                "images, or fit again."
+                f"threshold={self.threshold!r} with target_fpr={self.target_fpr:g} has not been "
+                "calibrated: call calibrate with good images, or fit again."
             )
-        return self.calibration_.threshold
+        return calibration.threshold
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):
@@ -172,6 +174,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         return split
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
+        self._prepare_net()
         opened = (self._opened_map(region) for region in held_out)
         if self.threshold == "pixel_fpr":
             threshold = pixel_fpr_threshold(list(opened), self.target_fpr)

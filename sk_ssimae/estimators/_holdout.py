@@ -99,7 +99,8 @@ def _divide(
     """Cut a band off one end of the longer axis."""
     axis = int(np.argmax(image.working_shape))
     length, working_length = image.pixels.shape[axis], image.working_shape[axis]
-    band = max(math.ceil(patch_size * length / working_length), round(fraction * length))
+    shortest = math.ceil(patch_size * length / working_length)
+    band = max(shortest, min(round(fraction * length), length - shortest))
     cut = min(band, length) if at_start else max(length - band, 0)
 
     def region(pixels: Image) -> Region:

@@ -58,6 +58,11 @@ class ReconstructionNet(NeuralNet):
         self.history.record(f"{prefix}_batch_count", len(self.history[-1]["batches"]))
         self.interrupted_ = False
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Start anew."""
+        super().on_train_begin(net, **kwargs)
+        self.interrupted_ = False
+
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the batches of the epoch before: history stays small however long training is."""
         super().on_epoch_begin(net, **kwargs)

@@ -51,7 +51,8 @@ SHARED_PARAMETERS = """\
     callbacks : list of skorch callbacks or None, default=None
         Called during training; copied before, see ``net_.callbacks_`` for the copies.
     net_params : dict or None, default=None
-        Further parameters of the :class:`skorch.NeuralNet`; they override those made here.
+        Further parameters of the :class:`skorch.NeuralNet`, such as ``optimizer`` or
+        ``optimizer__betas``; none that the segmenter's own parameters set.
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
     inference_batch_size : int, default=64
@@ -68,7 +69,8 @@ SHARED_PARAMETERS = """\
         images, "pixel_fpr" holds out a band of each instead. Unused if `threshold` is a number.
     opening_diameter : int, default=4
         Diameter in pixels of the disk with which residual maps are opened before they are compared
-        with the threshold; 0 for none."""
+        with the threshold; 0 for none. A threshold found before is not adapted to another opening,
+        smoothing or stride: call `calibrate` again."""
 
 SHARED_ATTRIBUTES = """\
     net_ : ReconstructionNet
@@ -206,7 +208,8 @@ class SegmenterParameters(BaseEstimator):
 
     def _check_image_size(self) -> None:
         sizes = np.atleast_1d(np.asarray(self.image_size))
-        if sizes.dtype.kind not in "iu" or sizes.shape not in ((1,), (2,)):
+        is_pair = isinstance(self.image_size, tuple) and len(self.image_size) == 2
+        if sizes.dtype.kind not in "iu" or not (is_pair or isinstance(self.image_size, Integral)):
             raise ValueError(
                 "image_size must be an integer, a tuple (height, width) of two, or None, got "
                 f"{self.image_size!r} instead."

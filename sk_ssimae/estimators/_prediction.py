@@ -80,7 +80,8 @@ class FittedSegmenter(SegmenterParameters):
         array of bool, shape (n, h, w), or list of arrays (h, w)
             Masks.
         """
-        threshold, images = self.threshold_, self._check_images(X)
+        # A float64, so that NumPy does not round it to the maps' float32: as score_images does not.
+        threshold, images = np.float64(self.threshold_), self._check_images(X)
         return _collect((opened > threshold for opened in self._iter_opened(images)), images)
 
     def score_images(self, X: Any) -> NDArray[np.float64]:
@@ -137,21 +138,38 @@ class FittedSegmenter(SegmenterParameters):
         Raises
         ------
         ValueError
-            If no pixel or every pixel is defective.
+            If `y` does not hold masks, or marks no pixel or every pixel.
         """
+        if y is None or np.ndim(next(iter(y))) != 2:
+            raise ValueError(
+                "y must hold a mask (h, w) for each image: the area under the pixel ROC curve asks "
+                "which pixels are defective."
+            )
         if not defect_labels(y, len(X)).any():
             raise ValueError(
                 f"y marks no defect in these {len(X)} images: their ROC curve is not defined. In "
-                "cross-validation every test fold needs defective images: shuffle, or use "
-                "sk_ssimae.model_selection.DefectFreeKFold."
+                "cross-validation every test fold needs defective images: stratify the folds by "
+                "them, or shuffle."
             )
         return pixel_roc_auc_score(y, self.decision_function(X))
 
     def _check_images(self, X: Any) -> Images:
         check_is_fitted(self, "net_")
         self._check_params()
+        if self.stride > self._fitted_patch_size:
+            raise ValueError(
+                f"stride must be at most the patch_size of fit, {self._fitted_patch_size}, got "
+                f"{self.stride} instead."
+            )
+        self._prepare_net()
         min_size = 1 if self.image_size is not None else self._fitted_patch_size
         return Images(X, min_size=min_size, n_channels=self.n_channels_)
+
+    def _prepare_net(self) -> None:
+        """Bring the net to its device; moved in inference mode it could never be trained again."""
+        device = resolve_device(self.device)
+        for part in (self.net_.module_, self.net_.criterion_):
+            part.to(device).eval()
 
     def _iter_opened(self, images: Images) -> Iterator[Map]:
         return (self._opened_map(self._region(image)) for image in images)
@@ -170,9 +188,7 @@ class FittedSegmenter(SegmenterParameters):
         return resize(reconstruction, _shape(region.pixels))
 
     def _load(self, region: Region) -> Tensor:
-        device = resolve_device(self.device)
-        for part in (self.net_.module_, self.net_.criterion_):
-            part.to(device).eval()
+        device = next(self.net_.module_.parameters()).device
         return to_tensor(as_unit_float(working_pixels(region)), device)
 
     def _reconstruct(self, image: Tensor) -> Tensor:

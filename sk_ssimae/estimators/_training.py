@@ -67,8 +67,6 @@ def train(
     settings = {
         "module": module,
         "criterion": loss,
-        "optimizer": torch.optim.Adam,
-        "optimizer__weight_decay": params.weight_decay,
         "lr": params.lr,
         "max_epochs": params.max_epochs,
         "batch_size": params.batch_size,
@@ -77,9 +75,28 @@ def train(
         "device": device,
         "verbose": int(params.verbose),
     }
-    net = ReconstructionNet(**(settings | (params.net_params or {})))
+    defaults = {"optimizer": torch.optim.Adam, "optimizer__weight_decay": params.weight_decay}
+    net_params = params.net_params or {}
+    if settings.keys() & net_params.keys():
+        raise ValueError(
+            "net_params must not set what the segmenter's own parameters set, got "
+            f"{sorted(settings.keys() & net_params.keys())}; what they may set is, for example, "
+            "optimizer or optimizer__betas."
+        )
+    net = ReconstructionNet(**settings, **(defaults | net_params))
     net.fit(sampler)
+    _check_loss(net)
     return net
+
+
+def _check_loss(net: ReconstructionNet) -> None:
+    """Refuse a net whose training diverged: its maps would be NaN and nothing a defect."""
+    for row in net.history:
+        if not math.isfinite(row.get("train_loss", 0.0)):
+            raise ValueError(
+                f"Training diverged: the loss is {row['train_loss']} in epoch {row['epoch']}. "
+                f"Choose a smaller lr, got {net.lr:g}."
+            )
 
 
 def _callbacks(params: SegmenterParameters) -> list[Any]:

@@ -9,6 +9,7 @@ References
 """
 
 import math
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def ssim_map(
         Positive constants, (0.01 L)² and (0.03 L)² for the intensity range L = 1.
     alpha, beta, gamma : float, default=1
         Exponents of luminance, contrast and structure, each at least 0. Structure may be
-        negative: a non-integer `gamma` clamps it at 0.
+        negative, and luminance where an image is: a non-integer exponent clamps them at 0.
 
     Returns
     -------
@@ -78,6 +79,8 @@ def ssim_map(
     ------
     ValueError
         If the shapes differ or are not (N, C, H, W), or a parameter is out of its interval.
+    TypeError
+        If the tensors are not of floating-point type.
 
     References
     ----------
@@ -248,16 +251,16 @@ class SSIMLoss(nn.Module):
             return self._luminance(m) * (2 * m.cov_xy + self.c2) / (m.var_x + m.var_y + self.c2)
         luminance, contrast, structure = self.components(x, y)
         return (
-            luminance**self.alpha
+            _signed_power(luminance, float(self.alpha))
             * contrast**self.beta
-            * _power_of_structure(structure, float(self.gamma))
+            * _signed_power(structure, float(self.gamma))
         )
 
     def _luminance(self, m: _Moments) -> Tensor:
         return (2 * m.mean_x * m.mean_y + self.c1) / (m.mean_x**2 + m.mean_y**2 + self.c1)
 
     def _moments(self, x: Tensor, y: Tensor) -> _Moments:
-        # Autocast would compute the matrix products in half precision.
+        # Autocast would compute the convolutions in half precision.
         with torch.autocast(x.device.type, enabled=False):
             x, y = _at_least_float32(x), _at_least_float32(y)
             # E[x²] - E[x]² cancels on bright flat images: take the moments about a common offset.
@@ -295,7 +298,7 @@ def window_weights(window_size: int, window: Window) -> Tensor:
     ValueError
         If `window_size` is even or below 3, or `window` is unknown.
     """
-    if window_size != int(window_size) or window_size < 3 or window_size % 2 == 0:
+    if not isinstance(window_size, Integral) or window_size < 3 or window_size % 2 == 0:
         raise ValueError(
             f"window_size must be an odd integer of at least 3, got {window_size!r} instead."
         )
@@ -335,12 +338,13 @@ def window_mean(maps: Tensor, kernel: Tensor) -> Tensor:
     return channels.reshape(*maps.shape[:-2], *channels.shape[-2:])
 
 
-def _power_of_structure(structure: Tensor, gamma: float) -> Tensor:
-    if gamma.is_integer():
-        return structure ** int(gamma)
-    positive = structure > 0
+def _signed_power(component: Tensor, exponent: float) -> Tensor:
+    """Raise a component that may be negative; a fractional exponent clamps it at 0."""
+    if exponent.is_integer():
+        return component ** int(exponent)
+    positive = component > 0
     # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
-    return torch.where(positive, torch.where(positive, structure, 1.0) ** gamma, 0.0)
+    return torch.where(positive, torch.where(positive, component, 1.0) ** exponent, 0.0)
 
 
 def _pad_symmetric(images: Tensor, width: int) -> Tensor:
@@ -360,4 +364,9 @@ def _check_images(x: Tensor, y: Tensor) -> None:
         raise ValueError(
             "The images must be two tensors of one shape (N, C, H, W), got "
             f"{tuple(x.shape)} and {tuple(y.shape)} instead."
+        )
+    if not (x.is_floating_point() and y.is_floating_point()):
+        raise TypeError(
+            f"The images must be floating-point tensors in [0, 1], got {x.dtype} and {y.dtype} "
+            "instead. Divide integers by their largest possible value."
         )

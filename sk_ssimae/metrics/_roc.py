@@ -25,7 +25,7 @@ def pixel_roc_auc_score(
     Parameters
     ----------
     masks : array of shape (n, h, w), or sequence of arrays (h, w)
-        True or non-zero where a pixel is defective.
+        True, 1 or 255 where a pixel is defective, 0 elsewhere.
     residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
         Scores, high where a pixel seems defective.
     max_fpr : float in (0, 1], default=None
@@ -40,7 +40,8 @@ def pixel_roc_auc_score(
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a map is not finite, or only one class is present.
+        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
+        class is present.
 
     References
     ----------

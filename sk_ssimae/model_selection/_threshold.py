@@ -23,6 +23,11 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     float
         The smallest residual that at most this share of the pixels exceeds.
 
+    Raises
+    ------
+    ValueError
+        If `target_fpr` is not in (0, 1), or there is no residual or one that is not finite.
+
     Examples
     --------
     >>> import numpy as np
@@ -30,7 +35,12 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     >>> pixel_fpr_threshold([np.arange(1000).reshape(20, 50)], target_fpr=0.01)
     989.0
     """
+    _check_target_fpr(target_fpr)
+    if len(residual_maps) == 0:
+        raise ValueError("residual_maps must hold at least one map, got none.")
     residuals = np.concatenate([np.ravel(residual_map) for residual_map in residual_maps])
+    if residuals.size == 0 or not np.isfinite(residuals).all():
+        raise ValueError("residual_maps must hold finite numbers, got none, NaN or infinity.")
     n_exceeding = math.floor(target_fpr * residuals.size + 1e-9)
     position = residuals.size - n_exceeding - 1
     residuals.partition(position)
@@ -58,7 +68,8 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     Raises
     ------
     ValueError
-        If there are fewer than 1 / α - 1 images.
+        If there are fewer than 1 / α - 1 images, `target_fpr` is not in (0, 1), or a score is not
+        finite.
 
     References
     ----------
@@ -71,7 +82,10 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     >>> image_fpr_threshold(range(1, 20), target_fpr=0.1)
     18.0
     """
+    _check_target_fpr(target_fpr)
     scores = np.sort(np.asarray(image_scores, dtype=np.float64))
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        raise ValueError("image_scores must be finite numbers in one dimension.")
     check_image_count(len(scores), target_fpr)
     return float(scores[_conformal_rank(len(scores), target_fpr) - 1])
 
@@ -85,6 +99,11 @@ def check_image_count(n_images: int, target_fpr: float) -> None:
             f"{n_images}. Give more images, call calibrate with more, raise target_fpr, or use "
             "threshold='pixel_fpr'."
         )
+
+
+def _check_target_fpr(target_fpr: float) -> None:
+    if not 0 < target_fpr < 1:
+        raise ValueError(f"target_fpr must lie in (0, 1), got {target_fpr!r} instead.")
 
 
 def _conformal_rank(n_images: int, target_fpr: float) -> int:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 Normalization = Literal["batch"] | None
 
-_SLOPE = 0.2
+LEAKY_SLOPE = 0.2
 # (output channels, kernel, stride, padding) of conv1-conv8; conv9 maps what is left to the latent.
 _ENCODER_LAYERS = (
     (32, 4, 2, 1),
@@ -121,4 +121,4 @@ def _decoder_layers(
 def _hidden_layer_end(n_channels: int, normalization: Normalization) -> Iterator[nn.Module]:
     if normalization == "batch":
         yield nn.BatchNorm2d(n_channels)
-    yield nn.LeakyReLU(_SLOPE, inplace=True)
+    yield nn.LeakyReLU(LEAKY_SLOPE, inplace=True)

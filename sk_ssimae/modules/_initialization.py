@@ -5,12 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae.modules._autoencoder import LEAKY_SLOPE
+
 _OUTPUT_SCALE = 0.1
 
 
 @torch.no_grad()
 def initialize_autoencoder(
-    module: nn.Module, *, generator: torch.Generator, mean_intensity: Tensor, slope: float = 0.2
+    module: nn.Module, *, generator: torch.Generator, mean_intensity: Tensor
 ) -> None:
     """Draw the weights of an autoencoder so that its activations keep their variance.
 
@@ -27,8 +29,6 @@ def initialize_autoencoder(
         Source of the random numbers, on the module's device.
     mean_intensity : Tensor of shape (C,)
         Mean of the training images per channel, in [0, 1].
-    slope : float, default=0.2
-        Negative slope of the rectifiers.
 
     References
     ----------
@@ -36,7 +36,7 @@ def initialize_autoencoder(
     """
     layers = [m for m in module.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     for layer in layers:
-        deviation = math.sqrt(2 / ((1 + slope**2) * _fan_in(layer)))
+        deviation = math.sqrt(2 / ((1 + LEAKY_SLOPE**2) * _fan_in(layer)))
         layer.weight.normal_(0, deviation, generator=generator)
         if layer.bias is not None:
             layer.bias.zero_()

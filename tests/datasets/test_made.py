@@ -56,7 +56,7 @@ def test_wrong_fabric(params, message):
 
 
 @pytest.mark.parametrize("kind", sorted(_DRAWERS))
-@pytest.mark.parametrize("shape", [(32, 32), (64, 100)])
+@pytest.mark.parametrize("shape", [(32, 32), (64, 100), (200, 40)])
 def test_masks_are_exact(kind, shape):
     good = make_woven_fabric(8, shape=shape, random_state=0)
     before = good.copy()
@@ -98,6 +98,7 @@ def test_kinds_take_turns():
     ("images", "params", "message"),
     [
         (np.zeros((64, 64)), {}, r"images must have shape \(n, h, w\)"),
+        (np.zeros((0, 64, 64)), {}, "n at least 1"),
         (np.zeros((1, 20, 64)), {}, r"h and w at least 32, got shape \(1, 20, 64\)"),
         (np.full((1, 64, 64), 3.0), {}, r"images must lie in \[0, 1\]"),
         (np.full((1, 64, 64), np.nan), {}, r"images must lie in \[0, 1\]"),

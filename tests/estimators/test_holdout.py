@@ -62,6 +62,11 @@ def test_small_images_beside_large_ones_train_whole():
     assert len(split.held_out) == 1
 
 
+def test_a_large_share_leaves_a_patch_to_train_on():
+    split = hold_out(numbered_images(1, (40, 40)), 0.9, 16, np.random.default_rng(0))
+    assert split.held_out[0].pixels.shape == (24, 40, 1)
+
+
 def test_one_small_image_is_refused():
     with pytest.raises(ValueError, match=r"one good image, too small .* both need 16 pixels"):
         hold_out(numbered_images(1, (31, 31)), 0.2, 16, np.random.default_rng(0))

@@ -118,7 +118,8 @@ def test_images_are_flagged_where_their_mask_is_marked(segmenter_class, fitted, 
     images, _ = defective
     segmenter = fitted(segmenter_class)
     scores = segmenter.score_images(images)
-    for threshold in (*scores, scores.max() + 1):
+    between = (scores.max() - 1e-10, np.sort(scores)[1] + 1e-10)  # No float32 lies there.
+    for threshold in (*scores, *between, scores.max() + 1):
         segmenter.set_params(threshold=float(threshold))
         marked = segmenter.predict(images).any(axis=(1, 2))
         np.testing.assert_array_equal(scores > segmenter.threshold_, marked)
@@ -156,6 +157,9 @@ def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):
         segmenter.predict(good)
     assert segmenter.calibrate(good).threshold_ > 0
     calibrated = fitted(segmenter_class)
+    for params in ({"threshold": "image_fpr"}, {"target_fpr": 0.02}):
+        with pytest.raises(NotFittedError, match="has not been calibrated: call calibrate"):
+            clone_fitted(calibrated).set_params(**params).predict(good)
     assert calibrated.set_params(threshold=-1).predict(good).all()
 
 
@@ -165,8 +169,11 @@ def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
     expected = pixel_roc_auc_score(masks, segmenter.decision_function(images))
     assert segmenter.score(images, masks) == expected
     assert segmenter.score(list(images), list(masks)) == expected
-    with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*DefectFreeKFold"):
+    with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*every test fold"):
         segmenter.score(images, np.zeros_like(masks))
+    for y in (None, [0, 1, 1, 0]):
+        with pytest.raises(ValueError, match=r"y must hold a mask \(h, w\) for each image"):
+            segmenter.score(images, y)
 
 
 def test_colour_images(segmenter_class, tiny):
@@ -262,6 +269,7 @@ def test_not_fitted(segmenter_class, good):
         ({"normalization": "layer"}, "'normalization' parameter"),
         ({"device": "gpu"}, "device must be 'auto' or a device .* got 'gpu'"),
         ({"image_size": (32,) * 3}, r"image_size must be an integer, a tuple"),
+        ({"image_size": (32,)}, r"image_size must be an integer, a tuple"),
         ({"image_size": 8}, "image_size must be at least patch_size=16, got 8"),
         ({"batch_size": 1}, "n_patches=64 and batch_size=1 give one of 1"),
     ],
@@ -269,6 +277,21 @@ def test_not_fitted(segmenter_class, good):
 def test_wrong_parameters(segmenter_class, tiny, good, params, message):
     with pytest.raises(ValueError, match=message):
         segmenter_class(**(tiny | params)).fit(good)
+
+
+def test_stride_may_not_leave_gaps_after_fit(segmenter_class, fitted, good):
+    segmenter = fitted(segmenter_class).set_params(patch_size=32, stride=20)
+    with pytest.raises(ValueError, match="at most the patch_size of fit, 16, got 20"):
+        segmenter.predict(good)
+
+
+def test_prediction_leaves_the_network_trainable(segmenter_class, tiny, good):
+    segmenter = segmenter_class(**tiny).fit(good)
+    segmenter.net_.module_.double()  # So that prediction has to move it, as to another device.
+    segmenter.net_.module_.float()
+    segmenter.predict(good)
+    parameters = list(segmenter.net_.module_.parameters())
+    assert not any(p.is_inference() for p in parameters)
 
 
 @pytest.mark.parametrize("window_size", [4, 17])

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
 from sk_ssimae import SSIMAutoencoderSegmenter
@@ -165,6 +166,27 @@ def test_net_params_reach_the_net(tiny, good):
     assert segmenter.net_.optimizer_.param_groups[0]["momentum"] == 0.5
     with pytest.raises(ValueError, match=r"unexpected argument.*no_such"):
         segmenter.set_params(net_params={"no_such": 1}).fit(good)
+    with pytest.raises(ValueError, match=r"own parameters set, got \['callbacks', 'lr'\]"):
+        segmenter.set_params(net_params={"lr": 1, "callbacks": []}).fit(good)
+
+
+def test_diverging_training_is_refused(segmenter_class, tiny, good):
+    params = {"lr": 1e12, "lr_schedule": None, "normalization": None}
+    with pytest.raises(ValueError, match=r"Training diverged: the loss is .* Choose a smaller lr"):
+        segmenter_class(**(tiny | params), net_params={"optimizer": torch.optim.SGD}).fit(good)
+
+
+def test_a_failed_calibration_leaves_no_old_threshold(segmenter_class, tiny, good, monkeypatch):
+    segmenter = segmenter_class(**tiny).fit(good)
+
+    def press_ctrl_c(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(segmenter, "_calibrate", press_ctrl_c, raising=True)
+    with pytest.raises(KeyboardInterrupt):
+        segmenter.fit(good)
+    with pytest.raises(NotFittedError, match="has not been calibrated"):
+        segmenter.predict(good)
 
 
 @pytest.mark.parametrize(("verbose", "shown"), [(0, False), (1, True), (2, True)])

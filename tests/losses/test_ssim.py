@@ -188,6 +188,7 @@ def test_gaussian_widens_with_the_window():
     [
         ({"window_size": 10}, "window_size must be an odd integer of at least 3, got 10"),
         ({"window_size": 1}, "window_size must be an odd integer of at least 3, got 1"),
+        ({"window_size": 11.0}, "window_size must be an odd integer of at least 3, got 11.0"),
         ({"window": "box"}, "window must be 'uniform' or 'gaussian', got 'box'"),
         ({"c1": 0}, "c1 must be positive, got 0"),
         ({"c2": -1}, "c2 must be positive, got -1"),
@@ -201,6 +202,16 @@ def test_wrong_parameters(options, message):
         ssim_map(x, y, **options)
 
 
+def test_fractional_alpha_clamps_luminance_at_zero():
+    # The network's output is linear: it may be negative.
+    x = torch.full((1, 1, 16, 16), 0.05, dtype=torch.float64)
+    reconstruction = (-x).requires_grad_()
+    similarity = ssim_map(x, reconstruction, alpha=0.5)
+    assert similarity.abs().max() == 0
+    similarity.sum().backward()
+    assert reconstruction.grad.isfinite().all()
+
+
 def test_wrong_images():
     x, y = random_images(1, 1, 16, 16)
     with pytest.raises(ValueError, match=r"one shape \(N, C, H, W\), got \(1, 1, 16, 16\) and"):
@@ -209,3 +220,5 @@ def test_wrong_images():
         ssim_components(x[0, 0], y[0, 0])
     with pytest.raises(ValueError, match=r"at least window_size=17 pixels high and wide, got"):
         SSIMLoss(17)(y, x)
+    with pytest.raises(TypeError, match=r"got torch.uint8 and torch.uint8 instead. Divide"):
+        ssim_map(x.byte(), y.byte())

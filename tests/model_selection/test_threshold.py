@@ -43,6 +43,22 @@ def test_image_rule_keeps_its_promise():
     assert binomtest(flagged, 2000, 0.1).pvalue > 0.001
 
 
+@pytest.mark.parametrize("target_fpr", [0, 1, 1.5, float("nan")])
+def test_wrong_target(target_fpr):
+    for find_threshold in (pixel_fpr_threshold, image_fpr_threshold):
+        with pytest.raises(ValueError, match=r"target_fpr must lie in \(0, 1\), got"):
+            find_threshold(np.ones((3, 4)), target_fpr)
+
+
+def test_wrong_residuals():
+    with pytest.raises(ValueError, match="at least one map, got none"):
+        pixel_fpr_threshold([], 0.1)
+    with pytest.raises(ValueError, match="must hold finite numbers"):
+        pixel_fpr_threshold([np.array([1.0, np.nan])], 0.1)
+    with pytest.raises(ValueError, match="must be finite numbers in one dimension"):
+        image_fpr_threshold([1.0, np.inf], 0.1)
+
+
 @pytest.mark.parametrize(("n", "needed"), [(18, 19), (0, 19)])
 def test_image_rule_needs_enough_images(n, needed):
     with pytest.raises(ValueError, match=f"0.05 needs at least {needed} good images .* got {n}"):
