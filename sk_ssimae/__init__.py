@@ -18,6 +18,7 @@ _SUBPACKAGES = (
     "model_selection",
     "modules",
     "plotting",
+    "testing",
 )
 
 __all__ = ["__version__", *_ESTIMATORS, *_SUBPACKAGES]

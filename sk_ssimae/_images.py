@@ -35,8 +35,7 @@ class Images:
     """
 
     def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
-        if hasattr(X, "detach"):  # A torch tensor, recognised without importing torch.
-            X = X.detach().cpu().numpy()
+        X = _from_torch(X, "X")
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
             # Nothing is as narrow as an image of which the last axis holds the colours.
@@ -136,7 +135,7 @@ def check_image(item: Any, name: str) -> Image:
     ValueError
         If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
     """
-    image = np.asarray(item)
+    image = np.asarray(_from_torch(item, name))
     if image.ndim not in (2, 3):
         raise ValueError(f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead.")
     if image.size == 0:
@@ -149,7 +148,8 @@ def check_image(item: Any, name: str) -> Image:
     if image.dtype == np.bool_:
         return image.astype(np.float32)
     if image.dtype.kind == "u":
-        return image.astype(np.float32) * np.float32(1 / np.iinfo(image.dtype).max)
+        scaled: NDArray[np.float32] = np.divide(image, np.iinfo(image.dtype).max, dtype=np.float32)
+        return scaled
     if image.dtype.kind != "f":
         raise TypeError(
             f"{name} must hold booleans, unsigned integers or floats, got {image.dtype} instead. "
@@ -166,10 +166,23 @@ def check_image(item: Any, name: str) -> Image:
     return image.astype(np.float32, copy=False)
 
 
+def _from_torch(item: Any, name: str) -> Any:
+    """Convert a torch tensor, recognised without importing torch, and leave all else alone."""
+    if not hasattr(item, "detach"):
+        return item
+    try:
+        return item.detach().cpu().numpy()
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be of a type that NumPy knows, got a tensor of {item.dtype} instead. "
+            "Convert it with float()."
+        ) from error
+
+
 def as_unit_float(image: Image) -> NDArray[np.float32]:
     """Scale a checked image to float32 in [0, 1]."""
     if image.dtype == np.uint8:
-        return np.multiply(image, 1 / 255, dtype=np.float32)
+        return np.divide(image, 255, dtype=np.float32)
     return image
 
 

@@ -118,6 +118,24 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
     return np.array([check_mask(mask, f"y[{index}]").any() for index, mask in enumerate(y)])
 
 
+def check_mask_shape(y: Any, index: int, shape: tuple[int, ...]) -> None:
+    """Check that `y`, if it holds masks, has one of an image's height and width for it.
+
+    Raises
+    ------
+    ValueError
+        If the mask has another shape.
+    """
+    if y is None or np.ndim(next(iter(y))) == 0:
+        return
+    mask_shape = np.shape(y[index])[:2]
+    if mask_shape != shape:
+        raise ValueError(
+            f"y[{index}] must have the height and width of X[{index}], {shape}, got {mask_shape} "
+            "instead."
+        )
+
+
 def _check_labels(labels: NDArray[Any]) -> NDArray[np.bool_]:
     if labels.dtype.kind in "iuf" and (labels == -1).any():
         raise ValueError(

@@ -19,6 +19,7 @@ DIRECTIONS = {
     "estimators": LEAVES | {"metrics", "model_selection", "losses", "modules"},
     "datasets": LEAVES | {"metrics"},
     "plotting": LEAVES | {"metrics"},
+    "testing": LEAVES,
     "cli": LEAVES | {"metrics", "model_selection", "estimators", "datasets", "plotting"},
 }
 NUMPY_ONLY = LEAVES | {"metrics", "model_selection"}

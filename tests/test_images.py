@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from skimage.io import imsave
@@ -46,6 +47,11 @@ def test_torch_tensors_are_images():
     images = Images(torch.rand(2, 8, 8))
     assert images.is_array
     assert images[1].shape == (8, 8, 1)
+    with_gradient = [torch.rand(8, 8, requires_grad=True)]
+    assert Images(with_gradient)[0].shape == (8, 8, 1)
+    for X in (torch.zeros(2, 8, 8).bfloat16(), [torch.zeros(8, 8).bfloat16()]):
+        with pytest.raises(TypeError, match=r"got a tensor of torch.bfloat16 instead. Convert it"):
+            Images(X)[0]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +125,41 @@ def test_channels_must_agree():
     images = Images([np.zeros((8, 8)), np.zeros((8, 8, 3))])
     with pytest.raises(ValueError, match=r"X\[1\] must have 1 channel\(s\) .* got 3"):
         list(images)
+
+
+def test_palette_and_grey_with_alpha(tmp_path: Path):
+    grey = np.random.default_rng(0).integers(0, 256, (6, 7), dtype=np.uint8)
+    PIL.Image.fromarray(grey).convert("LA").save(tmp_path / "alpha.png")
+    np.testing.assert_array_equal(Images([tmp_path / "alpha.png"])[0][..., 0], grey)
+    colours = PIL.Image.fromarray(np.stack([grey // 128 * 200] * 3, axis=-1)).quantize(4)
+    colours.save(tmp_path / "palette.png")
+    palette = Images([tmp_path / "palette.png"])[0]
+    np.testing.assert_array_equal(palette, np.stack([grey // 128 * 200] * 3, axis=-1))
+
+
+def test_jpeg(tmp_path: Path):
+    rows = np.linspace(0, 255, 64).astype(np.uint8)
+    PIL.Image.fromarray(np.tile(rows, (64, 1))).save(tmp_path / "image.jpg", quality=95)
+    read = Images([tmp_path / "image.jpg"])[0]
+    assert np.abs(read[..., 0].astype(int) - rows).max() < 10
+
+
+@pytest.mark.parametrize("kind", ["memmap", "reversed", "fortran", "big-endian", "read-only"])
+def test_any_layout(tmp_path: Path, kind: str):
+    image = np.random.default_rng(0).random((6, 7)).astype(np.float32)
+    other = image
+    if kind == "memmap":
+        other = np.memmap(tmp_path / "image.dat", dtype=np.float32, mode="w+", shape=image.shape)
+        other[:] = image
+    elif kind == "reversed":
+        other = image[::-1].copy()[::-1]
+    elif kind == "fortran":
+        other = np.asfortranarray(image)
+    elif kind == "big-endian":
+        other = image.astype(">f4")
+    else:
+        other.flags.writeable = False
+    np.testing.assert_array_equal(Images([other])[0][..., 0], image)
 
 
 def test_resize_keeps_range_and_type():

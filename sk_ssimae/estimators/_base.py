@@ -1,5 +1,6 @@
 """What all segmenters share: training on good images, and the threshold found on others."""
 
+import html
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
@@ -7,12 +8,13 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 from torch import nn
 
 from sk_ssimae._images import Images
-from sk_ssimae._validation import defect_labels, make_rng
+from sk_ssimae._validation import check_mask_shape, defect_labels, make_rng
 from sk_ssimae.estimators._holdout import Region, Split, hold_out, hold_out_images
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._prediction import FittedSegmenter
@@ -45,6 +47,22 @@ class Calibration(NamedTuple):
     target_fpr: float
     held_out: str
     n_held_out: int
+
+    def promise(self) -> str:
+        """Say in a sentence what the threshold promises, and what it does not."""
+        share = f"{100 * self.target_fpr:g} %"
+        held_out = f"{self.n_held_out} held-out {self.held_out}"
+        if self.rule == "image_fpr":
+            return (
+                f"A further good image is flagged with a probability of at most {share}, if it "
+                f"comes from where the {held_out} came from. Nothing is promised about single "
+                "pixels, nor about how many defects are found."
+            )
+        return (
+            f"About {share} of the pixels of good images are marked, if further images look like "
+            f"the {held_out}. Nothing is promised about how many good images have a marked pixel, "
+            "nor about how many defects are found."
+        )
 
 
 class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
@@ -96,7 +114,11 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         defective = defect_labels(y, len(images))
         if defective.all():
             raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
-        good = [self._region(images[int(index)]) for index in np.flatnonzero(~defective)]
+        good = []
+        for index, image in enumerate(images):  # All are opened and checked, good or not.
+            check_mask_shape(y, index, image.shape[:2])
+            if not defective[index]:
+                good.append(self._region(image))
         device = resolve_device(self.device)
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
@@ -163,6 +185,15 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
                 "calibrated: call calibrate with good images, or fit again."
             )
         return calibration.threshold
+
+    def _html_repr(self) -> str:
+        """Add to scikit-learn's diagram what the threshold promises."""
+        diagram: str = estimator_html_repr(self)
+        if not hasattr(self, "calibration_") or not isinstance(self.threshold, str):
+            return diagram
+        calibration = self.calibration_
+        note = f"threshold_ = {calibration.threshold:.4g}. {calibration.promise()}"
+        return f"{diagram}<p>{html.escape(note)}</p>"
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_ssimae._images import Image
+from sk_ssimae._images import Image, as_unit_float
 
 
 class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
@@ -127,11 +127,12 @@ def _flatten(images: Sequence[Image]) -> Tensor:
     for image in images:
         pixels = image.reshape(-1, image.shape[2]).T
         if image.dtype == np.uint8 and not all_bytes:
-            pixels = np.multiply(pixels, 1 / 255, dtype=np.float32)
+            pixels = as_unit_float(pixels)
         buffer[:, start : start + pixels.shape[1]] = pixels
         start += pixels.shape[1]
     return torch.from_numpy(buffer)
 
 
 def _unit_float(values: Tensor, stored: torch.dtype) -> Tensor:
-    return values * (1 / 255) if stored == torch.uint8 else values
+    # Divided as in `as_unit_float`, so that bytes and floats train alike to the last bit.
+    return values / 255 if stored == torch.uint8 else values

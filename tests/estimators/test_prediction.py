@@ -63,14 +63,6 @@ def test_sequence_in_list_out(segmenter_class, fitted, good):
     )
 
 
-def test_batch_size_changes_nothing(segmenter_class, fitted, good):
-    segmenter = fitted(segmenter_class)
-    expected = segmenter.decision_function(good)
-    for batch_size in (1, 5, 1000):
-        segmenter.set_params(inference_batch_size=batch_size)
-        np.testing.assert_allclose(segmenter.decision_function(good), expected, atol=1e-5)
-
-
 def test_residual_is_that_of_the_loss(segmenter_class, fitted, good):
     segmenter = fitted(segmenter_class)
     image, reconstruction = (
@@ -114,17 +106,6 @@ def test_smoothing_opening_threshold(segmenter_class, fitted, defective):
         np.testing.assert_array_equal(segmenter.score_images(images), opened.max(axis=(1, 2)))
 
 
-def test_images_are_flagged_where_their_mask_is_marked(segmenter_class, fitted, defective):
-    images, _ = defective
-    segmenter = fitted(segmenter_class)
-    scores = segmenter.score_images(images)
-    between = (scores.max() - 1e-10, np.sort(scores)[1] + 1e-10)  # No float32 lies there.
-    for threshold in (*scores, *between, scores.max() + 1):
-        segmenter.set_params(threshold=float(threshold))
-        marked = segmenter.predict(images).any(axis=(1, 2))
-        np.testing.assert_array_equal(scores > segmenter.threshold_, marked)
-
-
 def test_pixel_rule_bounds_the_share_of_held_out_pixels(segmenter_class, tiny, good):
     # Many images are held out whole, so calibrating on the same ones must give the same number.
     many = np.concatenate([good, good[:, ::-1], good[:, :, ::-1]])
@@ -145,6 +126,19 @@ def test_image_rule(segmenter_class, tiny, good):
     assert segmenter.calibration_.n_held_out == 3
     segmenter.calibrate(good)
     assert segmenter.threshold_ == np.sort(segmenter.score_images(good))[3]
+
+
+def test_html_says_what_the_threshold_promises(segmenter_class, tiny, fitted, good):
+    segmenter = fitted(segmenter_class)
+    assert segmenter.calibration_.promise().startswith("About 1 % of the pixels of good images")
+    html = segmenter._repr_mimebundle_()["text/html"]
+    assert f"threshold_ = {segmenter.threshold_:.4g}. About 1 % of the pixels" in html
+    assert "4 held-out regions" in html
+    assert "promised" not in segmenter_class()._repr_html_()
+    segmenter.set_params(threshold=0.5)
+    assert "promised" not in segmenter._repr_html_()
+    segmenter.set_params(threshold="image_fpr", target_fpr=0.25).calibrate(good)
+    assert "with a probability of at most 25 %, if it comes" in segmenter._repr_html_()
 
 
 def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):

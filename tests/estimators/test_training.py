@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from skimage.io import imsave
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
@@ -73,8 +74,7 @@ def test_same_seed_same_weights(segmenter_class, tiny, good):
 
 def test_global_random_generators_are_untouched(segmenter_class, tiny, good):
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    for seed in (0, None):
-        segmenter_class(**tiny).set_params(random_state=seed).fit(good).predict(good)
+    segmenter_class(**tiny).set_params(random_state=None).fit(good).predict(good)
     assert random.getstate() == states[0]
     np.testing.assert_array_equal(np.random.get_state()[1], states[1])
     assert torch.equal(torch.get_rng_state(), states[2])
@@ -101,6 +101,40 @@ def test_defective_images_take_no_part(segmenter_class, tiny, good, defective):
         assert torch.equal(weights(mixed)[0], weights(alone)[0])
     with pytest.raises(ValueError, match="marks all 4 images of X defective"):
         segmenter_class(**tiny).fit(images, masks)
+    with pytest.raises(
+        ValueError, match=r"y\[0\] must have the height and width of X\[0\], \(40, 56"
+    ):
+        segmenter_class(**tiny).fit(X, y[:, :-1])
+
+
+def test_held_out_images_are_not_trained_on(tiny, good):
+    many = np.concatenate([good, good[:, ::-1], good[:, :, ::-1]])
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(many)
+    n_without_effect = 0
+    for index in range(len(many)):
+        others = many.copy()
+        others[index] = 1 - others[index]
+        changed = SSIMAutoencoderSegmenter(**tiny).fit(others)
+        n_without_effect += torch.equal(weights(changed)[0], weights(segmenter)[0])
+    assert n_without_effect == segmenter.calibration_.n_held_out == 2
+
+
+def test_files_are_all_checked_before_training(segmenter_class, tiny, good, tmp_path):
+    paths = [tmp_path / f"{index}.png" for index in range(4)]
+    for path, image in zip(paths, good, strict=True):
+        imsave(path, np.uint8(255 * image), check_contrast=False)
+    whole = paths[3].read_bytes()
+    watch = StopEpochs()
+    segmenter = segmenter_class(**tiny, callbacks=[watch])
+    for content, y in ((whole[: len(whole) // 2], None), (b"", None), (b"no image", [0, 0, 0, 1])):
+        paths[3].write_bytes(content)
+        with pytest.raises(ValueError, match=r"X\[3\] \('.*3.png'\) cannot be read as an image"):
+            segmenter.fit(paths, y)
+    assert not hasattr(segmenter, "net_")
+    paths[3].write_bytes(whole)
+    as_bytes = np.uint8(255 * good)
+    expected = segmenter_class(**tiny).fit(as_bytes).decision_function(as_bytes)
+    np.testing.assert_array_equal(segmenter.fit(paths).decision_function(paths), expected)
 
 
 @pytest.mark.parametrize("n_batches", [1, 5])

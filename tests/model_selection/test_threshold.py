@@ -34,13 +34,31 @@ def test_image_rule_takes_the_conformal_rank(n, target_fpr, rank):
     assert image_fpr_threshold(scores, target_fpr) == rank
 
 
-def test_image_rule_keeps_its_promise():
+@pytest.mark.parametrize(("n", "target_fpr"), [(19, 0.1), (39, 0.05), (99, 0.01), (25, 0.2)])
+@pytest.mark.parametrize("draw", ["exponential", "normal", "standard_cauchy"])
+def test_image_rule_keeps_its_promise(n, target_fpr, draw):
+    # 2,000 calibrations on n good images, each tried on one fresh good image.
     rng = np.random.default_rng(0)
     flagged = 0
     for _ in range(2000):
-        scores = rng.exponential(size=20)
-        flagged += scores[0] > image_fpr_threshold(scores[1:], 0.1)
-    assert binomtest(flagged, 2000, 0.1).pvalue > 0.001
+        fresh, *scores = getattr(rng, draw)(size=n + 1)
+        flagged += fresh > image_fpr_threshold(scores, target_fpr)
+    # The rank is whole, so the promise is kept with equality only where (n + 1) α is.
+    exact = np.floor((n + 1) * target_fpr + 1e-9) / (n + 1)
+    assert exact <= target_fpr
+    assert binomtest(flagged, 2000, exact).pvalue > 0.001
+
+
+def test_pixel_rule_keeps_its_promise():
+    # 2,000 calibrations on 2,000 good pixels, each tried on as many fresh ones.
+    rng = np.random.default_rng(0)
+    shares = [
+        np.mean(
+            rng.exponential(size=2000) > pixel_fpr_threshold([rng.exponential(size=2000)], 0.01)
+        )
+        for _ in range(2000)
+    ]
+    assert np.mean(shares) == pytest.approx(0.01, abs=4 * np.std(shares) / np.sqrt(2000) + 1 / 2000)
 
 
 @pytest.mark.parametrize("target_fpr", [0, 1, 1.5, float("nan")])

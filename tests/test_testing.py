@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from sk_ssimae import L2AutoencoderSegmenter, estimators
+from sk_ssimae.testing import image_estimator_checks
+
+SEGMENTERS = [
+    cls
+    for name in estimators.__all__
+    if isinstance(cls := getattr(estimators, name), type)
+    and issubclass(cls, estimators.BaseSegmenter)
+    and cls is not estimators.BaseSegmenter
+]
+QUICK = {
+    "latent_dim": 8,
+    "patch_size": 16,
+    "stride": 10,
+    "n_patches": 64,
+    "batch_size": 16,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+CASES = [case for cls in SEGMENTERS for case in image_estimator_checks(cls(**QUICK))]
+
+
+def test_all_segmenters_are_found():
+    assert {cls.__name__ for cls in SEGMENTERS} >= {
+        "SSIMAutoencoderSegmenter",
+        "L2AutoencoderSegmenter",
+    }
+    assert len(CASES) == 11 * len(SEGMENTERS)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"), CASES, ids=[f"{type(e).__name__}-{c.__name__}" for e, c in CASES]
+)
+def test_law(estimator, check, device):
+    check(estimator.set_params(device=device))
+
+
+class Wrong(L2AutoencoderSegmenter):
+    """A segmenter that breaks laws."""
+
+    def decision_function(self, X):
+        maps = super().decision_function(X)
+        return maps - np.mean([np.mean(map_) for map_ in maps]) if len(maps) > 1 else maps
+
+    def score_images(self, X):
+        return super().score_images(X) + 1e-3
+
+
+@pytest.mark.parametrize("law", ["check_one_image_alone", "check_scores_agree_with_masks"])
+def test_broken_laws_are_noticed(law):
+    checks = {check.__name__: check for _, check in image_estimator_checks(Wrong(**QUICK))}
+    with pytest.raises(AssertionError):
+        checks[law](Wrong(**QUICK))
