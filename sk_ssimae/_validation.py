@@ -113,9 +113,14 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
         raise ValueError(
             f"y must describe each image of X, got {len(y)} labels or masks for {n_images} images."
         )
-    if np.ndim(next(iter(y))) == 0:
+    if not holds_masks(y):
         return _check_labels(np.asarray(y))
     return np.array([check_mask(mask, f"y[{index}]").any() for index, mask in enumerate(y)])
+
+
+def holds_masks(y: Any) -> bool:
+    """Tell whether `y` is a collection of masks, as opposed to labels or nothing."""
+    return hasattr(y, "__len__") and len(y) > 0 and np.ndim(next(iter(y))) > 0
 
 
 def check_mask_shape(y: Any, index: int, shape: tuple[int, ...]) -> None:
@@ -126,7 +131,7 @@ def check_mask_shape(y: Any, index: int, shape: tuple[int, ...]) -> None:
     ValueError
         If the mask has another shape.
     """
-    if y is None or np.ndim(next(iter(y))) == 0:
+    if not holds_masks(y):
         return
     mask_shape = np.shape(y[index])[:2]
     if mask_shape != shape:

@@ -110,6 +110,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
             If the keyboard interrupted training. The estimator is then fitted as far as it came.
         """
         self._check_params()
+        device = resolve_device(self.device)
         images = Images(X, min_size=1 if self.image_size is not None else self.patch_size)
         defective = defect_labels(y, len(images))
         if defective.all():
@@ -119,7 +120,6 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
             check_mask_shape(y, index, image.shape[:2])
             if not defective[index]:
                 good.append(self._region(image))
-        device = resolve_device(self.device)
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
         net = train(

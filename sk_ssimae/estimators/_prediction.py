@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_ssimae._images import Image, Images, as_unit_float, resize
-from sk_ssimae._validation import defect_labels
+from sk_ssimae._validation import defect_labels, holds_masks
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -140,7 +140,7 @@ class FittedSegmenter(SegmenterParameters):
         ValueError
             If `y` does not hold masks, or marks no pixel or every pixel.
         """
-        if y is None or np.ndim(next(iter(y))) != 2:
+        if not holds_masks(y):
             raise ValueError(
                 "y must hold a mask (h, w) for each image: the area under the pixel ROC curve asks "
                 "which pixels are defective."
@@ -148,8 +148,8 @@ class FittedSegmenter(SegmenterParameters):
         if not defect_labels(y, len(X)).any():
             raise ValueError(
                 f"y marks no defect in these {len(X)} images: their ROC curve is not defined. In "
-                "cross-validation every test fold needs defective images: stratify the folds by "
-                "them, or shuffle."
+                "cross-validation every test fold needs defective images: use "
+                "sk_ssimae.model_selection.DefectFreeKFold."
             )
         return pixel_roc_auc_score(y, self.decision_function(X))
 

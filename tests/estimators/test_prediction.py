@@ -8,7 +8,8 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -16,6 +17,7 @@ from sk_ssimae import SSIMAutoencoderSegmenter, paper_protocol
 from sk_ssimae.estimators._postprocessing import open_map, smooth
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
+from sk_ssimae.model_selection import DefectFreeKFold
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +165,9 @@ def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
     expected = pixel_roc_auc_score(masks, segmenter.decision_function(images))
     assert segmenter.score(images, masks) == expected
     assert segmenter.score(list(images), list(masks)) == expected
-    with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*every test fold"):
+    with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*DefectFreeKFold"):
         segmenter.score(images, np.zeros_like(masks))
-    for y in (None, [0, 1, 1, 0]):
+    for y in (None, 3, [], [0, 1, 1, 0]):
         with pytest.raises(ValueError, match=r"y must hold a mask \(h, w\) for each image"):
             segmenter.score(images, y)
 
@@ -219,12 +221,26 @@ def test_grid_search(segmenter_class, tiny, good, defective):
     images, masks = defective
     X = np.concatenate([good, images])
     y = np.concatenate([np.zeros_like(masks), masks])
-    cv = list(StratifiedKFold(2).split(X, y.any(axis=(1, 2))))
+    cv = DefectFreeKFold(2)
     search = GridSearchCV(segmenter_class(**tiny), {"latent_dim": [4, 8]}, cv=cv, n_jobs=2)
     search.fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.best_estimator_.n_defective_dropped_ == 4
     assert 0 <= search.score(images, masks) <= 1
+
+
+def test_grid_search_with_labels(segmenter_class, tiny, good, defective):
+    X = np.concatenate([good, defective[0]])
+    labels = np.repeat([0, 1], 4)
+
+    def image_auc(fitted, X, y):
+        return roc_auc_score(y, fitted.score_images(X))
+
+    search = GridSearchCV(
+        segmenter_class(**tiny), {"latent_dim": [4]}, cv=DefectFreeKFold(2), scoring=image_auc
+    ).fit(X, labels)
+    assert 0 <= search.best_score_ <= 1
+    assert search.best_estimator_.n_defective_dropped_ == 4
 
 
 def test_pipeline(segmenter_class, tiny, good, defective):

@@ -1,0 +1,150 @@
+"""Cross-validation that trains on good images only and tests on good and defective ones."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sk_ssimae._validation import defect_labels, make_rng
+
+Indices = NDArray[np.intp]
+
+
+class DefectFreeKFold:
+    """Split images so that each fold trains on good ones only and tests on both kinds.
+
+    Good and defective images are dealt to the test folds apart, so that each fold has its share of
+    both. Training indices are the good images of the other folds; every image is tested once.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Folds, at least 2. There must be as many good and as many defective images, or groups.
+    shuffle : bool, default=False
+        Whether images, or groups, are dealt in random order instead of their own.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the order; unused without `shuffle`.
+
+    Raises
+    ------
+    ValueError
+        If `n_splits` is below 2.
+
+    Examples
+    --------
+    >>> from sk_ssimae.model_selection import DefectFreeKFold
+    >>> labels = [0, 0, 0, 0, 1, 1]
+    >>> for train, test in DefectFreeKFold(n_splits=2).split(labels, labels):
+    ...     print(train, test)
+    [2 3] [0 1 4]
+    [0 1] [2 3 5]
+    """
+
+    def __init__(
+        self,
+        n_splits: int = 5,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    ) -> None:
+        if n_splits < 2:
+            raise ValueError(f"n_splits must be at least 2, got {n_splits!r} instead.")
+        self.n_splits = n_splits
+        self.shuffle = shuffle
+        self.random_state = random_state
+
+    def __repr__(self) -> str:
+        return (
+            f"DefectFreeKFold(n_splits={self.n_splits}, shuffle={self.shuffle}, "
+            f"random_state={self.random_state})"
+        )
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Give the number of folds; the arguments are there for compatibility."""
+        return self.n_splits
+
+    def split(
+        self, X: Sequence[Any] | NDArray[Any], y: Any, groups: ArrayLike | None = None
+    ) -> Iterator[tuple[Indices, Indices]]:
+        """Generate the indices of training and test images of each fold.
+
+        Parameters
+        ----------
+        X : array or sequence of length n
+            Images; only their number matters.
+        y : labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+            What is defective, as 1.
+        groups : array of shape (n,), optional
+            What an image belongs to, such as the part it was cut from. Images of one group are
+            never in training and test of one fold.
+
+        Yields
+        ------
+        train : array of int
+            Indices of good images, ascending.
+        test : array of int
+            Indices of good and defective images, ascending.
+
+        Raises
+        ------
+        ValueError
+            If `y` is missing or wrong, or there are too few good or defective images or groups.
+        """
+        if y is None:
+            raise ValueError("y must say which images are defective, got None.")
+        defective = defect_labels(y, len(X))
+        group_of = np.arange(len(X)) if groups is None else _number(groups, len(X))
+        fold_of = self._deal(defective, group_of)
+        for fold in range(self.n_splits):
+            in_test = fold_of == fold
+            yield np.flatnonzero(~in_test & ~defective), np.flatnonzero(in_test)
+
+    def _deal(self, defective: NDArray[np.bool_], group_of: Indices) -> Indices:
+        """Give the test fold of each image."""
+        n_groups = int(group_of.max()) + 1
+        n_defective = np.bincount(group_of[defective], minlength=n_groups)
+        n_good = np.bincount(group_of[~defective], minlength=n_groups)
+        for kind, counts in (("defective", n_defective), ("good", n_good)):
+            if np.count_nonzero(counts) < self.n_splits:
+                raise ValueError(
+                    f"n_splits={self.n_splits} needs as many {kind} images, or groups with one, "
+                    f"got {np.count_nonzero(counts)}."
+                )
+        order = np.arange(n_groups)
+        if self.shuffle:
+            order = make_rng(self.random_state).permutation(n_groups)
+        # Large groups first: small ones even out the folds.
+        order = order[np.lexsort((-n_good[order], -n_defective[order]))]
+        if n_groups == len(group_of):
+            return self._deal_in_order(defective, order)
+        fold_of_group = np.empty(n_groups, dtype=np.intp)
+        totals = np.zeros((self.n_splits, 2), dtype=np.intp)
+        for group in order:
+            counts = np.array([n_defective[group], n_good[group]])
+            # To the fold that has the fewest of what the group brings most.
+            keys = totals if counts[0] else totals[:, ::-1]
+            fold = int(np.lexsort((keys[:, 1], keys[:, 0]))[0])
+            fold_of_group[group] = fold
+            totals[fold] += counts
+        return fold_of_group[group_of]
+
+    def _deal_in_order(self, defective: NDArray[np.bool_], order: Indices) -> Indices:
+        """Deal single images: neighbours in the order go to the same fold, as in KFold."""
+        fold_of = np.empty(len(order), dtype=np.intp)
+        for kind in (True, False):
+            for fold, images in enumerate(
+                np.array_split(order[defective[order] == kind], self.n_splits)
+            ):
+                fold_of[images] = fold
+        return fold_of
+
+
+def _number(groups: ArrayLike, n_images: int) -> Indices:
+    names = np.asarray(groups)
+    if names.shape != (n_images,):
+        raise ValueError(
+            f"groups must name one group for each of the {n_images} images, got shape "
+            f"{names.shape} instead."
+        )
+    return np.unique(names, return_inverse=True)[1]

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from sklearn.model_selection import GridSearchCV, cross_validate, learning_curve, validation_curve
+
+from sk_ssimae import L2AutoencoderSegmenter
+from sk_ssimae.model_selection import DefectFreeKFold
+
+
+def make_labels(n_good, n_defective, seed=0):
+    labels = np.repeat([0, 1], [n_good, n_defective])
+    return np.random.default_rng(seed).permutation(labels)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("n_good", "n_defective", "n_splits"), [(4, 2, 2), (23, 7, 5), (5, 40, 5)])
+def test_laws(n_good, n_defective, n_splits, shuffle):
+    labels = make_labels(n_good, n_defective)
+    cv = DefectFreeKFold(n_splits, shuffle=shuffle, random_state=0)
+    folds = list(cv.split(labels, labels))
+    assert len(folds) == cv.get_n_splits() == n_splits
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([test for _, test in folds])), range(len(labels))
+    )
+    for train, test in folds:
+        assert not labels[train].any()
+        assert np.intersect1d(train, test).size == 0
+        np.testing.assert_array_equal(
+            np.sort(np.concatenate([train, test[labels[test] == 0]])), np.flatnonzero(labels == 0)
+        )
+        assert abs(labels[test].sum() - n_defective / n_splits) < 1
+        assert abs((labels[test] == 0).sum() - n_good / n_splits) < 1
+
+
+def test_masks_split_as_labels_do():
+    labels = make_labels(6, 4)
+    masks = np.zeros((10, 3, 3), dtype=bool)
+    masks[labels == 1, 1, 1] = True
+    for a, b in zip(
+        DefectFreeKFold(2).split(masks, masks),
+        DefectFreeKFold(2).split(labels, labels),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a[0], b[0])
+        np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_shuffling_is_seeded():
+    labels = make_labels(20, 10)
+
+    def folds(**params):
+        cv = DefectFreeKFold(**params)
+        return [test.tolist() for _, test in cv.split(labels, labels)]
+
+    assert folds(shuffle=True, random_state=1) == folds(shuffle=True, random_state=1)
+    assert folds(shuffle=True, random_state=1) != folds(shuffle=True, random_state=2)
+    assert folds(random_state=1) == folds()
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_groups_stay_together(shuffle):
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 12, 60).astype(str)
+    labels = make_labels(40, 20)
+    folds = list(DefectFreeKFold(3, shuffle=shuffle, random_state=0).split(labels, labels, groups))
+    tested = np.sort(np.concatenate([test for _, test in folds]))
+    np.testing.assert_array_equal(tested, range(60))
+    for train, test in folds:
+        assert np.intersect1d(groups[train], groups[test]).size == 0
+        assert not labels[train].any()
+        assert labels[test].any()
+
+
+def test_model_selection_of_scikit_learn(tiny, good, defective):
+    images, masks = defective
+    X = np.concatenate([good, images])  # Good first: plain KFold would test without defects.
+    y = np.concatenate([np.zeros_like(masks), masks])
+    cv = DefectFreeKFold(2)
+    segmenter = L2AutoencoderSegmenter(**tiny)
+    assert np.isfinite(cross_validate(segmenter, X, y, cv=cv)["test_score"]).all()
+    search = GridSearchCV(segmenter, {"latent_dim": [4, 8]}, cv=cv).fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    # These two also score the training images, where the ROC curve of good ones is not defined.
+    scoring = {"scoring": lambda fitted, X, y: -float(np.mean(fitted.decision_function(X)))}
+    _, *curve = learning_curve(segmenter, X, y, cv=cv, train_sizes=[0.5, 1.0], **scoring)
+    assert np.isfinite(curve).all()
+    curve = validation_curve(
+        segmenter, X, y, cv=cv, param_name="latent_dim", param_range=[4], **scoring
+    )
+    assert np.isfinite(curve).all()
+
+
+@pytest.mark.parametrize(
+    ("n_good", "n_defective", "message"),
+    [
+        (9, 2, "n_splits=3 needs as many defective images, or groups with one, got 2"),
+        (2, 9, "n_splits=3 needs as many good images, or groups with one, got 2"),
+    ],
+)
+def test_too_few_images(n_good, n_defective, message):
+    labels = make_labels(n_good, n_defective)
+    with pytest.raises(ValueError, match=message):
+        next(DefectFreeKFold(3).split(labels, labels))
+
+
+def test_wrong_arguments():
+    labels = make_labels(5, 5)
+    with pytest.raises(ValueError, match="n_splits must be at least 2, got 1"):
+        DefectFreeKFold(1)
+    with pytest.raises(ValueError, match="y must say which images are defective, got None"):
+        next(DefectFreeKFold(2).split(labels, None))
+    with pytest.raises(ValueError, match=r"groups must name one group for each of the 10 images"):
+        next(DefectFreeKFold(2).split(labels, labels, [1, 2]))
+    with pytest.raises(ValueError, match="Here high means defective"):
+        next(DefectFreeKFold(2).split(labels, 1 - 2 * labels))
+    assert (
+        repr(DefectFreeKFold(3)) == "DefectFreeKFold(n_splits=3, shuffle=False, random_state=None)"
+    )
