@@ -39,7 +39,7 @@ class Images:
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
             # Nothing is as narrow as an image of which the last axis holds the colours.
-            if X.ndim == 2 or (X.ndim == 3 and X.shape[-1] <= 4 and len(X) > 0):
+            if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
                 raise ValueError(
                     f"X must hold several images, got one of shape {X.shape}: wrap it in a list."
                 )
@@ -57,7 +57,7 @@ class Images:
                 "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays "
                 f"or paths, got {type(X).__name__} instead."
             )
-        if len(X) == 0:
+        if (isinstance(X, np.ndarray) and X.ndim == 0) or len(X) == 0:
             raise ValueError("X must hold at least one image, got none.")
         self.has_channel_axis = self.is_array and X.ndim == 4
         self._source = X
@@ -107,19 +107,56 @@ def read_image(path: str | Path, name: str) -> Image:
     ValueError
         If the file cannot be read as an image.
     """
+    path = Path(path)
+    try:
+        exists = path.is_file()
+    except OSError:  # The name is too long, for example.
+        exists = False
+    if not exists:
+        raise FileNotFoundError(
+            f"{name} does not exist or is not a file. Check its folder and name."
+        )
+    try:
+        return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_other(path)
+    except Exception as error:  # The readers raise what they like, SyntaxError included.
+        raise ValueError(
+            f"{name} cannot be read as an image: {str(error).splitlines()[0]} "
+            "Replace the file, or convert it to grey or RGB as PNG or TIFF."
+        ) from error
+
+
+def _read_tiff(path: Path) -> Image:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        if len(tiff.pages) > 1:
+            raise ValueError(f"It holds {len(tiff.pages)} pages, not one.")
+        page = tiff.pages[0].aspage()
+        image = np.asarray(page.asarray())
+        if image.ndim == 3 and page.axes.startswith("S"):  # Colours in planes of their own.
+            image = np.moveaxis(image, 0, -1)
+        kind = tifffile.PHOTOMETRIC
+        if page.photometric == kind.PALETTE and page.colormap is not None:
+            return np.moveaxis(np.asarray(page.colormap)[:, image], 0, -1)
+        if page.photometric == kind.MINISWHITE and image.dtype.kind == "u":
+            return np.asarray(np.iinfo(image.dtype).max - image)
+        if page.photometric == kind.SEPARATED:
+            raise ValueError("Its colours are CMYK, not RGB.")
+        return image
+
+
+def _read_other(path: Path) -> Image:
+    from PIL import Image as Pillow
     from skimage.io import imread
 
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{name} does not exist or is not a file.")
-    try:
-        # Opened here, because given a name imageio leaves a file open that it cannot read.
-        with Path(path).open("rb") as file, warnings.catch_warnings():
-            # On its way through its plugins it also warns of those that are deprecated.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # By its name a TIFF goes to tifffile, which knows more of its kinds.
-            return np.asarray(imread(path if Path(path).suffix.lower() in _TIFF else file))
-    except Exception as error:  # The readers raise what they like, SyntaxError included.
-        raise ValueError(f"{name} cannot be read as an image: {error}") from error
+    with Pillow.open(path) as image:  # Reads no pixels.
+        if image.mode == "CMYK":
+            raise ValueError("Its colours are CMYK, not RGB.")
+    # Opened here, because given a name imageio leaves a file open that it cannot read.
+    with path.open("rb") as file, warnings.catch_warnings():
+        # On its way through its plugins it also warns of those that are deprecated.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return np.asarray(imread(file))
 
 
 def check_image(item: Any, name: str) -> Image:
@@ -135,11 +172,19 @@ def check_image(item: Any, name: str) -> Image:
     ValueError
         If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
     """
-    image = np.asarray(_from_torch(item, name))
+    try:
+        image = np.asarray(_from_torch(item, name))
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be an image, got a {type(item).__name__} of rows of unequal length."
+        ) from error
     if image.ndim not in (2, 3):
-        raise ValueError(f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead.")
+        raise ValueError(
+            f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Give each "
+            "image as an item of a list."
+        )
     if image.size == 0:
-        raise ValueError(f"{name} has no pixels: its shape is {image.shape}.")
+        raise ValueError(f"{name} has no pixels: its shape is {image.shape}. Leave it out.")
     image = image.reshape(*image.shape[:2], -1)
     if image.shape[-1] in _ALPHA_CHANNELS:
         image = image[..., :-1]
@@ -155,15 +200,22 @@ def check_image(item: Any, name: str) -> Image:
             f"{name} must hold booleans, unsigned integers or floats, got {image.dtype} instead. "
             "Convert it first, for example with astype(numpy.uint8) if its values are 0 to 255."
         )
+    _check_range(image, name)
+    return image.astype(np.float32, copy=False)
+
+
+def _check_range(image: Image, name: str) -> None:
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError(f"{name} holds NaN or infinity.")
+        raise ValueError(
+            f"{name} holds NaN or infinity. Replace them, for example with numpy.nan_to_num, or "
+            "leave the image out."
+        )
     if low < 0 or high > 1:
         raise ValueError(
             f"{name} holds floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
             "the largest possible value."
         )
-    return image.astype(np.float32, copy=False)
 
 
 def _from_torch(item: Any, name: str) -> Any:
@@ -174,8 +226,8 @@ def _from_torch(item: Any, name: str) -> Any:
         return item.detach().cpu().numpy()
     except TypeError as error:
         raise TypeError(
-            f"{name} must be of a type that NumPy knows, got a tensor of {item.dtype} instead. "
-            "Convert it with float()."
+            f"{name} must be dense and of a type that NumPy knows, got a tensor of {item.dtype} "
+            f"({item.layout}) instead. Convert it with to_dense() or float()."
         ) from error
 
 

@@ -6,6 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+_SIGN = (
+    "is or holds -1: defective is 1 and good is 0. Here high means defective, unlike in "
+    "scikit-learn's outlier detectors, where -1 marks an outlier."
+)
+
 
 def make_rng(random_state: int | np.random.RandomState | np.random.Generator | None) -> Any:
     """Make a generator of random numbers without touching the global ones.
@@ -22,7 +27,13 @@ def make_rng(random_state: int | np.random.RandomState | np.random.Generator | N
     """
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31))
-    return np.random.default_rng(random_state)
+    try:
+        return np.random.default_rng(random_state)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "random_state must be a non-negative integer, a NumPy generator or None, got "
+            f"{random_state!r} instead."
+        ) from error
 
 
 def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
@@ -33,13 +44,20 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     ValueError
         If the mask has another rank or other values.
     """
-    array = np.asarray(mask)
+    try:
+        array = np.asarray(mask)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape (h, w), got rows of unequal length.") from error
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold numbers or booleans, got {array.dtype} instead.")
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 2:
         raise ValueError(f"{name} must have shape (h, w), got shape {array.shape} instead.")
     if array.dtype == np.bool_:
         return array
+    if array.dtype.kind in "if" and (array == -1).any():
+        raise ValueError(f"{name} {_SIGN}")
     marked: NDArray[np.bool_] = np.not_equal(array, 0)
     values = np.unique(array[marked])
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
@@ -107,33 +125,32 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
     """
     if y is None:
         return np.zeros(n_images, dtype=bool)
-    if not hasattr(y, "__len__"):
+    if not _is_collection(y):
         raise TypeError(f"y must be masks, labels or None, got {type(y).__name__} instead.")
     if len(y) != n_images:
         raise ValueError(
             f"y must describe each image of X, got {len(y)} labels or masks for {n_images} images."
         )
-    if not holds_masks(y):
-        return _check_labels(np.asarray(y))
-    return np.array([check_mask(mask, f"y[{index}]").any() for index, mask in enumerate(y)])
+    check = check_mask if holds_masks(y) else _check_label
+    return np.array([np.any(check(item, f"y[{index}]")) for index, item in enumerate(y)])
 
 
 def holds_masks(y: Any) -> bool:
     """Tell whether `y` is a collection of masks, as opposed to labels or nothing."""
-    return hasattr(y, "__len__") and len(y) > 0 and np.ndim(next(iter(y))) > 0
+    return _is_collection(y) and len(y) > 0 and not _is_scalar(next(iter(y)))
 
 
-def check_mask_shape(y: Any, index: int, shape: tuple[int, ...]) -> None:
-    """Check that `y`, if it holds masks, has one of an image's height and width for it.
+def check_mask_shape(masks: list[Any] | None, index: int, shape: tuple[int, ...]) -> None:
+    """Check that the mask of an image, if there are masks, has the image's height and width.
 
     Raises
     ------
     ValueError
         If the mask has another shape.
     """
-    if not holds_masks(y):
+    if masks is None:
         return
-    mask_shape = np.shape(y[index])[:2]
+    mask_shape = np.shape(masks[index])[:2]
     if mask_shape != shape:
         raise ValueError(
             f"y[{index}] must have the height and width of X[{index}], {shape}, got {mask_shape} "
@@ -141,15 +158,19 @@ def check_mask_shape(y: Any, index: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def _check_labels(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    if labels.dtype.kind in "iuf" and (labels == -1).any():
-        raise ValueError(
-            "y must label defective images 1 and good ones 0, got -1. Here high means defective, "
-            "unlike in scikit-learn's outlier detectors, where -1 marks an outlier."
-        )
-    if labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            "y must be masks, or labels that are 0 (good) or 1 (defective), got "
-            f"{np.array2string(np.unique(labels)[:5], separator=', ')} instead."
-        )
-    return labels.astype(bool)
+def _check_label(label: Any, name: str) -> bool:
+    if _is_scalar(label) and label in (0, 1):
+        return bool(label)
+    if _is_scalar(label) and label == -1:
+        raise ValueError(f"{name} {_SIGN}")
+    raise ValueError(
+        f"{name} must be 0 (good) or 1 (defective), or all of y masks, got {label!r} instead."
+    )
+
+
+def _is_collection(y: Any) -> bool:
+    return hasattr(y, "__len__") and not isinstance(y, str) and getattr(y, "ndim", 1) > 0
+
+
+def _is_scalar(item: Any) -> bool:
+    return not hasattr(item, "__len__") or isinstance(item, str) or getattr(item, "ndim", 1) == 0

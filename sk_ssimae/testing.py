@@ -1,8 +1,13 @@
 """Laws that estimators on images must keep, as checks to run over your own.
 
 scikit-learn generates a single check for an estimator that takes no 2-D arrays. These checks take
-the place of the others for estimators with the methods of the segmenters: ``fit``,
-``decision_function``, ``predict``, ``score_images`` and the attribute ``threshold_``.
+the place of the others for estimators that have
+
+- the methods ``fit``, ``decision_function``, ``predict`` and ``score_images``,
+- the parameters ``patch_size``, ``inference_batch_size``, ``threshold`` and ``random_state``,
+- the attributes ``threshold_`` and ``n_defective_dropped_``,
+
+take arrays, lists, torch tensors and paths, and name a bad image ``X[i]`` in their messages.
 """
 
 import pickle
@@ -186,25 +191,27 @@ def check_wrong_images_are_refused(estimator: Any) -> None:
     fitted = clone(estimator).fit(images)
     not_finite, too_high = images.copy(), images.copy()
     not_finite[1, 2, 3], too_high[1, 2, 3] = np.nan, 200
+    colour = np.stack([images[0]] * 3, axis=-1)
     refused: list[tuple[Any, str]] = [
         (not_finite, "X[1]"),
         (np.where(np.isnan(not_finite), np.inf, images), "X[1]"),
         (too_high, "X[1]"),
         (images - 1, "X[0]"),
         (images[0], "list"),
-        (np.stack([images[0]] * 3, axis=-1), "list"),
-        (images[np.newaxis, ..., np.newaxis], "X"),
+        (colour, "list"),
+        (images[np.newaxis, ..., np.newaxis], "X must be an array of shape"),
         (images.astype(complex), "X[0]"),
-        (images.astype(str), "X"),
-        (images[:0], "X"),
-        ([], "X"),
+        (images.astype(str), "X[0]"),
+        (images[:0], "X must hold at least one image"),
+        ([], "X must hold at least one image"),
         (images[:, :0], "X[0]"),
-        ([images[0], images[1][:, :2]], "X[1]"),
-        ([images[0], np.stack([images[0]] * 3, axis=-1)], "X[1]"),
+        ([images[0], colour], "X[1]"),
         ([images[0], "no/such/file.png"], "no/such/file.png"),
-        (None, "X"),
+        (None, "X must be an array of shape"),
     ]
-    for X, named in refused:
+    if getattr(estimator, "image_size", None) is None:
+        refused.append(([images[0], images[1][:, :2]], "X[1]"))
+    for number, (X, named) in enumerate(refused):
         for method in (fitted.decision_function, fitted.predict, clone(estimator).fit):
             try:
                 method(X)
@@ -212,7 +219,9 @@ def check_wrong_images_are_refused(estimator: Any) -> None:
                 message = str(error)
                 assert named in message, f"{named!r} is not named in: {message}"
             else:
-                raise AssertionError(f"{type(X).__name__} {np.shape(X[:0])} was not refused.")
+                raise AssertionError(
+                    f"Case {number} was not refused with a message that names {named!r}."
+                )
 
 
 _CHECKS: tuple[Check, ...] = (

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 import torch
 from skimage.io import imsave
 from skimage.util import img_as_float32
@@ -50,7 +51,9 @@ def test_torch_tensors_are_images():
     with_gradient = [torch.rand(8, 8, requires_grad=True)]
     assert Images(with_gradient)[0].shape == (8, 8, 1)
     for X in (torch.zeros(2, 8, 8).bfloat16(), [torch.zeros(8, 8).bfloat16()]):
-        with pytest.raises(TypeError, match=r"got a tensor of torch.bfloat16 instead. Convert it"):
+        with pytest.raises(
+            TypeError, match=r"got a tensor of torch.bfloat16 .* instead. Convert it"
+        ):
             Images(X)[0]
 
 
@@ -81,6 +84,8 @@ def test_wrong_collections(X, error, message):
         (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
         (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),
         (np.zeros((8, 8), dtype="U1"), TypeError, "got <U1 instead"),
+        ([[0, 1], [0]], ValueError, r"X\[0\] must be an image, got a list of rows of unequal"),
+        ("x" * 300, FileNotFoundError, r"does not exist or is not a file. Check"),
         (np.zeros(8), ValueError, r"must have shape \(h, w\) or \(h, w, c\), got \(8,\)"),
         (np.zeros((8, 0)), ValueError, r"X\[0\] has no pixels"),
         (np.zeros((8, 4)), ValueError, r"at least patch_size=5 .* got shape \(8, 4\)"),
@@ -142,6 +147,30 @@ def test_jpeg(tmp_path: Path):
     PIL.Image.fromarray(np.tile(rows, (64, 1))).save(tmp_path / "image.jpg", quality=95)
     read = Images([tmp_path / "image.jpg"])[0]
     assert np.abs(read[..., 0].astype(int) - rows).max() < 10
+
+
+def test_tiff_of_many_kinds(tmp_path: Path):
+    grey = np.random.default_rng(0).integers(0, 256, (6, 7), dtype=np.uint8)
+    colour = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, grey, photometric="miniswhite")
+    np.testing.assert_array_equal(Images([path])[0][..., 0], 255 - grey)
+    tifffile.imwrite(path, np.moveaxis(colour, -1, 0), photometric="rgb", planarconfig="separate")
+    np.testing.assert_array_equal(Images([path])[0], colour)
+    palette = np.random.default_rng(1).integers(0, 2**16, (3, 256), dtype=np.uint16)
+    tifffile.imwrite(path, grey, photometric="palette", colormap=palette)
+    expected = np.moveaxis(palette[:, grey], 0, -1) / np.float32(65535)
+    np.testing.assert_allclose(Images([path])[0], expected, rtol=1e-6)
+    tifffile.imwrite(path, np.stack([grey] * 3), photometric="minisblack")
+    with pytest.raises(ValueError, match=r"cannot be read as an image: It holds 3 pages, not one"):
+        Images([path])[0]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+def test_cmyk_is_refused(tmp_path: Path, suffix: str):
+    PIL.Image.new("CMYK", (8, 8)).save(tmp_path / f"print{suffix}")
+    with pytest.raises(ValueError, match=r"Its colours are CMYK, not RGB. Replace the file"):
+        Images([tmp_path / f"print{suffix}"])[0]
 
 
 @pytest.mark.parametrize("kind", ["memmap", "reversed", "fortran", "big-endian", "read-only"])

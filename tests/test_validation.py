@@ -37,11 +37,17 @@ def test_defect_labels():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1, -1, 1], "got -1. Here high means defective"),
-        ([0, 2, 1], r"labels that are 0 \(good\) or 1 \(defective\), got \[0, 1, 2\]"),
-        (["a", "b", "c"], "must be masks, or labels"),
+        ([1, -1, 1], r"y\[1\] is or holds -1: .* high means defective"),
+        (np.full((3, 4, 4), -1), r"y\[0\] is or holds -1: .* high means defective"),
+        ([0, 2, 1], r"y\[1\] must be 0 \(good\) or 1 \(defective\), .* got 2"),
+        (["a", "b", "c"], r"y\[0\] must be 0 .* got 'a'"),
+        ([0, None, 1], r"y\[1\] must be 0 .* got None"),
+        ([0, [0], 1], r"y\[1\] must be 0 .* got \[0\]"),
         ([0, 1], "got 2 labels or masks for 3 images"),
         (np.full((3, 4, 4), 7), r"y\[0\] must hold only 0"),
+        ([np.zeros((4, 4)), None, None], r"y\[1\] must hold numbers or booleans, got object"),
+        ([[[0, 1], [0]]] * 3, r"y\[0\] must have shape \(h, w\), got rows of unequal length"),
+        (np.full((3, 4, 4), "x"), r"y\[0\] must hold numbers or booleans, got <U1"),
     ],
 )
 def test_wrong_labels(y, message):
@@ -63,5 +69,7 @@ def test_labels_of_any_index():
 
 
 def test_labels_are_a_collection():
-    with pytest.raises(TypeError, match="y must be masks, labels or None, got int instead"):
-        defect_labels(0, 3)
+    for y in (0, np.array(1), "good"):
+        with pytest.raises(TypeError, match="y must be masks, labels or None, got"):
+            defect_labels(y, 3)
+    np.testing.assert_array_equal(defect_labels(np.array([0, 1], dtype=object), 2), [False, True])

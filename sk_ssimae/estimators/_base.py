@@ -14,7 +14,7 @@ from skorch.history import History
 from torch import nn
 
 from sk_ssimae._images import Images
-from sk_ssimae._validation import check_mask_shape, defect_labels, make_rng
+from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
 from sk_ssimae.estimators._holdout import Region, Split, hold_out, hold_out_images
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._prediction import FittedSegmenter
@@ -54,14 +54,14 @@ class Calibration(NamedTuple):
         held_out = f"{self.n_held_out} held-out {self.held_out}"
         if self.rule == "image_fpr":
             return (
-                f"A further good image is flagged with a probability of at most {share}, if it "
-                f"comes from where the {held_out} came from. Nothing is promised about single "
-                "pixels, nor about how many defects are found."
+                f"At most {share} of good images are flagged, if tomorrow's look like the "
+                f"{held_out} of today. Nothing is promised about single pixels, nor about how many "
+                "defects are found."
             )
         return (
-            f"About {share} of the pixels of good images are marked, if further images look like "
-            f"the {held_out}. Nothing is promised about how many good images have a marked pixel, "
-            "nor about how many defects are found."
+            f"About {share} of the pixels of good images are marked, if tomorrow's look like the "
+            f"{held_out} of today. Nothing is promised about how many good images have a marked "
+            "pixel, nor about how many defects are found."
         )
 
 
@@ -116,8 +116,9 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         if defective.all():
             raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
         good = []
+        masks = list(y) if holds_masks(y) else None
         for index, image in enumerate(images):  # All are opened and checked, good or not.
-            check_mask_shape(y, index, image.shape[:2])
+            check_mask_shape(masks, index, image.shape[:2])
             if not defective[index]:
                 good.append(self._region(image))
         rng = make_rng(self.random_state)
@@ -189,10 +190,10 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
     def _html_repr(self) -> str:
         """Add to scikit-learn's diagram what the threshold promises."""
         diagram: str = estimator_html_repr(self)
-        if not hasattr(self, "calibration_") or not isinstance(self.threshold, str):
+        # Without a calibration, or with one by another rule, there is no threshold_.
+        if not isinstance(self.threshold, str) or not hasattr(self, "threshold_"):
             return diagram
-        calibration = self.calibration_
-        note = f"threshold_ = {calibration.threshold:.4g}. {calibration.promise()}"
+        note = f"threshold_ = {self.threshold_:.4g}. {self.calibration_.promise()}"
         return f"{diagram}<p>{html.escape(note)}</p>"
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:

@@ -122,8 +122,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError) as error:
+        torch.empty(0, device=resolved).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device must be 'auto' or a device that torch can use here, got {str(device)!r} "
             f"instead ({str(error).splitlines()[0]})."

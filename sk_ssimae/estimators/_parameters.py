@@ -199,6 +199,14 @@ class SegmenterParameters(BaseEstimator):
             )
         if self.image_size is not None:
             self._check_image_size()
+        for callback in self.callbacks or []:
+            item = callback[1] if isinstance(callback, tuple) and len(callback) == 2 else callback
+            is_class = isinstance(item, type) and issubclass(item, Callback)
+            if not (is_class or isinstance(item, Callback)):
+                raise ValueError(
+                    "callbacks must be skorch callbacks or pairs of a name and a callback, got "
+                    f"{callback!r} instead."
+                )
         smallest_batch = self.n_patches % self.batch_size or self.batch_size
         if self.normalization == "batch" and self.patch_size == 16 and smallest_batch == 1:
             raise ValueError(

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_ssimae._images import Image, Images, as_unit_float, resize
-from sk_ssimae._validation import defect_labels, holds_masks
+from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -140,18 +140,23 @@ class FittedSegmenter(SegmenterParameters):
         ValueError
             If `y` does not hold masks, or marks no pixel or every pixel.
         """
+        images = self._check_images(X)
         if not holds_masks(y):
             raise ValueError(
                 "y must hold a mask (h, w) for each image: the area under the pixel ROC curve asks "
                 "which pixels are defective."
             )
-        if not defect_labels(y, len(X)).any():
+        if not defect_labels(y, len(images)).any():
             raise ValueError(
-                f"y marks no defect in these {len(X)} images: their ROC curve is not defined. In "
-                "cross-validation every test fold needs defective images: use "
+                f"y marks no defect in these {len(images)} images: their ROC curve is not defined. "
+                "In cross-validation every test fold needs defective images: use "
                 "sk_ssimae.model_selection.DefectFreeKFold."
             )
-        return pixel_roc_auc_score(y, self.decision_function(X))
+        masks, residual_maps = list(y), []
+        for index, image in enumerate(images):
+            check_mask_shape(masks, index, image.shape[:2])
+            residual_maps.append(self._residual_map(self._region(image)))
+        return pixel_roc_auc_score(masks, residual_maps)
 
     def _check_images(self, X: Any) -> Images:
         check_is_fitted(self, "net_")

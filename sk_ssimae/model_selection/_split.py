@@ -29,7 +29,7 @@ class DefectFreeKFold:
     Raises
     ------
     ValueError
-        If `n_splits` is below 2.
+        If `n_splits` is not an integer of at least 2.
 
     Examples
     --------
@@ -48,8 +48,10 @@ class DefectFreeKFold:
         shuffle: bool = False,
         random_state: int | np.random.RandomState | np.random.Generator | None = None,
     ) -> None:
-        if n_splits < 2:
-            raise ValueError(f"n_splits must be at least 2, got {n_splits!r} instead.")
+        if not isinstance(n_splits, int | np.integer) or n_splits < 2:
+            raise ValueError(
+                f"n_splits must be an integer of at least 2, got {n_splits!r} instead."
+            )
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
@@ -89,10 +91,13 @@ class DefectFreeKFold:
         Raises
         ------
         ValueError
-            If `y` is missing or wrong, or there are too few good or defective images or groups.
+            If `y` is missing or wrong, there are too few good or defective images or groups, or
+            the groups cannot be dealt so that each fold has both kinds.
         """
         if y is None:
             raise ValueError("y must say which images are defective, got None.")
+        if not hasattr(X, "__len__") or len(X) == 0:
+            raise ValueError(f"X must hold at least one image, got {X!r}.")
         defective = defect_labels(y, len(X))
         group_of = np.arange(len(X)) if groups is None else _number(groups, len(X))
         fold_of = self._deal(defective, group_of)
@@ -122,11 +127,17 @@ class DefectFreeKFold:
         totals = np.zeros((self.n_splits, 2), dtype=np.intp)
         for group in order:
             counts = np.array([n_defective[group], n_good[group]])
-            # To the fold that has the fewest of what the group brings most.
+            # To a fold that lacks what the group brings, else to the one with the fewest of it.
+            lacks_nothing = ~((totals == 0) & (counts > 0)).any(axis=1)
             keys = totals if counts[0] else totals[:, ::-1]
-            fold = int(np.lexsort((keys[:, 1], keys[:, 0]))[0])
+            fold = int(np.lexsort((keys[:, 1], keys[:, 0], lacks_nothing))[0])
             fold_of_group[group] = fold
             totals[fold] += counts
+        if not totals.all():
+            raise ValueError(
+                f"groups leave a fold of n_splits={self.n_splits} without good or without "
+                "defective images. Choose fewer splits, smaller groups, or shuffle otherwise."
+            )
         return fold_of_group[group_of]
 
     def _deal_in_order(self, defective: NDArray[np.bool_], order: Indices) -> Indices:
@@ -141,10 +152,13 @@ class DefectFreeKFold:
 
 
 def _number(groups: ArrayLike, n_images: int) -> Indices:
-    names = np.asarray(groups)
-    if names.shape != (n_images,):
+    try:
+        numbers: Indices = np.unique(np.asarray(groups), return_inverse=True)[1]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"groups must be integers or strings, one an image: {error}.") from error
+    if np.shape(groups) != (n_images,):
         raise ValueError(
             f"groups must name one group for each of the {n_images} images, got shape "
-            f"{names.shape} instead."
+            f"{np.shape(groups)} instead."
         )
-    return np.unique(names, return_inverse=True)[1]
+    return numbers

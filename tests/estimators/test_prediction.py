@@ -132,15 +132,21 @@ def test_image_rule(segmenter_class, tiny, good):
 
 def test_html_says_what_the_threshold_promises(segmenter_class, tiny, fitted, good):
     segmenter = fitted(segmenter_class)
-    assert segmenter.calibration_.promise().startswith("About 1 % of the pixels of good images")
+    assert segmenter.calibration_.promise().startswith(
+        "About 1 % of the pixels of good images are marked, if tomorrow's"
+    )
     html = segmenter._repr_mimebundle_()["text/html"]
     assert f"threshold_ = {segmenter.threshold_:.4g}. About 1 % of the pixels" in html
     assert "4 held-out regions" in html
     assert "promised" not in segmenter_class()._repr_html_()
-    segmenter.set_params(threshold=0.5)
-    assert "promised" not in segmenter._repr_html_()
+    for params in ({"threshold": 0.5}, {"threshold": "image_fpr"}):
+        segmenter.set_params(**params)
+        assert "promised" not in segmenter._repr_html_()
     segmenter.set_params(threshold="image_fpr", target_fpr=0.25).calibrate(good)
-    assert "with a probability of at most 25 %, if it comes" in segmenter._repr_html_()
+    assert (
+        "At most 25 % of good images are flagged, if tomorrow&#x27;s look"
+        in segmenter._repr_html_()
+    )
 
 
 def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):
@@ -167,6 +173,10 @@ def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
     assert segmenter.score(list(images), list(masks)) == expected
     with pytest.raises(ValueError, match=r"marks no defect in these 4 images.*DefectFreeKFold"):
         segmenter.score(images, np.zeros_like(masks))
+    with pytest.raises(ValueError, match=r"y\[0\] must have the height and width of X\[0\]"):
+        segmenter.score(images, masks[:, :-1])
+    with pytest.raises(ValueError, match="wrap it in a list"):
+        segmenter.score(images[0], masks[0])
     for y in (None, 3, [], [0, 1, 1, 0]):
         with pytest.raises(ValueError, match=r"y must hold a mask \(h, w\) for each image"):
             segmenter.score(images, y)
@@ -263,6 +273,8 @@ def test_not_fitted(segmenter_class, good):
     for method in ("predict", "decision_function", "score_images", "reconstruct", "calibrate"):
         with pytest.raises(NotFittedError, match="is not fitted yet"):
             getattr(segmenter_class(), method)(good)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        segmenter_class().score(good, None)
     assert not hasattr(segmenter_class(), "threshold_")
 
 
@@ -277,6 +289,8 @@ def test_not_fitted(segmenter_class, good):
         ({"target_fpr": 1}, "'target_fpr' parameter"),
         ({"threshold": "best"}, "'threshold' parameter"),
         ({"normalization": "layer"}, "'normalization' parameter"),
+        ({"callbacks": [3]}, "callbacks must be skorch callbacks .* got 3"),
+        ({"device": "meta"}, "device must be 'auto' or a device .* got 'meta'"),
         ({"device": "gpu"}, "device must be 'auto' or a device .* got 'gpu'"),
         ({"image_size": (32,) * 3}, r"image_size must be an integer, a tuple"),
         ({"image_size": (32,)}, r"image_size must be an integer, a tuple"),

@@ -124,14 +124,20 @@ def test_files_are_all_checked_before_training(segmenter_class, tiny, good, tmp_
     for path, image in zip(paths, good, strict=True):
         imsave(path, np.uint8(255 * image), check_contrast=False)
     whole = paths[3].read_bytes()
-    watch = StopEpochs()
-    segmenter = segmenter_class(**tiny, callbacks=[watch])
+
+    class NoTraining(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise AssertionError("training has started")
+
+    segmenter = segmenter_class(**tiny, callbacks=[NoTraining()])
     for content, y in ((whole[: len(whole) // 2], None), (b"", None), (b"no image", [0, 0, 0, 1])):
         paths[3].write_bytes(content)
         with pytest.raises(ValueError, match=r"X\[3\] \('.*3.png'\) cannot be read as an image"):
             segmenter.fit(paths, y)
-    assert not hasattr(segmenter, "net_")
     paths[3].write_bytes(whole)
+    with pytest.raises(AssertionError, match="training has started"):
+        segmenter.fit(paths)
+    segmenter.set_params(callbacks=None)
     as_bytes = np.uint8(255 * good)
     expected = segmenter_class(**tiny).fit(as_bytes).decision_function(as_bytes)
     np.testing.assert_array_equal(segmenter.fit(paths).decision_function(paths), expected)

@@ -70,6 +70,24 @@ def test_groups_stay_together(shuffle):
         assert labels[test].any()
 
 
+def test_groups_leave_no_fold_without_either_kind():
+    rng = np.random.default_rng(0)
+    n_refused = 0
+    for seed in range(300):
+        labels, groups = rng.integers(0, 2, 12), rng.integers(0, 5, 12)
+        cv = DefectFreeKFold(2, shuffle=True, random_state=seed)
+        try:
+            folds = list(cv.split(labels, labels, groups))
+        except ValueError:
+            n_refused += 1
+            continue
+        for train, test in folds:
+            assert len(train) > 0
+            assert labels[test].any()
+            assert not labels[test].all()
+    assert n_refused < 30
+
+
 def test_model_selection_of_scikit_learn(tiny, good, defective):
     images, masks = defective
     X = np.concatenate([good, images])  # Good first: plain KFold would test without defects.
@@ -104,8 +122,19 @@ def test_too_few_images(n_good, n_defective, message):
 
 def test_wrong_arguments():
     labels = make_labels(5, 5)
-    with pytest.raises(ValueError, match="n_splits must be at least 2, got 1"):
+    with pytest.raises(ValueError, match="n_splits must be an integer of at least 2, got 1"):
         DefectFreeKFold(1)
+    for n_splits in ("3", None, 2.5, float("nan")):
+        with pytest.raises(ValueError, match="n_splits must be an integer"):
+            DefectFreeKFold(n_splits)
+    for X in (None, []):
+        with pytest.raises(ValueError, match="X must hold at least one image"):
+            next(DefectFreeKFold(2).split(X, []))
+    for random_state in ("x", -1):
+        with pytest.raises(ValueError, match="random_state must be a non-negative integer"):
+            next(DefectFreeKFold(2, shuffle=True, random_state=random_state).split(labels, labels))
+    with pytest.raises(ValueError, match="groups must be integers or strings"):
+        next(DefectFreeKFold(2).split(labels, labels, [None, "a"] * 5))
     with pytest.raises(ValueError, match="y must say which images are defective, got None"):
         next(DefectFreeKFold(2).split(labels, None))
     with pytest.raises(ValueError, match=r"groups must name one group for each of the 10 images"):
