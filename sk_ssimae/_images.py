@@ -119,8 +119,9 @@ def read_image(path: str | Path, name: str) -> Image:
     try:
         return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_other(path)
     except Exception as error:  # The readers raise what they like, SyntaxError included.
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{name} cannot be read as an image: {str(error).splitlines()[0]} "
+            f"{name} cannot be read as an image: {reason} "
             "Replace the file, or convert it to grey or RGB as PNG or TIFF."
         ) from error
 
