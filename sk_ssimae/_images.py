@@ -153,11 +153,14 @@ def _read_other(path: Path) -> Image:
     with Pillow.open(path) as image:  # Reads no pixels.
         if image.mode == "CMYK":
             raise ValueError("Its colours are CMYK, not RGB.")
+        # Pillow makes colours of 16-bit grey with alpha.
+        is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
     # Opened here, because given a name imageio leaves a file open that it cannot read.
     with path.open("rb") as file, warnings.catch_warnings():
         # On its way through its plugins it also warns of those that are deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        return np.asarray(imread(file))
+        pixels = np.asarray(imread(file))
+    return pixels[..., 0] if is_grey else pixels
 
 
 def check_image(item: Any, name: str) -> Image:

@@ -1,3 +1,5 @@
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,31 @@ def test_palette_and_grey_with_alpha(tmp_path: Path):
     colours.save(tmp_path / "palette.png")
     palette = Images([tmp_path / "palette.png"])[0]
     np.testing.assert_array_equal(palette, np.stack([grey // 128 * 200] * 3, axis=-1))
+
+
+def write_png_16(path: Path, pixels: np.ndarray, colour_type: int) -> None:
+    """Write the kinds of 16-bit PNG that Pillow cannot."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+    height, width = pixels.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("colour_type", "stored", "kept"), [(0, 1, 1), (4, 2, 1), (2, 3, 3), (6, 4, 3)]
+)
+def test_png_of_16_bits(tmp_path: Path, colour_type: int, stored: int, kept: int):
+    pixels = np.random.default_rng(0).integers(0, 2**16, (6, 7, stored), dtype=np.uint16)
+    write_png_16(tmp_path / "image.png", pixels, colour_type)
+    image = as_unit_float(Images([tmp_path / "image.png"])[0])
+    # All but grey lose the lower 8 bits in Pillow.
+    np.testing.assert_allclose(image, pixels[..., :kept] / 65535, atol=1 / 255)
 
 
 def test_jpeg(tmp_path: Path):
