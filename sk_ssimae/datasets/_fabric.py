@@ -1,5 +1,6 @@
 """Woven fabric as a line camera sees it, made from random numbers."""
 
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -60,9 +61,9 @@ def make_woven_fabric(
     >>> fabric.shape, fabric.dtype
     ((2, 64, 96), dtype('float32'))
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1, got {n_samples} instead.")
-    if len(shape) != 2 or min(shape) < 1:
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
+    if np.shape(shape) != (2,) or min(shape) < 1:
         raise ValueError(f"shape must be (height, width), both at least 1, got {shape} instead.")
     if weave not in _WEAVES:
         raise ValueError(f"weave must be one of {sorted(_WEAVES)}, got {weave!r} instead.")

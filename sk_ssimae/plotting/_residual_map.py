@@ -235,5 +235,5 @@ def _new_axes(n_panels: int) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError("Plots need matplotlib: pip install 'sk-ssimae[plot]'.") from error
-    _, axes = plt.subplots(1, n_panels, figsize=(3 * n_panels, 3.2), layout="constrained")
+    _, axes = plt.subplots(1, n_panels, figsize=(3 * n_panels, 3.5), layout="constrained")
     return axes

@@ -43,7 +43,9 @@ def test_irregularity_breaks_the_repeats():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"n_samples": 0}, "n_samples must be at least 1, got 0"),
+        ({"n_samples": 0}, "n_samples must be an integer of at least 1, got 0"),
+        ({"n_samples": 2.5}, r"n_samples must be an integer of at least 1, got 2\.5"),
+        ({"shape": 5}, r"shape must be \(height, width\)"),
         ({"shape": (0, 5)}, r"shape must be \(height, width\)"),
         ({"weave": "denim"}, r"weave must be one of \['plain', 'satin', 'twill'\], got 'denim'"),
         ({"thread_spacing": 2}, "thread_spacing must be at least 3 pixels, got 2"),
