@@ -107,7 +107,7 @@ def test_scikit_learn_check(estimator, check, device):
         check(estimator)
     except SkipTest as skipped:
         assert check.func.__name__ == "check_array_api_input"
-        pytest.skip(str(skipped))
+        pytest.skip(str(skipped))  # scikit-learn's own condition: SCIPY_ARRAY_API is not set.
 
 
 @pytest.fixture(scope="module")
