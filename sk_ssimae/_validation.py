@@ -140,6 +140,38 @@ def holds_masks(y: Any) -> bool:
     return _is_collection(y) and len(y) > 0 and not _is_scalar(next(iter(y)))
 
 
+def check_masks(y: Any) -> None:
+    """Check that there are masks, not labels.
+
+    Raises
+    ------
+    ValueError
+        If `y` does not hold masks.
+    """
+    if not holds_masks(y):
+        raise ValueError(
+            "y must hold a mask (h, w) for each image: scores of residual maps ask which pixels "
+            "are defective."
+        )
+
+
+def check_some_defective(y: Any, n_images: int) -> None:
+    """Check that masks or labels tell of some defect.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if not defect_labels(y, n_images).any():
+        raise ValueError(
+            f"y marks no defect in these {n_images} images: their score is not defined. In "
+            "cross-validation every test fold needs defective images: use "
+            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds hold good images only, "
+            "so that training scores are not defined with it."
+        )
+
+
 def check_mask_shape(masks: list[Any] | None, index: int, shape: tuple[int, ...]) -> None:
     """Check that the mask of an image, if there are masks, has the image's height and width.
 

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_ssimae._images import Image, Images, as_unit_float, resize
-from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks
+from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -141,17 +141,8 @@ class FittedSegmenter(SegmenterParameters):
             If `y` does not hold masks, or marks no pixel or every pixel.
         """
         images = self._check_images(X)
-        if not holds_masks(y):
-            raise ValueError(
-                "y must hold a mask (h, w) for each image: the area under the pixel ROC curve asks "
-                "which pixels are defective."
-            )
-        if not defect_labels(y, len(images)).any():
-            raise ValueError(
-                f"y marks no defect in these {len(images)} images: their ROC curve is not defined. "
-                "In cross-validation every test fold needs defective images: use "
-                "sk_ssimae.model_selection.DefectFreeKFold."
-            )
+        check_masks(y)
+        check_some_defective(y, len(images))
         masks, residual_maps = list(y), []
         for index, image in enumerate(images):
             check_mask_shape(masks, index, image.shape[:2])

@@ -1,21 +1,17 @@
-"""ROC analysis of residual maps against masks, pixel by pixel, pooled over images."""
+"""ROC analysis of residual maps against masks: by pixels, pooled over images, and by images."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from sk_ssimae._validation import iter_masks_and_maps
-
-Scores = NDArray[np.floating[Any]]
+from sk_ssimae._validation import defect_labels
+from sk_ssimae.metrics._curve import Curve, area_up_to, curve
+from sk_ssimae.metrics._pooling import Arrays, PooledScores, check_rate, pool_scores
 
 
 def pixel_roc_auc_score(
-    masks: Sequence[ArrayLike] | NDArray[Any],
-    residual_maps: Sequence[ArrayLike] | NDArray[Any],
-    *,
-    max_fpr: float | None = None,
+    masks: Arrays, residual_maps: Arrays, *, max_fpr: float | None = None
 ) -> float:
     """Compute the area under the pixel ROC curve, pooled over all images.
 
@@ -55,59 +51,96 @@ def pixel_roc_auc_score(
     >>> pixel_roc_auc_score([mask], [np.array([[0.1, 0.4, 0.35, 0.8]])])
     0.75
     """
-    if max_fpr is not None and not 0 < max_fpr <= 1:
-        raise ValueError(f"max_fpr must lie in (0, 1], got {max_fpr!r} instead.")
-    good, defective = _sorted_scores(masks, residual_maps)
+    if max_fpr is not None:
+        check_rate(max_fpr, "max_fpr")
+    pooled = pool_scores(masks, residual_maps)
     if max_fpr is None or max_fpr == 1:
-        return _area(good, defective)
-    area = _partial_area(good, defective, max_fpr)
+        return area_up_to(pooled, 1)
     chance = 0.5 * max_fpr**2
-    return 0.5 * (1 + (area - chance) / (max_fpr - chance))
+    return 0.5 * (1 + (area_up_to(pooled, max_fpr) - chance) / (max_fpr - chance))
 
 
-def _sorted_scores(
-    masks: Sequence[ArrayLike] | NDArray[Any],
-    residual_maps: Sequence[ArrayLike] | NDArray[Any],
-) -> tuple[Scores, Scores]:
-    """Collect the scores of good and of defective pixels, each ascending."""
-    good, defective = [], []
-    for mask, scores in iter_masks_and_maps(masks, residual_maps):
-        good.append(scores[~mask])
-        defective.append(scores[mask])
-    sorted_good, sorted_defective = np.concatenate(good), np.concatenate(defective)
-    for kind, scores in (("good", sorted_good), ("defective", sorted_defective)):
-        if scores.size == 0:
-            raise ValueError(f"masks must hold good and defective pixels, got no {kind} one.")
-        scores.sort()
-    return sorted_good, sorted_defective
+def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: float = 0.0) -> Curve:
+    """Compute the pixel ROC curve, pooled over all images.
+
+    Parameters
+    ----------
+    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+        True, 1 or 255 where a pixel is defective, 0 elsewhere.
+    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
+        Scores, high where a pixel seems defective.
+    area_tolerance : float in [0, 1), default=0
+        0 keeps every corner of the curve. A larger value thins it, to at most ``1 / area_tolerance
+        + 4`` points, and the area under what is left differs by at most `area_tolerance`.
+
+    Returns
+    -------
+    fpr : array of float64, shape (n_thresholds,)
+        Share of the good pixels that score at least the threshold, ascending from 0 to 1.
+    tpr : array of float64, shape (n_thresholds,)
+        Share of the defective pixels that score at least the threshold, from 0 to 1.
+    thresholds : array of shape (n_thresholds,)
+        Descending scores, infinity first, as in :func:`sklearn.metrics.roc_curve`. `predict` marks
+        what exceeds its threshold.
+
+    Raises
+    ------
+    ValueError
+        As :func:`pixel_roc_auc_score`, or if `area_tolerance` is not in [0, 1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.metrics import pixel_roc_curve
+    >>> mask = np.array([[0, 0, 1, 1]])
+    >>> fpr, tpr, thresholds = pixel_roc_curve([mask], [np.array([[0.1, 0.4, 0.35, 0.8]])])
+    >>> fpr, tpr
+    (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
+    """
+    return curve(pool_scores(masks, residual_maps), area_tolerance)
 
 
-def _area(good: Scores, defective: Scores) -> float:
-    """Count the pairs in which the defective pixel scores higher; ties count half."""
-    doubled = sum(
-        int(np.searchsorted(good, defective, side=side).sum(dtype=np.int64))
-        for side in ("left", "right")
-    )
-    return doubled / (2 * good.size * defective.size)
+def image_roc_auc_score(y: Any, scores: Any) -> float:
+    """Compute the area under the ROC curve of whole images, each defective or good.
+
+    Parameters
+    ----------
+    y : labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+        Label 1 for a defective image and 0 for a good one; or masks, where one marked pixel makes
+        an image defective.
+    scores : array of shape (n,), or maps of shape (n, h, w) or a sequence of (h, w)
+        Scores such as those of `score_images`, high where an image seems defective; or residual
+        maps, of which the maximum counts.
+
+    Returns
+    -------
+    float
+        Area in [0, 1].
+
+    Raises
+    ------
+    ValueError
+        If numbers differ, a score is not finite, or all images are good or all defective.
+
+    Examples
+    --------
+    >>> from sk_ssimae.metrics import image_roc_auc_score
+    >>> image_roc_auc_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+    0.75
+    """
+    image_scores = np.array([_image_score(item, index) for index, item in enumerate(scores)])
+    if len(image_scores) == 0:
+        raise ValueError("scores must hold at least one image, got none.")
+    defective = defect_labels(y, len(image_scores))
+    by_kind = {"good": image_scores[~defective], "defective": image_scores[defective]}
+    for kind, some in by_kind.items():
+        if some.size == 0:
+            raise ValueError(f"y must hold good and defective images, got no {kind} one.")
+    return area_up_to(PooledScores(*(np.sort(some) for some in by_kind.values())), 1)
 
 
-def _partial_area(good: Scores, defective: Scores, max_fpr: float) -> float:
-    """Integrate the ROC curve from 0 to `max_fpr`."""
-    # The curve reaches max_fpr inside the group of ties with this score.
-    n_allowed = max_fpr * good.size
-    tie = good[max(good.size - int(np.ceil(n_allowed)), 0)]
-    above = good[np.searchsorted(good, tie, side="right") :]
-    tied = np.searchsorted(good, tie, side="right") - np.searchsorted(good, tie, side="left")
-    tpr_before = 1 - np.searchsorted(defective, tie, side="right") / defective.size
-    tpr_after = 1 - np.searchsorted(defective, tie, side="left") / defective.size
-    width = n_allowed - above.size
-    tpr_end = tpr_before + (tpr_after - tpr_before) * width / tied
-    # A good pixel above all thresholds so far adds the true positive rate at its score.
-    area_above = 0.0
-    if above.size:
-        below_or_tied = sum(
-            int(np.searchsorted(defective, above, side=side).sum(dtype=np.int64))
-            for side in ("left", "right")
-        )
-        area_above = above.size - below_or_tied / (2 * defective.size)
-    return float((area_above + width * (tpr_before + tpr_end) / 2) / good.size)
+def _image_score(item: Any, index: int) -> float:
+    score: NDArray[Any] = np.asarray(item, dtype=np.float64)
+    if score.size == 0 or not np.isfinite(score).all():
+        raise ValueError(f"scores[{index}] must be finite, got NaN, infinity or nothing.")
+    return float(score.max())

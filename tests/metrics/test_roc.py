@@ -1,27 +1,13 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 
-from sk_ssimae.metrics import pixel_roc_auc_score
-
-
-def make_case(kind, rng):
-    masks = rng.random((3, 20, 30)) < (0.001 if kind == "imbalance" else 0.2)
-    masks[0, 0, 0], masks[0, 0, 1] = True, False
-    scores = rng.normal(size=masks.shape) + masks
-    if kind == "ties":
-        scores = np.round(scores * 2)
-    if kind == "constant":
-        scores = np.full(masks.shape, 0.5)
-    if kind == "skewed":
-        scores = np.exp(10 * scores)
-    return masks, scores
+from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pixel_roc_curve
 
 
 @pytest.mark.parametrize("max_fpr", [None, 1.0, 0.3, 0.01, 0.0004])
-@pytest.mark.parametrize("kind", ["plain", "ties", "constant", "imbalance", "skewed"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_equals_scikit_learn(kind, max_fpr, dtype):
+def test_area_equals_scikit_learn(kind, max_fpr, dtype, make_case):
     rng = np.random.default_rng(0)
     for _ in range(5):
         masks, scores = make_case(kind, rng)
@@ -31,15 +17,50 @@ def test_equals_scikit_learn(kind, max_fpr, dtype):
         assert area == pytest.approx(expected, abs=1e-12)
 
 
-def test_monotone_transforms_change_nothing():
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_curve_is_that_of_scikit_learn_without_stops_on_straight_lines(kind, dtype, make_case):
+    masks, scores = make_case(kind, np.random.default_rng(1))
+    scores = scores.astype(dtype)
+    points = list(
+        zip(*roc_curve(masks.ravel(), scores.ravel(), drop_intermediate=False), strict=True)
+    )
+    expected = [
+        point
+        for before, point, after in zip(points, points[1:], points[2:], strict=False)
+        if not any(before[axis] == point[axis] == after[axis] for axis in (0, 1))
+    ]
+    expected = [points[0], *expected, points[-1]]
+    curve = pixel_roc_curve(masks, scores)
+    assert curve[2].dtype == dtype
+    np.testing.assert_allclose(np.stack(curve, axis=1), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.01, 1e-3])
+def test_thinned_curve_keeps_its_bound(kind, tolerance, make_case):
+    masks, scores = make_case(kind, np.random.default_rng(2), shape=(3, 90, 90))
+    fpr, tpr, thresholds = pixel_roc_curve(masks, scores, area_tolerance=tolerance)
+    assert len(fpr) <= 1 / tolerance + 4
+    assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(tpr, fpr) == pytest.approx(
+        pixel_roc_auc_score(masks, scores), abs=tolerance
+    )
+    exact = set(zip(*pixel_roc_curve(masks, scores), strict=True))
+    assert set(zip(fpr, tpr, thresholds, strict=True)) <= exact
+    if kind == "plain" and tolerance == 1e-3:
+        assert len(fpr) < len(exact) / 2
+
+
+def test_monotone_transforms_change_nothing(make_case):
     masks, scores = make_case("plain", np.random.default_rng(1))
-    for max_fpr in (None, 0.1):
-        area = pixel_roc_auc_score(masks, scores, max_fpr=max_fpr)
-        for transformed in (np.exp(scores), 3 * scores - 7, np.arctan(scores)):
+    fpr, tpr, _ = pixel_roc_curve(masks, scores)
+    for transformed in (np.exp(scores), 3 * scores - 7, np.arctan(scores)):
+        for max_fpr in (None, 0.1):
+            area = pixel_roc_auc_score(masks, scores, max_fpr=max_fpr)
             assert pixel_roc_auc_score(masks, transformed, max_fpr=max_fpr) == area
+        np.testing.assert_array_equal(pixel_roc_curve(masks, transformed)[:2], (fpr, tpr))
 
 
-def test_lists_of_different_sizes_are_pooled():
+def test_lists_of_different_sizes_are_pooled(make_case):
     masks, scores = make_case("plain", np.random.default_rng(2))
     parts = [0, slice(3, 9)], [1, slice(0, 20)]
     some_masks = [masks[i][rows] for i, rows in parts]
@@ -51,28 +72,46 @@ def test_lists_of_different_sizes_are_pooled():
     assert pixel_roc_auc_score(some_masks, some_scores) == pytest.approx(expected, abs=1e-12)
 
 
-def test_inputs_are_not_changed():
+def test_inputs_are_not_changed(make_case):
     masks, scores = make_case("plain", np.random.default_rng(3))
     before = scores.copy()
     pixel_roc_auc_score(masks.astype(np.uint8) * 255, scores)
     np.testing.assert_array_equal(scores, before)
 
 
-def test_wrong_inputs():
+def test_wrong_inputs(make_case, assert_checks_images):
+    assert_checks_images(pixel_roc_auc_score)
+    assert_checks_images(pixel_roc_curve)
     masks, scores = make_case("plain", np.random.default_rng(4))
-    with pytest.raises(ValueError, match="must be equally many, got 3 and 2"):
-        pixel_roc_auc_score(masks, scores[:2])
-    with pytest.raises(ValueError, match=r"residual_maps\[1\] must have the shape of its mask"):
-        pixel_roc_auc_score(masks, [scores[0], scores[1][:5], scores[2]])
-    with pytest.raises(ValueError, match=r"residual_maps\[2\] holds NaN or infinity"):
-        pixel_roc_auc_score(masks, [scores[0], scores[1], np.where(masks[2], np.nan, scores[2])])
-    with pytest.raises(ValueError, match=r"masks\[0\] must hold only 0 .* got the values \[1, 2\]"):
-        pixel_roc_auc_score(masks + 1, scores)
-    with pytest.raises(ValueError, match="got no defective one"):
-        pixel_roc_auc_score(np.zeros_like(masks), scores)
-    with pytest.raises(ValueError, match="got no good one"):
-        pixel_roc_auc_score(np.ones_like(masks), scores)
-    with pytest.raises(ValueError, match="at least one image, got none"):
-        pixel_roc_auc_score([], [])
     with pytest.raises(ValueError, match=r"max_fpr must lie in \(0, 1\], got 0"):
         pixel_roc_auc_score(masks, scores, max_fpr=0)
+    with pytest.raises(ValueError, match=r"area_tolerance must lie in \[0, 1\), got 1"):
+        pixel_roc_curve(masks, scores, area_tolerance=1)
+
+
+def test_image_area_equals_scikit_learn():
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 2, size=50)
+    scores = np.round(rng.normal(size=50) + labels, 1)
+    expected = pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert image_roc_auc_score(labels, scores) == expected
+    # An image is defective as soon as a pixel is, and its map counts by its maximum.
+    masks = np.zeros((50, 4, 5), dtype=bool)
+    masks[labels == 1, 2, 3] = True
+    maps = [np.minimum(score, rng.normal(size=(4, 5))) for score in scores]
+    for residual_map, score in zip(maps, scores, strict=True):
+        residual_map[0, 1] = score
+    assert image_roc_auc_score(masks, maps) == expected
+
+
+def test_wrong_image_inputs():
+    with pytest.raises(ValueError, match="got no good one"):
+        image_roc_auc_score([1, 1], [0.5, 0.2])
+    with pytest.raises(ValueError, match="got no defective one"):
+        image_roc_auc_score(np.zeros((2, 3, 3)), [0.5, 0.2])
+    with pytest.raises(ValueError, match=r"scores\[1\] must be finite"):
+        image_roc_auc_score([0, 1], [0.5, np.nan])
+    with pytest.raises(ValueError, match="got 3 labels or masks for 2 images"):
+        image_roc_auc_score([0, 1, 1], [0.5, 0.2])
+    with pytest.raises(ValueError, match="at least one image, got none"):
+        image_roc_auc_score([], [])

@@ -1,0 +1,79 @@
+"""The curve of true against false positive rates, and the area under it, exactly."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae.metrics._pooling import PooledScores, Scores, n_at_or_above
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64], Scores]
+
+
+def area_up_to(pooled: PooledScores, max_fpr: float) -> float:
+    """Integrate the true positive rate over false positive rates from 0 to `max_fpr`.
+
+    A defective pixel counts as detected from the rate of the good pixels that score at least as
+    high; along the good pixels of its own score it counts in part, as the curve is a straight line
+    there.
+    """
+    good, defective, weights = pooled
+    limit = max_fpr * good.size
+    # Only where the curve has not yet reached the limit does a defective pixel add to the area.
+    reached = np.searchsorted(defective, good[good.size - math.ceil(limit)], side="left")
+    detected = defective[reached:]
+    start = (good.size - np.searchsorted(good, detected, side="right")).astype(np.float64)
+    end = n_at_or_above(good, detected).astype(np.float64)
+    # Between start and end the pixel's share rises from 0 to 1, but not beyond the limit.
+    within = np.clip(limit, start, end)
+    area = np.maximum(limit - end, 0)
+    width = np.maximum(end - start, 1)
+    area += (within - start) ** 2 / (2 * width)
+    total = area.sum() / defective.size if weights is None else weights[reached:] @ area
+    return float(total / good.size)
+
+
+def curve(pooled: PooledScores, area_tolerance: float) -> Curve:
+    """Give the rates at every threshold where the curve turns, thinned if there is tolerance."""
+    if not 0 <= area_tolerance < 1:
+        raise ValueError(f"area_tolerance must lie in [0, 1), got {area_tolerance!r} instead.")
+    good, defective = pooled.good, pooled.defective
+    thresholds = _turning_scores(good, defective)
+    n_good, n_defective = n_at_or_above(good, thresholds), n_at_or_above(defective, thresholds)
+    turns = _is_corner(n_good, n_defective)
+    thresholds, n_good, n_defective = thresholds[turns], n_good[turns], n_defective[turns]
+    fpr, tpr = n_good / good.size, pooled.true_positive_rate(n_defective)
+    if area_tolerance:
+        kept = _thinned(fpr + tpr, area_tolerance)
+        fpr, tpr, thresholds = fpr[kept], tpr[kept], thresholds[kept]
+    return fpr, tpr, thresholds
+
+
+def _turning_scores(good: Scores, defective: Scores) -> Scores:
+    """List descending thresholds, infinity first, between which one count alone changes."""
+    few, many = (defective, good) if defective.size <= good.size else (good, defective)
+    position = np.searchsorted(many, few, side="right")
+    just_above = many[position[position < many.size]]
+    lowest = min(good[0], defective[0])
+    ascending = np.unique(np.concatenate([few, just_above, [lowest]], dtype=good.dtype))
+    return np.concatenate([[np.inf], ascending[::-1]], dtype=good.dtype)
+
+
+def _is_corner(n_good: NDArray[np.intp], n_defective: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Tell which points are more than a stop on a horizontal or vertical line."""
+    corner = np.ones(len(n_good), dtype=bool)
+    moves = [np.diff(counts) > 0 for counts in (n_good, n_defective)]
+    corner[1:-1] = np.all([move[1:] | move[:-1] for move in moves], axis=0)
+    return corner
+
+
+def _thinned(progress: NDArray[np.float64], area_tolerance: float) -> NDArray[np.bool_]:
+    """Keep the first and the last point in each of k equal parts of the way from 0 to 2.
+
+    Within a part of length u = 2 / k, chord and curve lie in one rectangle of half perimeter u, so
+    that at most u^2 / 8 lies between them; k parts lose at most 1 / (2 k).
+    """
+    part = np.floor(progress * math.ceil(1 / (2 * area_tolerance)) / 2)
+    kept = np.ones(len(part), dtype=bool)
+    kept[1:-1] = (part[1:-1] != part[:-2]) | (part[1:-1] != part[2:])
+    return kept

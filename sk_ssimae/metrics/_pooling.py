@@ -1,0 +1,76 @@
+"""Scores of good and of defective pixels, pooled over images and sorted."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sk_ssimae._validation import iter_masks_and_maps
+
+Scores = NDArray[np.floating[Any]]
+Counts = NDArray[np.intp]
+Arrays = Sequence[ArrayLike] | NDArray[Any]
+
+
+class PooledScores(NamedTuple):
+    """Scores of the pixels of all images, by truth.
+
+    Attributes
+    ----------
+    good, defective : array of shape (n_good,) and (n_defective,)
+        Scores, ascending.
+    weights : array of float64, shape (n_defective,), or None
+        Weight of each defective pixel, of sum 1. None means that all weigh the same.
+    """
+
+    good: Scores
+    defective: Scores
+    weights: NDArray[np.float64] | None = None
+
+    def true_positive_rate(self, n_detected: Counts) -> NDArray[np.float64]:
+        """Weigh the defective pixels with the `n_detected` highest scores."""
+        if self.weights is None:
+            return n_detected / self.defective.size
+        cumulative = np.concatenate([[0], np.cumsum(self.weights[::-1])])
+        return np.asarray((cumulative / cumulative[-1])[n_detected])
+
+
+def pool_scores(masks: Arrays, residual_maps: Arrays) -> PooledScores:
+    """Pool the scores of all pixels.
+
+    Raises
+    ------
+    ValueError
+        If an image is wrong, or all pixels are good or all defective.
+    """
+    good, defective = [], []
+    for mask, scores in iter_masks_and_maps(masks, residual_maps):
+        good.append(scores[~mask])
+        defective.append(scores[mask])
+    pooled_good, pooled_defective = np.concatenate(good), np.concatenate(defective)
+    check_both_kinds(pooled_good.size, pooled_defective.size, len(good))
+    pooled_good.sort()
+    pooled_defective.sort()
+    return PooledScores(pooled_good, pooled_defective)
+
+
+def check_both_kinds(n_good: int, n_defective: int, n_images: int) -> None:
+    """Refuse pixels of one class only."""
+    for kind, n_pixels in (("good", n_good), ("defective", n_defective)):
+        if n_pixels == 0:
+            raise ValueError(
+                f"masks must hold good and defective pixels, got no {kind} one in the {n_images} "
+                "images."
+            )
+
+
+def check_rate(rate: float, name: str) -> None:
+    """Refuse what is no rate above 0."""
+    if not 0 < rate <= 1:
+        raise ValueError(f"{name} must lie in (0, 1], got {rate!r} instead.")
+
+
+def n_at_or_above(ascending: Scores, thresholds: Scores) -> Counts:
+    """Count the scores at or above each threshold."""
+    return ascending.size - np.searchsorted(ascending, thresholds, side="left")

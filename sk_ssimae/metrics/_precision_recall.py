@@ -1,0 +1,118 @@
+"""Precision and recall of residual maps against masks, pixel by pixel, pooled over images."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae.metrics._pooling import Arrays, PooledScores, Scores, n_at_or_above, pool_scores
+
+
+class PixelF1Max(NamedTuple):
+    """The largest F1 score that a threshold reaches.
+
+    Attributes
+    ----------
+    f1 : float
+        F1 score in (0, 1].
+    threshold : float
+        Pixels above it count as defective.
+    """
+
+    f1: float
+    threshold: float
+
+
+def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float:
+    """Compute the average precision of pixels, pooled over all images.
+
+    It weighs the precision at each threshold by the recall gained there, without interpolation, as
+    :func:`sklearn.metrics.average_precision_score`. Where defective pixels are rare it tells more
+    than the area under the ROC curve.
+
+    Parameters
+    ----------
+    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+        True, 1 or 255 where a pixel is defective, 0 elsewhere.
+    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
+        Scores, high where a pixel seems defective.
+
+    Returns
+    -------
+    float
+        Average precision in (0, 1]; chance is the share of defective pixels.
+
+    Raises
+    ------
+    ValueError
+        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
+        class is present.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.metrics import pixel_average_precision_score
+    >>> mask = np.array([[0, 0, 1, 1]])
+    >>> pixel_average_precision_score([mask], [np.array([[0.1, 0.3, 0.4, 0.2]])])
+    0.833...
+    """
+    pooled = pool_scores(masks, residual_maps)
+    _, n_good, n_defective = _counts(pooled)
+    precision = n_defective / (n_defective + n_good)
+    gained = np.diff(n_defective, prepend=0)
+    return float((gained * precision).sum() / pooled.defective.size)
+
+
+def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
+    """Find the threshold with the largest F1 score of pixels, pooled over all images.
+
+    It tells what segmentation could reach if the best threshold were known. A threshold chosen so
+    on test images is no fair one: see :doc:`/thresholds`.
+
+    Parameters
+    ----------
+    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+        True, 1 or 255 where a pixel is defective, 0 elsewhere.
+    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
+        Scores, high where a pixel seems defective.
+
+    Returns
+    -------
+    PixelF1Max
+        The pair ``(f1, threshold)``: ``residual_map > threshold`` has this score. Of equal scores
+        the highest threshold is taken.
+
+    Raises
+    ------
+    ValueError
+        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
+        class is present.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.metrics import pixel_f1_max_score
+    >>> mask, residual_map = np.array([[0, 0, 1, 1]]), np.array([[0.1, 0.3, 0.4, 0.2]])
+    >>> f1, threshold = pixel_f1_max_score([mask], [residual_map])
+    >>> f1, residual_map > threshold
+    (0.8, array([[False,  True,  True,  True]]))
+    """
+    pooled = pool_scores(masks, residual_maps)
+    thresholds, n_good, n_defective = _counts(pooled)
+    f1 = 2 * n_defective / (n_good + n_defective + pooled.defective.size)
+    best = int(np.argmax(f1))
+    lowest_marked = thresholds[best]
+    return PixelF1Max(float(f1[best]), float(np.nextafter(lowest_marked, -np.inf)))
+
+
+def _counts(pooled: PooledScores) -> tuple[Scores, NDArray[np.intp], NDArray[np.intp]]:
+    """Count good and defective pixels at or above each score of a defective one, descending.
+
+    Between these thresholds only good pixels are added: recall stands still, precision falls.
+    """
+    thresholds = np.unique(pooled.defective)[::-1]
+    return (
+        thresholds,
+        n_at_or_above(pooled.good, thresholds),
+        n_at_or_above(pooled.defective, thresholds),
+    )

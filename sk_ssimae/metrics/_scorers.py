@@ -1,0 +1,118 @@
+"""Scorers for scikit-learn's model selection: callables of a fitted estimator, images and masks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sk_ssimae._validation import check_masks, check_some_defective
+from sk_ssimae.metrics._precision_recall import pixel_average_precision_score, pixel_f1_max_score
+from sk_ssimae.metrics._regions import pro_auc_score
+from sk_ssimae.metrics._roc import image_roc_auc_score, pixel_roc_auc_score
+
+
+def _pixel_f1_max(masks: Any, residual_maps: Any) -> float:
+    return pixel_f1_max_score(masks, residual_maps).f1
+
+
+_SCORES: dict[str, Callable[[Any, Any], float]] = {
+    "pixel_roc_auc": pixel_roc_auc_score,
+    "pixel_average_precision": pixel_average_precision_score,
+    "pixel_f1_max": _pixel_f1_max,
+    "pro_auc": pro_auc_score,
+    "image_roc_auc": image_roc_auc_score,
+}
+
+
+class SegmentationScorer:
+    """Compute several scores from one pass over the images, as a dict.
+
+    Parameters
+    ----------
+    scores : sequence of str, default=all
+        Any of ``"pixel_roc_auc"``, ``"pixel_average_precision"``, ``"pixel_f1_max"``,
+        ``"pro_auc"`` and ``"image_roc_auc"``. For the last an image's score is the maximum of its
+        residual map, and there must be good images.
+
+    Raises
+    ------
+    ValueError
+        If a name is none of these.
+
+    Examples
+    --------
+    In a search, one of the scores chooses::
+
+        GridSearchCV(segmenter, grid, cv=DefectFreeKFold(3), scoring=SegmentationScorer(),
+                     refit="pro_auc")
+    """
+
+    def __init__(self, scores: Sequence[str] = tuple(_SCORES)) -> None:
+        unknown = [name for name in scores if name not in _SCORES]
+        if unknown or len(scores) == 0 or isinstance(scores, str):
+            raise ValueError(
+                f"scores must be a sequence of names from {list(_SCORES)}, got {scores!r} instead."
+            )
+        self.scores = scores
+
+    def __repr__(self) -> str:
+        return f"SegmentationScorer(scores={tuple(self.scores)})"
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            What has a `decision_function` that gives residual maps.
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images, good and defective.
+        y : masks of shape (n, h, w) or a sequence of (h, w)
+            1 where a pixel is defective. For ``"image_roc_auc"`` alone, labels (n,) do.
+
+        Returns
+        -------
+        dict of str to float
+            The scores by name.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not hold masks though a score needs them, or marks no defect.
+        """
+        if set(self.scores) != {"image_roc_auc"}:
+            check_masks(y)
+        check_some_defective(y, len(X))
+        residual_maps = estimator.decision_function(X)
+        return {name: _SCORES[name](y, residual_maps) for name in self.scores}
+
+
+def pixel_roc_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Score a fitted estimator by :func:`pixel_roc_auc_score`; see :class:`SegmentationScorer`."""
+    return _score("pixel_roc_auc", estimator, X, y)
+
+
+def pixel_average_precision_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Score a fitted estimator by :func:`pixel_average_precision_score`."""
+    return _score("pixel_average_precision", estimator, X, y)
+
+
+def pixel_f1_max_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Score a fitted estimator by :func:`pixel_f1_max_score`, without the threshold."""
+    return _score("pixel_f1_max", estimator, X, y)
+
+
+def pro_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Score a fitted estimator by :func:`pro_auc_score`."""
+    return _score("pro_auc", estimator, X, y)
+
+
+def image_roc_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+    """Score a fitted estimator by :func:`image_roc_auc_score` of its residual maps' maxima.
+
+    For the scores of `score_images`, which are those of the opened maps, call
+    ``image_roc_auc_score(y, segmenter.score_images(X))``.
+    """
+    return _score("image_roc_auc", estimator, X, y)
+
+
+def _score(name: str, estimator: Any, X: Any, y: Any) -> float:
+    return SegmentationScorer([name])(estimator, X, y)[name]
