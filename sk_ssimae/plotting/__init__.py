@@ -1,5 +1,7 @@
 """Pictures; they need the extra ``plot`` (matplotlib)."""
 
+from sk_ssimae.plotting._region_overlap import RegionOverlapDisplay
 from sk_ssimae.plotting._residual_map import ResidualMapDisplay
+from sk_ssimae.plotting._roc_curve import PixelRocCurveDisplay
 
-__all__ = ["ResidualMapDisplay"]
+__all__ = ["ResidualMapDisplay", "PixelRocCurveDisplay", "RegionOverlapDisplay"]

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sk_ssimae._images import as_unit_float, check_image, read_image
 from sk_ssimae._validation import check_mask
+from sk_ssimae.plotting._pyplot import import_pyplot
 
 
 class ResidualMapDisplay:
@@ -231,9 +232,6 @@ def _displayable(image: NDArray[Any] | None) -> NDArray[Any] | None:
 
 
 def _new_axes(n_panels: int) -> Any:
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'sk-ssimae[plot]'.") from error
-    _, axes = plt.subplots(1, n_panels, figsize=(3 * n_panels, 3.5), layout="constrained")
-    return axes
+    return import_pyplot().subplots(1, n_panels, figsize=(3 * n_panels, 3.5), layout="constrained")[
+        1
+    ]

@@ -1,8 +1,19 @@
+from functools import partial
+
 import numpy as np
 import pytest
-from sklearn.model_selection import GridSearchCV, cross_validate, learning_curve, validation_curve
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    RandomizedSearchCV,
+    cross_validate,
+    learning_curve,
+    validation_curve,
+)
 
 from sk_ssimae import L2AutoencoderSegmenter
+from sk_ssimae.metrics import SegmentationScorer, pixel_roc_auc_scorer, pro_auc_scorer
 from sk_ssimae.model_selection import DefectFreeKFold
 
 
@@ -88,23 +99,68 @@ def test_groups_leave_no_fold_without_either_kind():
     assert n_refused < 30
 
 
-def test_model_selection_of_scikit_learn(tiny, good, defective):
+@pytest.fixture(params=["arrays", "lists of different sizes"])
+def mixed(request, good, defective):
+    """Good images first: plain KFold would test without defects."""
     images, masks = defective
-    X = np.concatenate([good, images])  # Good first: plain KFold would test without defects.
-    y = np.concatenate([np.zeros_like(masks), masks])
-    cv = DefectFreeKFold(2)
-    segmenter = L2AutoencoderSegmenter(**tiny)
-    assert np.isfinite(cross_validate(segmenter, X, y, cv=cv)["test_score"]).all()
-    search = GridSearchCV(segmenter, {"latent_dim": [4, 8]}, cv=cv).fit(X, y)
-    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
-    # These two also score the training images, where the ROC curve of good ones is not defined.
-    scoring = {"scoring": lambda fitted, X, y: -float(np.mean(fitted.decision_function(X)))}
-    _, *curve = learning_curve(segmenter, X, y, cv=cv, train_sizes=[0.5, 1.0], **scoring)
-    assert np.isfinite(curve).all()
-    curve = validation_curve(
-        segmenter, X, y, cv=cv, param_name="latent_dim", param_range=[4], **scoring
+    X, y = np.concatenate([good, images]), np.concatenate([np.zeros_like(masks), masks])
+    if request.param == "arrays":
+        return X, y
+    return [[item[: len(item) - index] for index, item in enumerate(items)] for items in (X, y)]
+
+
+def test_cross_validate(tiny, mixed):
+    scorer = SegmentationScorer(["pixel_roc_auc", "pro_auc", "image_roc_auc"])
+    scores = cross_validate(
+        L2AutoencoderSegmenter(**tiny), *mixed, cv=DefectFreeKFold(2), scoring=scorer
     )
-    assert np.isfinite(curve).all()
+    for name in scorer.scores:
+        assert np.isfinite(scores[f"test_{name}"]).all()
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        partial(GridSearchCV, param_grid={"latent_dim": [4, 8]}),
+        partial(RandomizedSearchCV, param_distributions={"latent_dim": range(4, 9)}, n_iter=2),
+        partial(
+            HalvingGridSearchCV,
+            param_grid={"latent_dim": [4, 8]},
+            resource="max_epochs",
+            max_resources=2,
+            factor=2,
+            return_train_score=False,  # By default it is True, but not defined for good images.
+        ),
+    ],
+    ids=lambda search: search.func.__name__,
+)
+def test_searches(search, tiny, mixed):
+    X, y = mixed
+    fitted = search(
+        L2AutoencoderSegmenter(**tiny), cv=DefectFreeKFold(2), scoring=pro_auc_scorer
+    ).fit(X, y)
+    assert np.isfinite(fitted.cv_results_["mean_test_score"]).all()
+    assert fitted.best_estimator_.n_defective_dropped_ == 4
+    assert len(fitted.predict(X)) == 8
+    if "n_resources" in fitted.cv_results_:
+        assert set(fitted.cv_results_["n_resources"]) == {1, 2}
+        assert fitted.best_estimator_.max_epochs == 2
+
+
+def test_curves(tiny, mixed):
+    segmenter, cv = L2AutoencoderSegmenter(**tiny), DefectFreeKFold(2)
+    curves = {
+        learning_curve: {"train_sizes": [0.5, 1.0]},
+        validation_curve: {"param_name": "latent_dim", "param_range": [4, 8]},
+    }
+    for curve, params in curves.items():
+        # They score the training images too, where the score of good ones alone is not defined.
+        with pytest.warns(UserWarning, match="training scores are not defined"):
+            *_, train, test = curve(
+                segmenter, *mixed, cv=cv, scoring=pixel_roc_auc_scorer, **params
+            )
+        assert np.isnan(train).all()
+        assert np.isfinite(test).all()
 
 
 @pytest.mark.parametrize(
