@@ -1,0 +1,97 @@
+"""
+Which latent dimension and window size suit my texture?
+=======================================================
+
+A search needs scores on defects but must train on good images only.
+:class:`~sk_ssimae.model_selection.DefectFreeKFold` gives such splits,
+:class:`~sk_ssimae.metrics.SegmentationScorer` several scores from one pass over the test images,
+and scikit-learn's own ``GridSearchCV`` does the rest. First on the cores of one machine, then on a
+cluster.
+"""
+
+import joblib
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.model_selection import GridSearchCV
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
+from sk_ssimae.metrics import SegmentationScorer
+from sk_ssimae.model_selection import DefectFreeKFold
+from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
+
+# %%
+# Twelve good images of fabric and six with drawn defects. Masks of good images are empty: where
+# anything is marked an image is defective, and takes no part in training.
+
+X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
+X_bad, masks = draw_defects(
+    make_woven_fabric(6, shape=(128, 128), thread_spacing=6, random_state=1), random_state=0
+)
+X = np.concatenate([X_good, X_bad])
+y = np.concatenate([np.zeros(X_good.shape, dtype=bool), masks])
+
+# %%
+# The search
+# ----------
+#
+# Four settings, two folds. ``refit`` says which of the scores chooses; the chosen setting is then
+# fitted to all good images. ``n_jobs=2`` trains two candidates at a time, one core each.
+
+segmenter = SSIMAutoencoderSegmenter(
+    patch_size=32, stride=16, n_patches=1000, max_epochs=2, random_state=0
+)
+search = GridSearchCV(
+    segmenter,
+    {"latent_dim": [10, 100], "window_size": [5, 11]},
+    cv=DefectFreeKFold(n_splits=2, shuffle=True, random_state=0),
+    scoring=SegmentationScorer(["pixel_roc_auc", "pro_auc"]),
+    refit="pro_auc",
+    n_jobs=2,
+)
+search.fit(X, y)
+print(search.best_params_)
+
+# %%
+# The area under the per-region overlap curve gives a small defect the weight of a large one; the
+# area under the pixel ROC curve is mostly that of the large ones.
+
+fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
+for ax, score in zip(axes, ["pixel_roc_auc", "pro_auc"], strict=True):
+    grid = search.cv_results_[f"mean_test_{score}"].reshape(2, 2)
+    ax.imshow(grid, cmap="viridis")
+    for (row, column), value in np.ndenumerate(grid):
+        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color="w", weight="bold")
+    ax.set(title=score, xlabel="window_size", ylabel="latent_dim")
+    ax.set(xticks=[0, 1], xticklabels=[5, 11], yticks=[0, 1], yticklabels=[10, 100])
+
+# %%
+# On images that the search has not seen
+# --------------------------------------
+
+X_test, test_masks = draw_defects(
+    make_woven_fabric(6, shape=(128, 128), thread_spacing=6, random_state=2), random_state=1
+)
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+maps = search.best_estimator_.decision_function(X_test)
+PixelRocCurveDisplay.from_predictions(test_masks, maps, name="chosen", ax=axes[0], chance=True)
+RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartiles", ax=axes[1])
+
+# %%
+# Many machines
+# -------------
+#
+# joblib hands the same fits to a cluster of `dask <https://distributed.dask.org>`_ (extra
+# ``distributed``) when it is told to. Here the cluster is two processes on this machine; with the
+# address of a scheduler, ``Client("tcp://...")``, it is as many machines as there are. Nothing in
+# the search changes, and neither do the scores, as a worker computes with one thread here as there.
+
+from dask.distributed import Client, SubprocessCluster
+
+n_jobs_scores = search.cv_results_["mean_test_pro_auc"]
+cluster = SubprocessCluster(
+    n_workers=2, worker_kwargs={"nthreads": 1}, scheduler_kwargs={"dashboard": False}
+)
+with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+    search.fit(X, y)
+np.testing.assert_array_equal(search.cv_results_["mean_test_pro_auc"], n_jobs_scores)
