@@ -28,12 +28,12 @@ build: .venv/installed
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv dist docs/_build docs/api/generated
+	rm -rf .venv dist docs/_build docs/api/generated docs/auto_examples
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed: make PYTHON=...'"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install --editable ".[plot]" --group dev
+	$(BIN)/python -m pip install --editable ".[all]" --group dev
 	touch $@

@@ -75,7 +75,8 @@ def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list
     if name != "cluster":
         return search.fit(X, y, groups=groups)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-    with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+    with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
+        client.wait_for_workers(2)  # With none joblib would compute here.
         return search.fit(X, y, groups=groups)
 
 

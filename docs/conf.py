@@ -12,8 +12,21 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build"]
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "backreferences_dir": "api/generated",
+    "doc_module": ("sk_ssimae",),
+    "abort_on_example_error": True,
+    "within_subsection_order": "FileNameSortKey",
+    "plot_gallery": True,
+    "download_all_examples": False,
+    "show_memory": False,
+}
 
 autosummary_generate = True
 autodoc_typehints = "none"  # The docstrings say more: shapes, ranges, units.

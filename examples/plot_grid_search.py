@@ -39,7 +39,7 @@ y = np.concatenate([np.zeros(X_good.shape, dtype=bool), masks])
 # fitted to all good images. ``n_jobs=2`` trains two candidates at a time, one core each.
 
 segmenter = SSIMAutoencoderSegmenter(
-    patch_size=32, stride=16, n_patches=1000, max_epochs=2, random_state=0
+    patch_size=32, stride=16, n_patches=800, max_epochs=1, batch_size=32, random_state=0
 )
 search = GridSearchCV(
     segmenter,
@@ -84,14 +84,20 @@ RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartil
 # joblib hands the same fits to a cluster of `dask <https://distributed.dask.org>`_ (extra
 # ``distributed``) when it is told to. Here the cluster is two processes on this machine; with the
 # address of a scheduler, ``Client("tcp://...")``, it is as many machines as there are. Nothing in
-# the search changes, and neither do the scores, as a worker computes with one thread here as there.
+# the search changes, and neither do the scores if all workers compute with as many threads: sums
+# in another order differ in the last digits, and training makes much of them. joblib's own workers
+# share the cores out, one thread each here.
+
+import os
 
 from dask.distributed import Client, SubprocessCluster
 
+os.environ["OMP_NUM_THREADS"] = "1"  # The processes of the cluster inherit it.
 n_jobs_scores = search.cv_results_["mean_test_pro_auc"]
 cluster = SubprocessCluster(
     n_workers=2, worker_kwargs={"nthreads": 1}, scheduler_kwargs={"dashboard": False}
 )
-with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
+    client.wait_for_workers(2)  # With none joblib would compute here.
     search.fit(X, y)
 np.testing.assert_array_equal(search.cv_results_["mean_test_pro_auc"], n_jobs_scores)
