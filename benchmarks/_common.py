@@ -1,5 +1,6 @@
 """What the benchmarks share."""
 
+import functools
 import platform
 from pathlib import Path
 
@@ -7,19 +8,35 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, __version__
-from sk_ssimae.metrics import pixel_roc_auc_score
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+    __version__,
+)
+from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
-ESTIMATORS = {"ssim": SSIMAutoencoderSegmenter, "l2": L2AutoencoderSegmenter}
+# Features are those of EfficientNet-Lite0, not of the publication's AlexNet.
+ESTIMATORS = {
+    "ssim": SSIMAutoencoderSegmenter,
+    "l2": L2AutoencoderSegmenter,
+    "vae": VariationalAutoencoderSegmenter,
+    "fm-efficientnet-lite0": functools.partial(
+        FeatureMatchingAutoencoderSegmenter, feature_extractor="efficientnet-lite0"
+    ),
+}
 SIGMAS = (0, 2, 4, 8, 12)
 
 
-def smoothed_areas(residual_maps: list, masks: list) -> dict[int, float]:
-    """Compute the pooled pixel ROC AUC as trained and after smoothing, as `smoothing` would."""
-    return {
-        sigma: pixel_roc_auc_score(masks, [gaussian_filter(r, sigma) for r in residual_maps])
-        for sigma in SIGMAS
-    }
+def smoothed_areas(residual_maps: list, masks: list) -> dict[str, dict[int, float]]:
+    """Compute pixel ROC AUC and PRO AUC as trained and after smoothing, as `smoothing` would."""
+    areas: dict = {"pixel_roc_auc": {}, "pro_auc": {}}
+    for sigma in SIGMAS:
+        smoothed = [gaussian_filter(residual_map, sigma) for residual_map in residual_maps]
+        areas["pixel_roc_auc"][sigma] = pixel_roc_auc_score(masks, smoothed)
+        areas["pro_auc"][sigma] = pro_auc_score(masks, smoothed)
+    return areas
 
 
 def describe_machine() -> dict:

@@ -8,7 +8,13 @@ from typing import Any
 
 __version__ = "0.1.0.dev0"
 
-_ESTIMATORS = ("L2AutoencoderSegmenter", "SSIMAutoencoderSegmenter", "paper_protocol")
+_ESTIMATORS = (
+    "SSIMAutoencoderSegmenter",
+    "L2AutoencoderSegmenter",
+    "VariationalAutoencoderSegmenter",
+    "FeatureMatchingAutoencoderSegmenter",
+    "paper_protocol",
+)
 _SUBPACKAGES = (
     "datasets",
     "estimators",

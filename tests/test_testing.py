@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from sk_ssimae import L2AutoencoderSegmenter, estimators
 from sk_ssimae.testing import image_estimator_checks
@@ -20,13 +21,22 @@ QUICK = {
     "max_epochs": 1,
     "random_state": 0,
 }
-CASES = [case for cls in SEGMENTERS for case in image_estimator_checks(cls(**QUICK))]
+REQUIRED = {
+    estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)}
+}
+CASES = [
+    case
+    for cls in SEGMENTERS
+    for case in image_estimator_checks(cls(**REQUIRED.get(cls, {}), **QUICK))
+]
 
 
 def test_all_segmenters_are_found():
     assert {cls.__name__ for cls in SEGMENTERS} >= {
         "SSIMAutoencoderSegmenter",
         "L2AutoencoderSegmenter",
+        "VariationalAutoencoderSegmenter",
+        "FeatureMatchingAutoencoderSegmenter",
     }
     assert len(CASES) == 11 * len(SEGMENTERS)
 

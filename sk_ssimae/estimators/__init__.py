@@ -1,14 +1,20 @@
 """The segmenters."""
 
 from sk_ssimae.estimators._base import BaseSegmenter, Calibration
+from sk_ssimae.estimators._feature_matching import FeatureMatchingAutoencoderSegmenter
 from sk_ssimae.estimators._l2 import L2AutoencoderSegmenter
+from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.estimators._protocol import paper_protocol
 from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
+from sk_ssimae.estimators._variational import VariationalAutoencoderSegmenter
 
 __all__ = [
-    "BaseSegmenter",
-    "Calibration",
-    "L2AutoencoderSegmenter",
     "SSIMAutoencoderSegmenter",
+    "L2AutoencoderSegmenter",
+    "VariationalAutoencoderSegmenter",
+    "FeatureMatchingAutoencoderSegmenter",
     "paper_protocol",
+    "BaseSegmenter",
+    "with_shared_parameters",
+    "Calibration",
 ]

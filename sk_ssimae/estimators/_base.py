@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
@@ -68,17 +69,39 @@ class Calibration(NamedTuple):
 class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
     """Base of the segmenters; a family adds a loss and, where it needs one, a network.
 
-    The loss is a module with two methods: ``forward(output, target)`` gives the scalar that
-    training lowers, and ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals
-    (N, H, W).
+    A family is a class with :meth:`make_loss`, decorated with
+    :func:`~sk_ssimae.estimators.with_shared_parameters`. Parameters of its own are stored in
+    ``__init__`` and checked by ``_parameter_constraints``, as everywhere in scikit-learn.
     """
 
     @abstractmethod
-    def _make_loss(self) -> nn.Module:
-        """Make the loss, which also gives the residual."""
+    def make_loss(self) -> nn.Module:
+        """Make the loss, which also gives the residual.
 
-    def _make_module(self, n_channels: int) -> nn.Module:
-        """Make the network; its weights are drawn afterwards."""
+        Returns
+        -------
+        Module
+            With two methods: ``forward(output, target)`` gives the scalar that training lowers,
+            from what the network makes of patches (N, C, P, P) and from the patches themselves;
+            ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals (N, H, W).
+        """
+
+    def make_module(self, n_channels: int, generator: torch.Generator) -> nn.Module:
+        """Make the network; its weights are drawn afterwards.
+
+        Parameters
+        ----------
+        n_channels : int
+            Channels of the training images.
+        generator : torch.Generator
+            Source of random numbers on the training device, for a network that needs some in
+            training.
+
+        Returns
+        -------
+        Module
+            From patches (N, C, P, P) to what the loss takes. It has an attribute `patch_size`.
+        """
         return ConvolutionalAutoencoder(
             n_channels, self.latent_dim, self.patch_size, self.normalization
         )
@@ -123,9 +146,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
                 good.append(self._region(image))
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
-        net = train(
-            self, split.training, self._make_module, self._make_loss, device=device, rng=rng
-        )
+        net = train(self, split.training, self.make_module, self.make_loss, device=device, rng=rng)
         self.__dict__.pop("calibration_", None)  # It belongs to the net of an earlier fit.
         self.net_ = net
         self.history_: History = self.net_.history

@@ -1,6 +1,7 @@
 """The skorch net behind the estimators: its target is its input, and it never waits for the GPU."""
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
 from torch import Tensor
+from torch.nn import Parameter
 
 from sk_ssimae.estimators._sampler import PatchSampler
 
@@ -25,6 +27,12 @@ class ReconstructionNet(NeuralNet):
     ) -> tuple[PatchSampler, None]:
         """Train on all of the sampler: held-out pixels never reach it."""
         return X, None
+
+    def get_all_learnable_params(self) -> Iterator[tuple[str, Parameter]]:
+        """Leave out what is frozen, such as a pretrained feature extractor in the loss."""
+        for name, parameter in super().get_all_learnable_params():
+            if parameter.requires_grad:
+                yield name, parameter
 
     def get_iterator(self, dataset: PatchSampler, training: bool = False) -> PatchSampler:
         """Iterate over the sampler itself; a data loader would draw global random numbers."""

@@ -1,5 +1,6 @@
 """The parameters that all segmenters share: their documentation, defaults and checks."""
 
+import inspect
 from numbers import Integral, Real
 from typing import Any, ClassVar, TypeVar
 
@@ -89,12 +90,25 @@ SHARED_ATTRIBUTES = """\
 Class = TypeVar("Class", bound=type)
 
 
-def with_shared_docs(cls: Class) -> Class:
-    """Fill ``{parameters}`` and ``{attributes}`` in the docstring of a segmenter."""
-    assert cls.__doc__ is not None
-    cls.__doc__ = cls.__doc__.replace("    {parameters}", SHARED_PARAMETERS).replace(
-        "    {attributes}", SHARED_ATTRIBUTES
-    )
+def with_shared_parameters(cls: Class) -> Class:
+    """Complete the docstring and the signature of a segmenter with what all segmenters share.
+
+    ``{parameters}`` and ``{attributes}`` in the docstring are filled in. An ``__init__`` names the
+    family's own parameters and hands ``**shared`` on to its base; scikit-learn, help() and the
+    documentation see all of them.
+    """
+    if cls.__doc__ is not None:
+        cls.__doc__ = cls.__doc__.replace("    {parameters}", SHARED_PARAMETERS).replace(
+            "    {attributes}", SHARED_ATTRIBUTES
+        )
+    init: Any = vars(cls).get("__init__")
+    if init is not None:
+        signature = inspect.signature(init)
+        own = {name: p for name, p in signature.parameters.items() if name != "shared"}
+        base: Any = next(base for base in cls.__mro__[1:] if "__init__" in vars(base))
+        shared = inspect.signature(base.__init__).parameters
+        parameters = {**own, **{name: p for name, p in shared.items() if name not in own}}
+        init.__signature__ = signature.replace(parameters=list(parameters.values()))
     return cls
 
 

@@ -1,7 +1,7 @@
 """What a fitted segmenter computes: residual maps, masks, scores, reconstructions."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
 from sk_ssimae.estimators._postprocessing import open_map, smooth
-from sk_ssimae.estimators._windows import average_windows
+from sk_ssimae.estimators._windows import Origin, average_windows
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 Map = NDArray[np.float32]
@@ -188,9 +188,15 @@ class FittedSegmenter(SegmenterParameters):
         return to_tensor(as_unit_float(working_pixels(region)), device)
 
     def _reconstruct(self, image: Tensor) -> Tensor:
+        """Compute the reconstruction (C, H, W) of an image (C, H, W)."""
+        return self._average_windows(image, lambda windows, _: self.net_.module_(windows))
+
+    def _average_windows(
+        self, image: Tensor, transform: Callable[[Tensor, Sequence[Origin]], Tensor]
+    ) -> Tensor:
         return average_windows(
             image,
-            self.net_.module_,
+            transform,
             patch_size=self._fitted_patch_size,
             stride=self.stride,
             batch_size=self.inference_batch_size,

@@ -3,17 +3,14 @@
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
-import torch
 from sklearn.utils._param_validation import Interval, StrOptions
-from skorch.callbacks import Callback
 
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._parameters import RandomState, with_shared_docs
+from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.losses import SSIMLoss
-from sk_ssimae.modules import Normalization
 
 
-@with_shared_docs
+@with_shared_parameters
 class SSIMAutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the structural dissimilarity of an autoencoder's reconstruction.
 
@@ -76,7 +73,6 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     def __init__(
         self,
         *,
-        latent_dim: int = 100,
         window_size: int = 11,
         window: Literal["uniform", "gaussian"] = "uniform",
         alpha: float = 1,
@@ -84,54 +80,9 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
         gamma: float = 1,
         c1: float = 1e-4,
         c2: float = 9e-4,
-        patch_size: int = 128,
-        normalization: Normalization = "batch",
-        image_size: int | tuple[int, int] | None = None,
-        n_patches: int = 10_000,
-        augmentation: str | None = None,
-        max_epochs: int = 10,
-        batch_size: int = 16,
-        lr: float = 2e-3,
-        lr_schedule: str | None = "one_cycle",
-        weight_decay: float = 1e-5,
-        device: str | torch.device = "auto",
-        random_state: RandomState = None,
-        verbose: int = 0,
-        callbacks: list[Callback] | None = None,
-        net_params: dict[str, Any] | None = None,
-        stride: int = 30,
-        inference_batch_size: int = 64,
-        smoothing: float = 0,
-        threshold: str | float = "pixel_fpr",
-        target_fpr: float = 0.01,
-        validation_fraction: float = 0.2,
-        opening_diameter: int = 4,
+        **shared: Any,
     ) -> None:
-        super().__init__(
-            latent_dim=latent_dim,
-            patch_size=patch_size,
-            normalization=normalization,
-            image_size=image_size,
-            n_patches=n_patches,
-            augmentation=augmentation,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            lr_schedule=lr_schedule,
-            weight_decay=weight_decay,
-            device=device,
-            random_state=random_state,
-            verbose=verbose,
-            callbacks=callbacks,
-            net_params=net_params,
-            stride=stride,
-            inference_batch_size=inference_batch_size,
-            smoothing=smoothing,
-            threshold=threshold,
-            target_fpr=target_fpr,
-            validation_fraction=validation_fraction,
-            opening_diameter=opening_diameter,
-        )
+        super().__init__(**shared)
         self.window_size = window_size
         self.window = window
         self.alpha = alpha
@@ -140,7 +91,7 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
         self.c1 = c1
         self.c2 = c2
 
-    def _make_loss(self) -> SSIMLoss:
+    def make_loss(self) -> SSIMLoss:
         return SSIMLoss(
             self.window_size,
             self.window,

@@ -20,7 +20,7 @@ from sk_ssimae.modules import initialize_autoencoder
 def train(
     params: SegmenterParameters,
     regions: Sequence[Region],
-    make_module: Callable[[int], nn.Module],
+    make_module: Callable[[int, torch.Generator], nn.Module],
     make_loss: Callable[[], nn.Module],
     *,
     device: torch.device,
@@ -35,7 +35,8 @@ def train(
     regions : sequence of Region
         What to cut patches from.
     make_module : callable
-        From the number of channels to an autoencoder, whose weights are then drawn here.
+        From the number of channels and a generator to an autoencoder, whose weights are then
+        drawn here.
     make_loss : callable
         Gives the loss.
     device : torch.device
@@ -56,12 +57,12 @@ def train(
         dihedral=params.augmentation == "dihedral",
         generator=_torch_generator(rng, device),
     )
+    weights_generator = _torch_generator(rng, torch.device("cpu"))
+    noise_generator = _torch_generator(rng, device)
     with torch.random.fork_rng(devices=[]):  # Layers draw default weights as they are made.
-        module, loss = make_module(sampler.n_channels), make_loss()
+        module, loss = make_module(sampler.n_channels, noise_generator), make_loss()
     initialize_autoencoder(
-        module,
-        generator=_torch_generator(rng, torch.device("cpu")),
-        mean_intensity=sampler.mean_intensity.cpu(),
+        module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
     settings = {

@@ -1,16 +1,18 @@
 """Overlapping windows of an image, passed through a network and averaged where they overlap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from sk_ssimae._patches import coverage, window_positions
 
+Origin = tuple[int, int]
+
 
 def average_windows(
     image: Tensor,
-    transform: Callable[[Tensor], Tensor],
+    transform: Callable[[Tensor, Sequence[Origin]], Tensor],
     *,
     patch_size: int,
     stride: int,
@@ -23,7 +25,8 @@ def average_windows(
     image : Tensor of shape (C, H, W)
         Image of at least `patch_size` pixels each way.
     transform : callable
-        From a batch (N, C, P, P) to results of the same height and width (N, C', P, P).
+        From a batch (N, C, P, P) and its origins, N pairs of the first row and column, to results
+        of the same height and width (N, C', P, P).
     patch_size : int
         Side P of a window in pixels.
     stride : int
@@ -44,7 +47,7 @@ def average_windows(
     for start in range(0, len(origins), batch_size):
         batch = origins[start : start + batch_size]
         windows = torch.stack([_window(image, *origin, patch_size) for origin in batch])
-        results = transform(windows.contiguous(memory_format=torch.channels_last))
+        results = transform(windows.contiguous(memory_format=torch.channels_last), batch)
         if total is None:
             total = results.new_zeros((results.shape[1], height, width))
         for origin, result in zip(batch, results, strict=True):

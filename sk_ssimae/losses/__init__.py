@@ -1,6 +1,17 @@
 """Losses, each with the residual map that belongs to it."""
 
+from sk_ssimae.losses._feature_matching import FeatureMatchingLoss
 from sk_ssimae.losses._reconstruction import L2Loss
 from sk_ssimae.losses._ssim import SSIMComponents, SSIMLoss, ssim_components, ssim_map
+from sk_ssimae.losses._variational import EvidenceLowerBound, kl_divergence
 
-__all__ = ["L2Loss", "SSIMComponents", "SSIMLoss", "ssim_components", "ssim_map"]
+__all__ = [
+    "ssim_map",
+    "ssim_components",
+    "SSIMComponents",
+    "SSIMLoss",
+    "L2Loss",
+    "EvidenceLowerBound",
+    "kl_divergence",
+    "FeatureMatchingLoss",
+]

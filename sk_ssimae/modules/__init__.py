@@ -1,6 +1,16 @@
 """The networks."""
 
 from sk_ssimae.modules._autoencoder import ConvolutionalAutoencoder, Normalization
+from sk_ssimae.modules._features import ImageNetFeatures, load_feature_extractor
 from sk_ssimae.modules._initialization import initialize_autoencoder
+from sk_ssimae.modules._variational import VariationalAutoencoder, VariationalOutput
 
-__all__ = ["ConvolutionalAutoencoder", "Normalization", "initialize_autoencoder"]
+__all__ = [
+    "ConvolutionalAutoencoder",
+    "Normalization",
+    "VariationalAutoencoder",
+    "VariationalOutput",
+    "ImageNetFeatures",
+    "load_feature_extractor",
+    "initialize_autoencoder",
+]

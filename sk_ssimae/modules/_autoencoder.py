@@ -22,7 +22,48 @@ _ENCODER_LAYERS = (
 _DOWNSCALING = 16
 
 
-class ConvolutionalAutoencoder(nn.Module):
+class EncoderDecoder(nn.Module):
+    """The layers of Table 1, for networks that differ in what lies between encoder and decoder.
+
+    Parameters
+    ----------
+    n_channels, latent_dim, patch_size, normalization
+        As for :class:`ConvolutionalAutoencoder`.
+    n_encoder_outputs : int
+        Numbers that the encoder gives for a patch.
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        latent_dim: int,
+        patch_size: int,
+        normalization: Normalization,
+        n_encoder_outputs: int,
+    ) -> None:
+        super().__init__()
+        for name, value in [("n_channels", n_channels), ("latent_dim", latent_dim)]:
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value!r} instead.")
+        if patch_size < _DOWNSCALING or patch_size % _DOWNSCALING:
+            raise ValueError(
+                f"patch_size must be a positive multiple of 16, got {patch_size!r} instead."
+            )
+        if normalization not in (None, "batch"):
+            raise ValueError(
+                f"normalization must be 'batch' or None, got {normalization!r} instead."
+            )
+        self.patch_size = patch_size
+        bottleneck = patch_size // _DOWNSCALING
+        self.encoder = nn.Sequential(
+            *_encoder_layers(n_channels, n_encoder_outputs, bottleneck, normalization)
+        )
+        self.decoder = nn.Sequential(
+            *_decoder_layers(n_channels, latent_dim, bottleneck, normalization)
+        )
+
+
+class ConvolutionalAutoencoder(EncoderDecoder):
     """Encode patches into a latent vector and reconstruct them from it.
 
     For C channels, patches of P × P pixels and d latent dimensions, without normalization, it has
@@ -65,26 +106,7 @@ class ConvolutionalAutoencoder(nn.Module):
         patch_size: int = 128,
         normalization: Normalization = None,
     ) -> None:
-        super().__init__()
-        for name, value in [("n_channels", n_channels), ("latent_dim", latent_dim)]:
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value!r} instead.")
-        if patch_size < _DOWNSCALING or patch_size % _DOWNSCALING:
-            raise ValueError(
-                f"patch_size must be a positive multiple of 16, got {patch_size!r} instead."
-            )
-        if normalization not in (None, "batch"):
-            raise ValueError(
-                f"normalization must be 'batch' or None, got {normalization!r} instead."
-            )
-        self.patch_size = patch_size
-        bottleneck = patch_size // _DOWNSCALING
-        self.encoder = nn.Sequential(
-            *_encoder_layers(n_channels, latent_dim, bottleneck, normalization)
-        )
-        self.decoder = nn.Sequential(
-            *_decoder_layers(n_channels, latent_dim, bottleneck, normalization)
-        )
+        super().__init__(n_channels, latent_dim, patch_size, normalization, latent_dim)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Reconstruct patches: (N, C, P, P) in [0, 1] in, the same shape out."""
@@ -93,14 +115,14 @@ class ConvolutionalAutoencoder(nn.Module):
 
 
 def _encoder_layers(
-    n_channels: int, latent_dim: int, bottleneck: int, normalization: Normalization
+    n_channels: int, n_outputs: int, bottleneck: int, normalization: Normalization
 ) -> Iterator[nn.Module]:
     in_channels = n_channels
     for out_channels, kernel, stride, padding in _ENCODER_LAYERS:
         yield nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
         yield from _hidden_layer_end(out_channels, normalization)
         in_channels = out_channels
-    yield nn.Conv2d(in_channels, latent_dim, bottleneck)
+    yield nn.Conv2d(in_channels, n_outputs, bottleneck)
 
 
 def _decoder_layers(

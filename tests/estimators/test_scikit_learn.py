@@ -22,7 +22,12 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
-from sk_ssimae import SSIMAutoencoderSegmenter, estimators
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    estimators,
+)
+from sk_ssimae.estimators import with_shared_parameters
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 HEIGHT, WIDTH = 16, 32  # Wide enough to be divided into a training and a held-out region.
@@ -69,9 +74,18 @@ class RowsAsImages:
 def adapt(cls):
     """Make an adapter of a segmenter, where pickle finds it."""
     name = f"{cls.__name__}OfRows"
-    members = {"__init__": cls.__init__, "__module__": __name__}
-    globals()[name] = type(name, (RowsAsImages, cls), members)
+    needs_features = cls is FeatureMatchingAutoencoderSegmenter
+    init = init_with_features if needs_features else cls.__init__
+    members = {"__init__": init, "__module__": __name__}
+    globals()[name] = with_shared_parameters(type(name, (RowsAsImages, cls), members))
     return globals()[name]
+
+
+def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_weight=1, **shared):
+    """Give a default to what has none, since scikit-learn makes estimators without arguments."""
+    FeatureMatchingAutoencoderSegmenter.__init__(
+        self, feature_extractor=feature_extractor, feature_weight=feature_weight, **shared
+    )
 
 
 ADAPTED = [

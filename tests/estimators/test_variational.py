@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.model_selection import GridSearchCV
+
+from sk_ssimae import VariationalAutoencoderSegmenter
+from sk_ssimae.losses import kl_divergence
+from sk_ssimae.model_selection import DefectFreeKFold
+
+
+@pytest.fixture(scope="module")
+def segmenter(tiny, good):
+    return VariationalAutoencoderSegmenter(**tiny).fit(good)
+
+
+@pytest.fixture
+def with_params(segmenter):
+    """Set parameters of the fitted segmenter for one test."""
+    before = segmenter.get_params()
+    yield segmenter.set_params
+    segmenter.set_params(**before)
+
+
+def one_window(segmenter, image):
+    """Give the network, the loss and the only window of an image, on the CPU."""
+    network, loss = segmenter.net_.module_.cpu().eval(), segmenter.net_.criterion_.cpu().eval()
+    return network, loss, torch.from_numpy(image.copy())[None, None]
+
+
+@torch.inference_mode()
+def test_residual_is_the_mean_improbability_of_samples(with_params, good):
+    image = good[0, :16, :16]
+    segmenter = with_params(n_samples=3)
+    network, loss, window = one_window(segmenter, image)
+    mean, log_variance = network.encode(window)
+    bits = np.random.Philox(key=network.noise_key, counter=[0, 0, 0, 0])
+    noise = np.random.Generator(bits).standard_normal((3, mean.shape[1]), dtype=np.float32)
+    expected = 0
+    for sample in torch.from_numpy(noise):
+        reconstruction = network.decode(mean + log_variance.exp().sqrt() * sample)
+        pixels = torch.distributions.Normal(reconstruction, loss.variance.sqrt())
+        expected = expected - pixels.log_prob(window)[0, 0] / 3
+    np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
+
+
+def test_improbabilities_are_averaged_over_windows(with_params, good):
+    image = good[0, :16, :24]
+    whole = with_params(stride=8).decision_function([image])[0]
+    # The first window lies at the origin in both images; the second one's noise belongs to it.
+    left = with_params(stride=8).decision_function([image[:, :16]])[0]
+    np.testing.assert_allclose(whole[:, :8], left[:, :8], rtol=1e-5)
+    assert not np.allclose(whole[:, 8:16], left[:, 8:], rtol=1e-5)
+
+
+def test_noise_belongs_to_the_place(segmenter, good):
+    flat = np.full((40, 40), 0.5, dtype=np.float32)
+    maps = segmenter.decision_function([flat, good[0], flat])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    assert len(np.unique(maps[0])) > 10
+
+
+def test_more_samples_extend_the_fewer(with_params, good):
+    first = [np.asarray(with_params(n_samples=n).decision_function(good)) for n in (1, 2, 64)]
+    assert not np.allclose(first[0], first[1])
+    # The standard error shrinks: two halves of many samples agree better than single ones.
+    spread = [np.abs(maps - first[2]).mean() for maps in first[:2]]
+    assert spread[1] < spread[0]
+
+
+@torch.inference_mode()
+def test_divergence_is_spread_over_windows(with_params, good):
+    image = good[0, :16, :24]
+    segmenter = with_params(residual="kl", stride=8, n_samples=1)
+    network, _, window = one_window(segmenter, image)
+    left, right = (
+        float(kl_divergence(*network.encode(window[..., start : start + 16]))) for start in (0, 8)
+    )
+    expected = np.repeat([left, (left + right) / 2, right], 8)[None].repeat(16, axis=0)
+    np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
+    assert segmenter.predict(good).shape == good.shape
+
+
+def test_reconstruction_decodes_the_mean(segmenter, good):
+    image = good[0, :16, :16]
+    network, _, window = one_window(segmenter, image)
+    with torch.inference_mode():
+        expected = network.decode(network.encode(window)[0])[0, 0]
+    np.testing.assert_allclose(segmenter.reconstruct([image])[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weight_of_the_divergence_reaches_training(tiny, good):
+    def divergence(kl_weight):
+        segmenter = VariationalAutoencoderSegmenter(
+            **(tiny | {"max_epochs": 20}), kl_weight=kl_weight, residual="kl"
+        )
+        return np.mean(segmenter.fit(good).decision_function(good))
+
+    assert divergence(100) < 0.5 * divergence(0.01)
+
+
+def test_variance_is_fitted(tiny, good):
+    segmenter = VariationalAutoencoderSegmenter(**(tiny | {"max_epochs": 20})).fit(good)
+    error = np.square(segmenter.reconstruct(good) - good).mean()
+    assert error < float(segmenter.net_.criterion_.variance) < 10 * error
+
+
+def test_grid_search(tiny, good, defective):
+    images, masks = defective
+    X, y = np.concatenate([good, images]), np.concatenate([np.zeros_like(masks), masks])
+    grid = {"kl_weight": [0.1, 1], "n_samples": [1, 2], "residual": ["likelihood", "kl"]}
+    search = GridSearchCV(VariationalAutoencoderSegmenter(**tiny), grid, cv=DefectFreeKFold(2))
+    assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_samples": 0}, "'n_samples' parameter"),
+        ({"kl_weight": -1}, "'kl_weight' parameter"),
+        ({"residual": "l2"}, "'residual' parameter"),
+    ],
+)
+def test_wrong_parameters(params, message, tiny, good):
+    with pytest.raises(ValueError, match=message):
+        VariationalAutoencoderSegmenter(**tiny, **params).fit(good)
