@@ -13,7 +13,7 @@ demo: .venv/installed
 	$(BIN)/python -m sk_ssimae.cli.demo demo.png
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -4,12 +4,14 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from sk_ssimae import estimators
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 
 matplotlib.use("Agg")
+torch.set_num_threads(1)  # Networks are tiny here, and tests run side by side.
 
 SEGMENTERS = [
     cls
@@ -56,12 +58,20 @@ def defective(good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images, masks
 
 
-@pytest.fixture(params=SEGMENTERS, ids=lambda cls: cls.__name__)
-def segmenter_class(request: pytest.FixtureRequest) -> Any:
-    """Give each class, where it needs one with a small feature extractor."""
-    cls = request.param
+def with_extractor(cls: Any) -> Any:
+    """Give a class, where it needs one with a small feature extractor."""
     if cls is not estimators.FeatureMatchingAutoencoderSegmenter:
         return cls
     made = functools.partial(cls, feature_extractor=nn.AvgPool2d(4))
-    made.__name__ = cls.__name__
+    functools.update_wrapper(made, cls, updated=())
     return made
+
+
+@pytest.fixture(params=SEGMENTERS, ids=lambda cls: cls.__name__)
+def segmenter_class(request: pytest.FixtureRequest) -> Any:
+    return with_extractor(request.param)
+
+
+@pytest.fixture(scope="session")
+def all_segmenter_classes() -> list[Any]:
+    return [with_extractor(cls) for cls in SEGMENTERS]

@@ -21,13 +21,12 @@ QUICK = {
     "max_epochs": 1,
     "random_state": 0,
 }
-REQUIRED = {
-    estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)}
+OWN = {
+    estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)},
+    estimators.VariationalAutoencoderSegmenter: {"n_samples": 2},
 }
 CASES = [
-    case
-    for cls in SEGMENTERS
-    for case in image_estimator_checks(cls(**REQUIRED.get(cls, {}), **QUICK))
+    case for cls in SEGMENTERS for case in image_estimator_checks(cls(**OWN.get(cls, {}), **QUICK))
 ]
 
 

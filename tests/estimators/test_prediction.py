@@ -121,7 +121,7 @@ def test_pixel_rule_bounds_the_share_of_held_out_pixels(segmenter_class, tiny, g
     assert segmenter.calibration_.held_out == "images"
     assert segmenter.calibration_.n_held_out == 2
     again = clone_fitted(segmenter).calibrate(good)
-    assert again.predict(good).mean() == pytest.approx(0.05, abs=0.001)
+    assert 0.047 < again.predict(good).mean() <= 0.05  # Opened maps have plateaus of equal values.
     few = segmenter_class(**tiny).fit(good)
     assert few.calibration_[1:] == ("pixel_fpr", 0.01, "regions", 4)
 
@@ -163,12 +163,12 @@ def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):
     segmenter.set_params(threshold="pixel_fpr")
     with pytest.raises(NotFittedError, match="has not been calibrated: call calibrate"):
         segmenter.predict(good)
-    assert segmenter.calibrate(good).threshold_ > 0
+    assert np.isfinite(segmenter.calibrate(good).threshold_)
     calibrated = fitted(segmenter_class)
     for params in ({"threshold": "image_fpr"}, {"target_fpr": 0.02}):
         with pytest.raises(NotFittedError, match="has not been calibrated: call calibrate"):
             clone_fitted(calibrated).set_params(**params).predict(good)
-    assert calibrated.set_params(threshold=-1).predict(good).all()
+    assert calibrated.set_params(threshold=-100).predict(good).all()
 
 
 def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
@@ -205,20 +205,23 @@ def test_resized_images_give_maps_of_their_own_size(segmenter_class, tiny, good,
     assert segmenter.reconstruct([good[0][:10, :12]])[0].shape == (10, 12)
 
 
-def test_joblib_into_another_process(segmenter_class, fitted, good, tmp_path):
-    segmenter = fitted(segmenter_class)
-    joblib.dump(segmenter, tmp_path / "segmenter.joblib")
+def test_joblib_into_another_process(fitted, all_segmenter_classes, good, tmp_path):
+    segmenters = [fitted(cls) for cls in all_segmenter_classes]
+    joblib.dump(segmenters, tmp_path / "segmenters.joblib")
     np.save(tmp_path / "images.npy", good)
     code = (
-        "import joblib, numpy as np\n"
-        "segmenter = joblib.load('segmenter.joblib')\n"
+        "import joblib, numpy as np, torch\n"
+        "torch.set_num_threads(1)\n"
+        "segmenters = joblib.load('segmenters.joblib')\n"
         "images = np.load('images.npy')\n"
-        "np.savez('out.npz', segmenter.decision_function(images), segmenter.predict(images))\n"
+        "maps = [segmenter.decision_function(images) for segmenter in segmenters]\n"
+        "np.savez('out.npz', maps=maps, masks=[s.predict(images) for s in segmenters])\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     with np.load(tmp_path / "out.npz") as out:
-        np.testing.assert_array_equal(out["arr_0"], segmenter.decision_function(good))
-        np.testing.assert_array_equal(out["arr_1"], segmenter.predict(good))
+        for segmenter, maps, masks in zip(segmenters, out["maps"], out["masks"], strict=True):
+            np.testing.assert_array_equal(maps, segmenter.decision_function(good))
+            np.testing.assert_array_equal(masks, segmenter.predict(good))
 
 
 def test_pickles_hold_weights_and_little_else(tiny, good, tmp_path):
@@ -269,7 +272,7 @@ def test_pipeline(segmenter_class, tiny, good, defective):
 def test_clone_and_repr(segmenter_class, fitted):
     segmenter = fitted(segmenter_class)
     copied = clone(segmenter)
-    assert copied.get_params() == segmenter.get_params()
+    assert str(copied.get_params()) == str(segmenter.get_params())  # A module equals itself alone.
     assert not hasattr(copied, "net_")
     assert segmenter_class.__name__ in repr(segmenter)
     assert segmenter_class.__name__ in segmenter._repr_html_()
@@ -337,7 +340,8 @@ def test_families_share_their_defaults_and_their_documentation(segmenter_class):
     assert len(common) >= 23
     assert {name: params[name] for name in common} == {name: shared[name] for name in common}
     for name in params:
-        assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", segmenter_class.__doc__, re.MULTILINE)
+        documentation = type(segmenter_class()).__doc__
+        assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", documentation, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("dataset", "latent_dim"), [("nanotwice", 500), ("textures", 100)])
