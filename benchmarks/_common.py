@@ -17,13 +17,17 @@ from sk_ssimae import (
 )
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
-# Features are those of EfficientNet-Lite0, not of the publication's AlexNet.
+# Features are those of EfficientNet-Lite0, not of the publication's AlexNet. Between good nanofibre
+# patches and blurred ones they differ 800 to 2,300 times as much as pixels, in summed squares: the
+# weight makes both count alike.
 ESTIMATORS = {
     "ssim": SSIMAutoencoderSegmenter,
     "l2": L2AutoencoderSegmenter,
     "vae": VariationalAutoencoderSegmenter,
     "fm-efficientnet-lite0": functools.partial(
-        FeatureMatchingAutoencoderSegmenter, feature_extractor="efficientnet-lite0"
+        FeatureMatchingAutoencoderSegmenter,
+        feature_extractor="efficientnet-lite0",
+        feature_weight=1e-3,
     ),
 }
 SIGMAS = (0, 2, 4, 8, 12)

@@ -35,7 +35,9 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
           and frozen. The others repeat grey to three channels and normalise as in their training.
     feature_weight : float, default=1
         Weight λ of the features, at least 0. Squared differences are summed over features as over
-        pixels, so that 1 weighs a feature as a pixel: equation 3 as printed.
+        pixels, so that 1 weighs a feature as a pixel: equation 3 as printed. Networks differ in
+        scale: features of EfficientNet-Lite0 differ about 1,000 times as much as pixels, and 1e-3
+        makes both count alike.
     {parameters}
 
     Attributes
