@@ -28,7 +28,7 @@ build: .venv/installed
 	$(BIN)/python -m build
 
 clean:
-	rm -rf .venv dist docs/_build docs/api/generated docs/auto_examples
+	rm -rf .venv dist docs/_build docs/api/generated docs/auto_examples docs/sg_execution_times.rst
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed: make PYTHON=...'"

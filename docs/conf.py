@@ -40,3 +40,6 @@ html_theme = "pydata_sphinx_theme"
 html_title = "sk_ssimae"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+toc_object_entries_show_parents = "hide"

@@ -72,8 +72,9 @@ for ax in axes.ravel():
     ax.set_axis_off()
 
 # %%
-# Defects that only disturb the weave, such as a swapped thread, hardly change grey values: they are
-# where structure pays.
+# All find what is darker or brighter. The blurred spot in the second image has the grey of the
+# fabric: to a squared difference it is even less remarkable than the good weave around it, so that
+# curves fall below the diagonal. What it lacks is structure.
 
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for name, residual_maps in maps.items():
