@@ -28,9 +28,9 @@ X_test, masks = draw_defects(
 )
 
 # %%
-# The feature extractor is EfficientNet-Lite0, whose weights come with the extra ``features``; the
-# publication's is AlexNet, ``feature_extractor="alexnet"``, which is downloaded on first use. Summed
-# squares of its features are about a thousand times those of pixels; the weight makes up for it.
+# The feature extractor is EfficientNet-Lite0, whose weights come with the extra ``features``. Its
+# features differ about a thousand times as much as pixels, in summed squares; the weight makes up
+# for it. The publication's is AlexNet, ``feature_extractor="alexnet"``, downloaded on first use.
 
 budget = {
     "patch_size": 32,

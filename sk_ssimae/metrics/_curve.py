@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae.metrics._pooling import PooledScores, Scores, n_at_or_above
+from sk_ssimae.metrics._pooling import PooledScores, Scores, iter_slices, n_at_or_above
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], Scores]
 
@@ -22,15 +22,25 @@ def area_up_to(pooled: PooledScores, max_fpr: float) -> float:
     # Only where the curve has not yet reached the limit does a defective pixel add to the area.
     reached = np.searchsorted(defective, good[good.size - math.ceil(limit)], side="left")
     detected = defective[reached:]
+    total = 0.0
+    for part in iter_slices(detected.size):
+        area = _area_of_pixels(good, detected[part], limit)
+        if weights is None:
+            total += float(area.sum()) / defective.size
+        else:
+            total += float(weights[reached:][part] @ area)
+    return total / good.size
+
+
+def _area_of_pixels(good: Scores, detected: Scores, limit: float) -> NDArray[np.float64]:
+    """Integrate the share of each pixel that is detected over 0 to `limit` false positives."""
     start = (good.size - np.searchsorted(good, detected, side="right")).astype(np.float64)
     end = n_at_or_above(good, detected).astype(np.float64)
-    # Between start and end the pixel's share rises from 0 to 1, but not beyond the limit.
+    # Between start and end the share rises from 0 to 1, but not beyond the limit.
     within = np.clip(limit, start, end)
-    area = np.maximum(limit - end, 0)
-    width = np.maximum(end - start, 1)
-    area += (within - start) ** 2 / (2 * width)
-    total = area.sum() / defective.size if weights is None else weights[reached:] @ area
-    return float(total / good.size)
+    rising = (within - start) ** 2 / (2 * np.maximum(end - start, 1))
+    area: NDArray[np.float64] = np.maximum(limit - end, 0) + rising
+    return area
 
 
 def curve(pooled: PooledScores, area_tolerance: float) -> Curve:

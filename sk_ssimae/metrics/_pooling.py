@@ -1,6 +1,6 @@
 """Scores of good and of defective pixels, pooled over images and sorted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,8 @@ from sk_ssimae._validation import iter_masks_and_maps
 Scores = NDArray[np.floating[Any]]
 Counts = NDArray[np.intp]
 Arrays = Sequence[ArrayLike] | NDArray[Any]
+
+_SLICE_LENGTH = 2**17
 
 
 class PooledScores(NamedTuple):
@@ -69,6 +71,12 @@ def check_rate(rate: float, name: str) -> None:
     """Refuse what is no rate above 0."""
     if not 0 < rate <= 1:
         raise ValueError(f"{name} must lie in (0, 1], got {rate!r} instead.")
+
+
+def iter_slices(n_scores: int) -> Iterator[slice]:
+    """Go through many scores piece by piece, so that what is computed for each stays small."""
+    for start in range(0, n_scores, _SLICE_LENGTH):
+        yield slice(start, start + _SLICE_LENGTH)
 
 
 def n_at_or_above(ascending: Scores, thresholds: Scores) -> Counts:

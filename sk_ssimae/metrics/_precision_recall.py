@@ -1,11 +1,19 @@
 """Precision and recall of residual maps against masks, pixel by pixel, pooled over images."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae.metrics._pooling import Arrays, PooledScores, Scores, n_at_or_above, pool_scores
+from sk_ssimae.metrics._pooling import (
+    Arrays,
+    PooledScores,
+    Scores,
+    iter_slices,
+    n_at_or_above,
+    pool_scores,
+)
 
 
 class PixelF1Max(NamedTuple):
@@ -57,10 +65,11 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
     0.833...
     """
     pooled = pool_scores(masks, residual_maps)
-    _, n_good, n_defective = _counts(pooled)
-    precision = n_defective / (n_defective + n_good)
-    gained = np.diff(n_defective, prepend=0)
-    return float((gained * precision).sum() / pooled.defective.size)
+    # Each defective pixel gains as much recall, at the threshold that equals its score.
+    total = 0.0
+    for _, n_good, n_defective in _iter_counts(pooled):
+        total += float((n_defective / (n_defective + n_good)).sum())
+    return total / pooled.defective.size
 
 
 def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
@@ -98,21 +107,26 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
     (0.8, array([[False,  True,  True,  True]]))
     """
     pooled = pool_scores(masks, residual_maps)
-    thresholds, n_good, n_defective = _counts(pooled)
-    f1 = 2 * n_defective / (n_good + n_defective + pooled.defective.size)
-    best = int(np.argmax(f1))
-    lowest_marked = thresholds[best]
-    return PixelF1Max(float(f1[best]), float(np.nextafter(lowest_marked, -np.inf)))
+    best = PixelF1Max(0.0, np.inf)
+    for scores, n_good, n_defective in _iter_counts(pooled):
+        f1 = 2 * n_defective / (n_good + n_defective + pooled.defective.size)
+        index = len(f1) - 1 - int(np.argmax(f1[::-1]))
+        if f1[index] >= best.f1:
+            best = PixelF1Max(float(f1[index]), float(np.nextafter(scores[index], -np.inf)))
+    return best
 
 
-def _counts(pooled: PooledScores) -> tuple[Scores, NDArray[np.intp], NDArray[np.intp]]:
-    """Count good and defective pixels at or above each score of a defective one, descending.
+def _iter_counts(
+    pooled: PooledScores,
+) -> Iterator[tuple[Scores, NDArray[np.intp], NDArray[np.intp]]]:
+    """Count good and defective pixels at or above each score of a defective one, ascending.
 
     Between these thresholds only good pixels are added: recall stands still, precision falls.
     """
-    thresholds = np.unique(pooled.defective)[::-1]
-    return (
-        thresholds,
-        n_at_or_above(pooled.good, thresholds),
-        n_at_or_above(pooled.defective, thresholds),
-    )
+    for part in iter_slices(pooled.defective.size):
+        scores = pooled.defective[part]
+        yield (
+            scores,
+            n_at_or_above(pooled.good, scores),
+            n_at_or_above(pooled.defective, scores),
+        )

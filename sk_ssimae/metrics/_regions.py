@@ -208,7 +208,7 @@ def _collect(masks: Arrays, residual_maps: Arrays) -> tuple[Scores, Scores, NDAr
             continue
         labels, n_labels = label(mask, structure=np.ones((3, 3)))
         defective.append(scores[mask])
-        regions.append(labels[mask] + (n_regions - 1))
+        regions.append(labels[mask] + np.int32(n_regions - 1))
         n_regions += n_labels
     n_good = sum(some.size for some in good)
     check_both_kinds(n_good, n_regions, len(good))

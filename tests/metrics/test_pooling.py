@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from sk_ssimae import metrics
+from sk_ssimae.metrics import _pooling
+
+
+@pytest.mark.parametrize(
+    "score",
+    [
+        metrics.pixel_roc_auc_score,
+        lambda masks, maps: metrics.pixel_roc_auc_score(masks, maps, max_fpr=0.1),
+        metrics.pixel_average_precision_score,
+        metrics.pixel_f1_max_score,
+        metrics.pro_auc_score,
+    ],
+)
+def test_slices_change_nothing(score, kind, make_case, monkeypatch):
+    case = make_case(kind, np.random.default_rng(0))
+    whole = score(*case)
+    monkeypatch.setattr(_pooling, "_SLICE_LENGTH", 7)
+    assert score(*case) == pytest.approx(whole, abs=1e-12)
+
+
+def test_types_may_be_mixed():
+    masks = [np.array([[0, 1]]), np.array([[True, False]]), np.array([[255], [0]], dtype=np.uint8)]
+    maps = [np.float32([[0.1, 0.9]]), np.float64([[0.8, 0.2]]), np.uint8([[1], [0]])]
+    assert metrics.pixel_roc_auc_score(masks, maps) == 1
+    assert metrics.pro_auc_score(masks, maps) == 1
