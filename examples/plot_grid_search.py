@@ -22,7 +22,8 @@ from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 
 # %%
 # Twelve good images of fabric and six with drawn defects. Masks of good images are empty: where
-# anything is marked an image is defective, and takes no part in training.
+# anything is marked an image is defective, and takes no part in training. :doc:`/model_selection`
+# has the figures of the same search on a real fabric.
 
 X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
 X_bad, masks = draw_defects(
