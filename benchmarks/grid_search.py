@@ -73,7 +73,8 @@ def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list
         n_jobs=1 if name == "in line" else 2,
     )
     if name != "cluster":
-        return search.fit(X, y, groups=groups)
+        with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+            return search.fit(X, y, groups=groups)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
     with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
         client.wait_for_workers(2)  # With none joblib would compute here.

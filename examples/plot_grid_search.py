@@ -37,7 +37,7 @@ y = np.concatenate([np.zeros(X_good.shape, dtype=bool), masks])
 # ----------
 #
 # Four settings, two folds. ``refit`` says which of the scores chooses; the chosen setting is then
-# fitted to all good images. ``n_jobs=2`` trains two candidates at a time, one core each.
+# fitted to all good images. ``n_jobs=2`` trains two candidates at a time.
 
 segmenter = SSIMAutoencoderSegmenter(
     patch_size=32, stride=16, n_patches=800, max_epochs=1, batch_size=32, random_state=0
@@ -50,7 +50,8 @@ search = GridSearchCV(
     refit="pro_auc",
     n_jobs=2,
 )
-search.fit(X, y)
+with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+    search.fit(X, y)
 print(search.best_params_)
 
 # %%
@@ -75,7 +76,7 @@ X_test, test_masks = draw_defects(
 )
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 maps = search.best_estimator_.decision_function(X_test)
-PixelRocCurveDisplay.from_predictions(test_masks, maps, name="chosen", ax=axes[0], chance=True)
+PixelRocCurveDisplay.from_predictions(test_masks, maps, name="chosen", ax=axes[0])
 RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartiles", ax=axes[1])
 
 # %%
@@ -86,8 +87,8 @@ RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartil
 # ``distributed``) when it is told to. Here the cluster is two processes on this machine; with the
 # address of a scheduler, ``Client("tcp://...")``, it is as many machines as there are. Nothing in
 # the search changes, and neither do the scores if all workers compute with as many threads: sums
-# in another order differ in the last digits, and training makes much of them. joblib's own workers
-# share the cores out, one thread each here.
+# in another order differ in the last digits, and training makes much of them. Hence one thread a
+# worker, there and here; without ``parallel_config`` joblib's workers share all cores out.
 
 import os
 

@@ -14,7 +14,7 @@ from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
-from sk_ssimae.estimators import BaseSegmenter, with_shared_parameters
+from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.plotting import ResidualMapDisplay
 from sk_ssimae.testing import image_estimator_checks
 
@@ -37,11 +37,11 @@ class TolerantL1Loss(nn.Module):
 
 
 # %%
-# The segmenter stores its parameters, says what values they take, and makes the loss. A network of
-# its own would come from a second method, ``make_module``.
+# The segmenter stores its parameters, says what values they take, and makes the loss. Those that
+# all segmenters share take the place of ``**shared``. A network of its own would come from a second
+# method, ``make_module``.
 
 
-@with_shared_parameters
 class L1AutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the absolute error of an autoencoder's reconstruction.
 

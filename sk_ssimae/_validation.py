@@ -1,6 +1,6 @@
 """Checks of arguments that more than one room needs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +78,7 @@ def iter_masks_and_maps(
     ValueError
         If the numbers or shapes differ or a map is not finite; the message names the image.
     """
+    masks, residual_maps = _sized(masks, "masks"), _sized(residual_maps, "residual_maps")
     if len(masks) != len(residual_maps):
         raise ValueError(
             "masks and residual_maps must be equally many, got "
@@ -87,9 +88,7 @@ def iter_masks_and_maps(
         raise ValueError("masks must hold at least one image, got none.")
     for index, (mask, residual_map) in enumerate(zip(masks, residual_maps, strict=True)):
         checked_mask = check_mask(mask, f"masks[{index}]")
-        scores = np.asarray(residual_map)
-        if scores.dtype not in (np.float32, np.float64):
-            scores = scores.astype(np.float64)
+        scores = _as_floats(residual_map, f"residual_maps[{index}]")
         if scores.shape != checked_mask.shape:
             raise ValueError(
                 f"residual_maps[{index}] must have the shape of its mask, {checked_mask.shape}, "
@@ -98,6 +97,28 @@ def iter_masks_and_maps(
         if not np.isfinite(scores).all():
             raise ValueError(f"residual_maps[{index}] holds NaN or infinity.")
         yield checked_mask, scores
+
+
+def _sized(items: Any, name: str) -> Any:
+    """Give what has a length as it is, and list what can be gone through."""
+    if hasattr(items, "__len__"):
+        return items
+    if not isinstance(items, Iterable):
+        raise TypeError(f"{name} must be an array or a sequence, got {items!r} instead.")
+    return list(items)
+
+
+def _as_floats(residual_map: ArrayLike, name: str) -> NDArray[np.floating[Any]]:
+    """Convert numbers to float32 where that loses nothing, else to float64."""
+    try:
+        scores = np.asarray(residual_map)
+    except ValueError as error:
+        raise ValueError(f"{name} must have shape (h, w), got rows of unequal length.") from error
+    if scores.dtype.kind not in "biuf":
+        raise ValueError(f"{name} must hold real numbers, got {scores.dtype} instead.")
+    if scores.dtype in (np.float32, np.float64):
+        return scores
+    return scores.astype(np.float32 if np.can_cast(scores.dtype, np.float32) else np.float64)
 
 
 def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:

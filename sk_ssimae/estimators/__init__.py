@@ -3,7 +3,6 @@
 from sk_ssimae.estimators._base import BaseSegmenter, Calibration
 from sk_ssimae.estimators._feature_matching import FeatureMatchingAutoencoderSegmenter
 from sk_ssimae.estimators._l2 import L2AutoencoderSegmenter
-from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.estimators._protocol import paper_protocol
 from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
 from sk_ssimae.estimators._variational import VariationalAutoencoderSegmenter
@@ -15,6 +14,5 @@ __all__ = [
     "FeatureMatchingAutoencoderSegmenter",
     "paper_protocol",
     "BaseSegmenter",
-    "with_shared_parameters",
     "Calibration",
 ]

@@ -69,9 +69,10 @@ class Calibration(NamedTuple):
 class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
     """Base of the segmenters; a family adds a loss and, where it needs one, a network.
 
-    A family is a class with :meth:`make_loss`, decorated with
-    :func:`~sk_ssimae.estimators.with_shared_parameters`. Parameters of its own are stored in
-    ``__init__`` and checked by ``_parameter_constraints``, as everywhere in scikit-learn.
+    A family is a class with :meth:`make_loss`. Parameters of its own are stored in ``__init__``,
+    which hands ``**shared`` on, and are checked by ``_parameter_constraints``, as everywhere in
+    scikit-learn. Where its network gives more than a reconstruction it also has
+    :meth:`reconstruct_windows`.
     """
 
     @abstractmethod
@@ -100,7 +101,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         Returns
         -------
         Module
-            From patches (N, C, P, P) to what the loss takes. It has an attribute `patch_size`.
+            From patches (N, C, P, P) to what the loss takes.
         """
         return ConvolutionalAutoencoder(
             n_channels, self.latent_dim, self.patch_size, self.normalization
@@ -149,6 +150,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         net = train(self, split.training, self.make_module, self.make_loss, device=device, rng=rng)
         self.__dict__.pop("calibration_", None)  # It belongs to the net of an earlier fit.
         self.net_ = net
+        self._fitted_patch_size = self.patch_size
         self.history_: History = self.net_.history
         self.n_channels_ = good[0].pixels.shape[2]
         self.n_defective_dropped_ = int(defective.sum())
@@ -200,13 +202,16 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         if not isinstance(self.threshold, str):
             return float(self.threshold)
         calibration: Calibration | None = getattr(self, "calibration_", None)
-        rule = self.threshold, self.target_fpr
-        if calibration is None or (calibration.rule, calibration.target_fpr) != rule:
+        if calibration is None or self._calibrated_for != self._calibration_key():
             raise NotFittedError(
                 f"threshold={self.threshold!r} with target_fpr={self.target_fpr:g} has not been "
                 "calibrated: call calibrate with good images, or fit again."
             )
         return calibration.threshold
+
+    def _calibration_key(self) -> tuple[Any, ...]:
+        """Give the parameters without which a threshold found before means nothing."""
+        return self.threshold, self.target_fpr
 
     def _html_repr(self) -> str:
         """Add to scikit-learn's diagram what the threshold promises."""
@@ -234,6 +239,7 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         else:
             scores = [float(residual_map.max()) for residual_map in opened]
             threshold = image_fpr_threshold(scores, self.target_fpr)
+        self._calibrated_for = self._calibration_key()
         self.calibration_ = Calibration(
             threshold, str(self.threshold), self.target_fpr, kind, len(held_out)
         )

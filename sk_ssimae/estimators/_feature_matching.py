@@ -8,12 +8,10 @@ from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.losses import FeatureMatchingLoss
 from sk_ssimae.modules import load_feature_extractor
 
 
-@with_shared_parameters
 class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the squared error of an autoencoder that also matches features.
 

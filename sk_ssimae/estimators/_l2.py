@@ -1,11 +1,9 @@
 """The autoencoder that compares pixel by pixel: the publication's baseline."""
 
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.losses import L2Loss
 
 
-@with_shared_parameters
 class L2AutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the squared error of an autoencoder's reconstruction.
 

@@ -1,8 +1,9 @@
 """The parameters that all segmenters share: their documentation, defaults and checks."""
 
 import inspect
+import textwrap
 from numbers import Integral, Real
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -87,33 +88,19 @@ SHARED_ATTRIBUTES = """\
     n_defective_dropped_ : int
         Images left out because `y` marks them defective."""
 
-Class = TypeVar("Class", bound=type)
-
-
-def with_shared_parameters(cls: Class) -> Class:
-    """Complete the docstring and the signature of a segmenter with what all segmenters share.
-
-    ``{parameters}`` and ``{attributes}`` in the docstring are filled in. An ``__init__`` names the
-    family's own parameters and hands ``**shared`` on to its base; scikit-learn, help() and the
-    documentation see all of them.
-    """
-    if cls.__doc__ is not None:
-        cls.__doc__ = cls.__doc__.replace("    {parameters}", SHARED_PARAMETERS).replace(
-            "    {attributes}", SHARED_ATTRIBUTES
-        )
-    init: Any = vars(cls).get("__init__")
-    if init is not None:
-        signature = inspect.signature(init)
-        own = {name: p for name, p in signature.parameters.items() if name != "shared"}
-        base: Any = next(base for base in cls.__mro__[1:] if "__init__" in vars(base))
-        shared = inspect.signature(base.__init__).parameters
-        parameters = {**own, **{name: p for name, p in shared.items() if name not in own}}
-        init.__signature__ = signature.replace(parameters=list(parameters.values()))
-    return cls
-
 
 class SegmenterParameters(BaseEstimator):
-    """Parameters of all segmenters, stored as given and checked in `fit`."""
+    """Parameters of all segmenters, stored as given and checked in `fit`.
+
+    A family names its own parameters and hands ``**shared`` on to its base: its signature and its
+    docstring are completed with what all segmenters share, for scikit-learn, help() and the
+    documentation.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _complete_docstring(cls)
+        _complete_signature(cls)
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
@@ -247,3 +234,31 @@ class SegmenterParameters(BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _complete_docstring(cls: type) -> None:
+    """Fill ``{parameters}`` and ``{attributes}`` in."""
+    if vars(cls).get("__doc__"):
+        # Python 3.13 removes the indentation by itself.
+        cls.__doc__ = (
+            inspect.cleandoc(str(cls.__doc__))
+            .replace("{parameters}", textwrap.dedent(SHARED_PARAMETERS))
+            .replace("{attributes}", textwrap.dedent(SHARED_ATTRIBUTES))
+        )
+
+
+def _complete_signature(cls: type) -> None:
+    """Put the parameters of the bases in the place of ``**shared``."""
+    if "__init__" not in vars(cls):
+        return
+    parameters: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        of_base = inspect.signature(vars(base)["__init__"]).parameters
+        named = {k: p for k, p in of_base.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
+        parameters = parameters | {k: p for k, p in named.items() if k not in parameters}
+        if len(named) == len(of_base):
+            break
+    init: Any = vars(cls)["__init__"]
+    init.__signature__ = inspect.Signature(list(parameters.values()))

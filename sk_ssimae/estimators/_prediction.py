@@ -28,6 +28,7 @@ class FittedSegmenter(SegmenterParameters):
 
     net_: ReconstructionNet
     n_channels_: int
+    _fitted_patch_size: int
 
     @property
     @abstractmethod
@@ -149,6 +150,22 @@ class FittedSegmenter(SegmenterParameters):
             residual_maps.append(self._residual_map(self._region(image)))
         return pixel_roc_auc_score(masks, residual_maps)
 
+    def reconstruct_windows(self, windows: Tensor) -> Tensor:
+        """Reconstruct windows as large as patches; by default what the network gives.
+
+        Parameters
+        ----------
+        windows : Tensor of shape (N, C, P, P)
+            Windows of an image, on the device of the network.
+
+        Returns
+        -------
+        Tensor of shape (N, C, P, P)
+            Their reconstructions.
+        """
+        reconstructions: Tensor = self.net_.module_(windows)
+        return reconstructions
+
     def _check_images(self, X: Any) -> Images:
         check_is_fitted(self, "net_")
         self._check_params()
@@ -189,7 +206,7 @@ class FittedSegmenter(SegmenterParameters):
 
     def _reconstruct(self, image: Tensor) -> Tensor:
         """Compute the reconstruction (C, H, W) of an image (C, H, W)."""
-        return self._average_windows(image, lambda windows, _: self.net_.module_(windows))
+        return self._average_windows(image, lambda windows, _: self.reconstruct_windows(windows))
 
     def _average_windows(
         self, image: Tensor, transform: Callable[[Tensor, Sequence[Origin]], Tensor]
@@ -208,10 +225,6 @@ class FittedSegmenter(SegmenterParameters):
             image[None], self._reconstruct(image)[None]
         )[0]
         return residual
-
-    @property
-    def _fitted_patch_size(self) -> int:
-        return int(self.net_.module_.patch_size)
 
     def _region(self, image: Image) -> Region:
         size = self.image_size

@@ -6,11 +6,9 @@ from typing import Any, ClassVar, Literal
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.losses import SSIMLoss
 
 
-@with_shared_parameters
 class SSIMAutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the structural dissimilarity of an autoencoder's reconstruction.
 

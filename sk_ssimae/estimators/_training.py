@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._parameters import SegmenterParameters
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.modules import initialize_autoencoder
+
+_GLOBAL_GENERATOR = threading.Lock()
 
 
 def train(
@@ -59,7 +62,10 @@ def train(
     )
     weights_generator = _torch_generator(rng, torch.device("cpu"))
     noise_generator = _torch_generator(rng, device)
-    with torch.random.fork_rng(devices=[]):  # Layers draw default weights as they are made.
+    # Layers draw default weights from the global generator as they are made. It is one for all
+    # threads.
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(rng.integers(2**63)))
         module, loss = make_module(sampler.n_channels, noise_generator), make_loss()
     initialize_autoencoder(
         module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()

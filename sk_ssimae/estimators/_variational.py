@@ -10,13 +10,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._parameters import with_shared_parameters
 from sk_ssimae.estimators._windows import Origin
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
 from sk_ssimae.modules import VariationalAutoencoder
 
 
-@with_shared_parameters
 class VariationalAutoencoderSegmenter(BaseSegmenter):
     """Segment defects by their improbability under a variational autoencoder.
 
@@ -28,7 +26,8 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
     ----------
     n_samples : int, default=6
         Samples of the latent vector for each window, the publication's N. Their noise depends on
-        `random_state` and on the window's place in the image alone. Unused by ``residual="kl"``.
+        `random_state` and on the window's place in the image alone. Unused by ``residual="kl"``. A
+        threshold found before is not adapted to another number: call `calibrate` again.
     kl_weight : float, default=1
         Weight of the divergence of latent distributions from the standard normal one, at least 0.
         The publication does not state its own.
@@ -99,12 +98,14 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         measure = self._divergences if self.residual == "kl" else self._improbabilities
         return self._average_windows(image, measure)[0]
 
-    def _reconstruct(self, image: Tensor) -> Tensor:
+    def reconstruct_windows(self, windows: Tensor) -> Tensor:
         """Decode the mean of each window's latent distribution."""
         network = self.net_.module_
-        return self._average_windows(
-            image, lambda windows, _: network.decode(network.encode(windows)[0])
-        )
+        reconstructions: Tensor = network.decode(network.encode(windows)[0])
+        return reconstructions
+
+    def _calibration_key(self) -> tuple[Any, ...]:
+        return *super()._calibration_key(), self.residual
 
     def _improbabilities(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
         network, loss = self.net_.module_, self.net_.criterion_

@@ -72,7 +72,7 @@ class EvidenceLowerBound(nn.Module):
             variance = errors.detach().mean().clamp_min(_SMALLEST_VARIANCE)
             self.n_batches += 1
             weight = (1 / self.n_batches).clamp_min(1 / _LONGEST_MEMORY)
-            self.variance.lerp_(variance, weight)
+            self.variance.lerp_(variance.to(self.variance), weight)
         likelihood = -0.5 * (errors / variance + torch.log(2 * math.pi * variance)).sum(dim=1)
         return (self.kl_weight * kl_divergence(mean, log_variance) - likelihood).mean()
 
@@ -106,5 +106,5 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     >>> kl_divergence(torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2))
     tensor([0.5000])
     """
-    terms = mean.square() + log_variance.exp() - 1 - log_variance
+    terms = mean.square() + (log_variance.expm1() - log_variance).clamp_min(0)
     return 0.5 * terms.sum(dim=1)

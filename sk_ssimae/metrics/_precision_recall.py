@@ -1,7 +1,7 @@
 """Precision and recall of residual maps against masks, pixel by pixel, pooled over images."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,8 +112,21 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
         f1 = 2 * n_defective / (n_good + n_defective + pooled.defective.size)
         index = len(f1) - 1 - int(np.argmax(f1[::-1]))
         if f1[index] >= best.f1:
-            best = PixelF1Max(float(f1[index]), float(np.nextafter(scores[index], -np.inf)))
+            best = PixelF1Max(float(f1[index]), _next_lower(pooled, scores[index]))
     return best
+
+
+def _next_lower(pooled: PooledScores, score: np.floating[Any]) -> float:
+    """Give the highest score below this one: above it lies what scores at least as high as this.
+
+    Unlike a number between the two, it is no less below in the maps' own precision.
+    """
+    lower = [
+        scores[position - 1]
+        for scores in (pooled.good, pooled.defective)
+        if (position := int(np.searchsorted(scores, score, side="left")))
+    ]
+    return float(max(lower)) if lower else float(score) - max(1, abs(float(score)))
 
 
 def _iter_counts(

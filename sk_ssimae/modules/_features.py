@@ -27,14 +27,15 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
     name : {"alexnet", "efficientnet-lite0"}, path or Module
         "alexnet" is the publication's: the first three convolutions of the AlexNet trained on
         ImageNet, each with its ReLU. Its weights (233 MB) are downloaded on first use into torch's
-        hub cache and checked. A path names a file with them, as published with torchvision. "
-        efficientnet-lite0" is the first three stages of EfficientNet-Lite0, whose weights come
+        hub cache and checked. A path names a file with them, as published with torchvision.
+        "efficientnet-lite0" is the first three stages of EfficientNet-Lite0, whose weights come
         with the extra ``features``. A module is given back as it is.
 
     Returns
     -------
     Module
         The extractor: from patches (N, C, P, P) in [0, 1] with C = 1 or 3 to features (N, K, h, w).
+        What is loaded here is frozen and in evaluation mode.
 
     Raises
     ------
@@ -56,8 +57,8 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
         return name
     if name == "efficientnet-lite0":
         return _efficientnet_lite0()
-    path = _downloaded_alexnet() if name == "alexnet" else Path(name)
-    if name != "alexnet" and not path.exists():
+    path = _downloaded_alexnet() if name == "alexnet" else Path(name).expanduser()
+    if name != "alexnet" and not path.is_file():
         raise FileNotFoundError(
             f"feature_extractor must be one of {EXTRACTORS}, a torch module or the path of "
             f"AlexNet's weights: there is no file {os.fspath(name)!r}."
@@ -66,7 +67,7 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
 
 
 class ImageNetFeatures(nn.Module):
-    """Layers of a network behind the normalization with which it was trained.
+    """Frozen layers of a network behind the normalization with which it was trained.
 
     Parameters
     ----------
@@ -93,6 +94,7 @@ class ImageNetFeatures(nn.Module):
         self.min_size = min_size
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
+        self.requires_grad_(False).eval()
 
     def forward(self, patches: Tensor) -> Tensor:
         """Compute features of patches (N, C, P, P) in [0, 1]; grey is repeated to three channels.
@@ -137,9 +139,9 @@ def _downloaded_alexnet() -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / ALEXNET_URL.rpartition("/")[2]
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
     digest = path.stem.rpartition("-")[2]
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(ALEXNET_URL, str(path), hash_prefix=digest, progress=False)
     except (OSError, HTTPException, RuntimeError) as error:  # RuntimeError is for a wrong hash.
         if isinstance(error, HTTPError):
@@ -227,6 +229,5 @@ def _load_weights(layers: nn.Module, path: Path, names: dict[str, str]) -> None:
     except Exception as error:  # torch.load has no error of its own.
         raise ValueError(
             f"feature_extractor: {str(path)!r} does not hold the expected weights "
-            f"({type(error).__name__}: {str(error).splitlines()[0]}). If it was downloaded, delete "
-            "it and try again."
+            f"({type(error).__name__}: {error}). If it was downloaded, delete it and try again."
         ) from error

@@ -87,7 +87,8 @@ class VariationalAutoencoder(EncoderDecoder):
     def encode(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log-variance (N, d) of the posterior of patches (N, C, P, P)."""
         mean, log_variance = self.encoder(patches).flatten(1).chunk(2, dim=1)
-        return mean, log_variance
+        # Unusual images may ask for a variance beyond all numbers.
+        return mean, log_variance.clamp(-20, 10)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode latent vectors (N, d) into patches (N, C, P, P)."""

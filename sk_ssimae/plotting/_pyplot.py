@@ -23,3 +23,9 @@ def new_axes_if_none(ax: Any) -> Any:
     if ax is not None:
         return ax
     return import_pyplot().subplots(figsize=(5, 4.5), layout="constrained")[1]
+
+
+def add_legend(ax: Any) -> None:
+    """Add a legend if there is anything with a name."""
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="lower right")

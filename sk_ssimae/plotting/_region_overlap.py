@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._validation import check_masks, check_some_defective
 from sk_ssimae.metrics import region_overlap_quantiles
-from sk_ssimae.plotting._pyplot import new_axes_if_none
+from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
 
 
 class RegionOverlapDisplay:
@@ -43,7 +43,8 @@ class RegionOverlapDisplay:
     Raises
     ------
     ValueError
-        If the number of quantiles is even or not that of the overlaps' columns.
+        If the number of quantiles is even or not that of the overlaps' columns, or they do not
+        ascend.
 
     Examples
     --------
@@ -64,10 +65,7 @@ class RegionOverlapDisplay:
         quantiles: Sequence[float] = (0.25, 0.5, 0.75),
         name: str | None = None,
     ) -> None:
-        if len(quantiles) % 2 == 0:
-            raise ValueError(
-                f"quantiles must be an odd number of them, got {tuple(quantiles)} instead."
-            )
+        _check_quantiles(quantiles)
         if np.shape(overlaps) != (len(fpr), len(quantiles)):
             raise ValueError(
                 f"overlaps must have shape {(len(fpr), len(quantiles))}, rates by quantiles, got "
@@ -117,6 +115,8 @@ class RegionOverlapDisplay:
         RegionOverlapDisplay
             The display, plotted.
         """
+        _check_quantiles(quantiles)
+        _check_max_fpr(max_fpr)
         check_masks(y)
         check_some_defective(y, len(X))
         return cls.from_predictions(
@@ -165,6 +165,8 @@ class RegionOverlapDisplay:
         RegionOverlapDisplay
             The display, plotted.
         """
+        _check_quantiles(quantiles)
+        _check_max_fpr(max_fpr)
         fpr = np.linspace(0, max_fpr, 101)
         overlaps = region_overlap_quantiles(masks, residual_maps, fpr, quantiles=quantiles)
         return cls(fpr, overlaps, quantiles=quantiles, name=name).plot(ax, **plot_params)
@@ -209,7 +211,18 @@ class RegionOverlapDisplay:
             for index in range(middle)
         ]
         ax.set(xlabel="false positive rate", ylabel="overlap with the true region", ylim=(0, 1.02))
-        if name:
-            ax.legend(loc="lower right")
+        add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+
+def _check_quantiles(quantiles: Sequence[float]) -> None:
+    if len(quantiles) % 2 == 0 or list(quantiles) != sorted(quantiles):
+        raise ValueError(
+            f"quantiles must be an odd number of them, ascending, got {tuple(quantiles)} instead."
+        )
+
+
+def _check_max_fpr(max_fpr: float) -> None:
+    if not 0 < max_fpr <= 1:
+        raise ValueError(f"max_fpr must lie in (0, 1], got {max_fpr!r} instead.")

@@ -199,7 +199,9 @@ class ResidualMapDisplay:
             )
         for ax, panel in zip(axes, chosen, strict=True):
             if panel == "residual map":
-                ax.imshow(pictures[panel], cmap=cmap, vmin=0, vmax=vmax)
+                # Residuals start at 0, but those of a likelihood may be negative.
+                vmin = min(0, float(self.residual_map.min()))
+                ax.imshow(pictures[panel], cmap=cmap, vmin=vmin, vmax=vmax)
             else:
                 ax.imshow(pictures[panel], cmap="gray", vmin=0, vmax=1)
             if panel == "mask" and self.true_mask is not None and self.true_mask.any():

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._validation import check_masks, check_some_defective
 from sk_ssimae.metrics import pixel_roc_auc_score, pixel_roc_curve
-from sk_ssimae.plotting._pyplot import new_axes_if_none
+from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
 
 # A curve is drawn by at most a thousand points; its area is computed exactly.
 _AREA_TOLERANCE = 1e-3
@@ -133,7 +133,12 @@ class PixelRocCurveDisplay:
         return cls(fpr, tpr, roc_auc=roc_auc, name=name).plot(ax, **plot_params)
 
     def plot(
-        self, ax: Any = None, *, name: str | None = None, chance: bool = False, **kwargs: Any
+        self,
+        ax: Any = None,
+        *,
+        name: str | None = None,
+        plot_chance_level: bool = False,
+        **kwargs: Any,
     ) -> "PixelRocCurveDisplay":
         """Draw the curve.
 
@@ -143,7 +148,7 @@ class PixelRocCurveDisplay:
             Where to draw. By default a new figure is made.
         name : str, optional
             Name of the curve, instead of the display's.
-        chance : bool, default=False
+        plot_chance_level : bool, default=False
             Whether to draw the line of chance too.
         **kwargs
             Passed on to :meth:`matplotlib.axes.Axes.plot`.
@@ -163,10 +168,9 @@ class PixelRocCurveDisplay:
         area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.3f}"
         label = f"{name} ({area})" if name and area else name or area
         (self.line_,) = ax.plot(self.fpr, self.tpr, **({"label": label} | kwargs))
-        if chance:
+        if plot_chance_level:
             ax.plot([0, 1], [0, 1], "k--", linewidth=1, label="chance (AUC = 0.5)")
         ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-        if any(line.get_label()[0] != "_" for line in ax.lines):
-            ax.legend(loc="lower right")
+        add_legend(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self

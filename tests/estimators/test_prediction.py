@@ -341,7 +341,7 @@ def test_families_share_their_defaults_and_their_documentation(segmenter_class):
     assert {name: params[name] for name in common} == {name: shared[name] for name in common}
     for name in params:
         documentation = type(segmenter_class()).__doc__
-        assert re.search(rf"^    (\w+, )*{name}(, \w+)* : ", documentation, re.MULTILINE)
+        assert re.search(rf"^(\w+, )*{name}(, \w+)* : ", documentation, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("dataset", "latent_dim"), [("nanotwice", 500), ("textures", 100)])

@@ -27,7 +27,6 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     estimators,
 )
-from sk_ssimae.estimators import with_shared_parameters
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 HEIGHT, WIDTH = 16, 32  # Wide enough to be divided into a training and a held-out region.
@@ -77,7 +76,7 @@ def adapt(cls):
     needs_features = cls is FeatureMatchingAutoencoderSegmenter
     init = init_with_features if needs_features else cls.__init__
     members = {"__init__": init, "__module__": __name__}
-    globals()[name] = with_shared_parameters(type(name, (RowsAsImages, cls), members))
+    globals()[name] = type(name, (RowsAsImages, cls), members)
     return globals()[name]
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from sk_ssimae import VariationalAutoencoderSegmenter
@@ -70,7 +71,7 @@ def test_more_samples_extend_the_fewer(with_params, good):
 @torch.inference_mode()
 def test_divergence_is_spread_over_windows(with_params, good):
     image = good[0, :16, :24]
-    segmenter = with_params(residual="kl", stride=8, n_samples=1)
+    segmenter = with_params(residual="kl", stride=8, n_samples=1, threshold=1.0)
     network, _, window = one_window(segmenter, image)
     left, right = (
         float(kl_divergence(*network.encode(window[..., start : start + 16]))) for start in (0, 8)
@@ -123,3 +124,17 @@ def test_grid_search(tiny, good, defective):
 def test_wrong_parameters(params, message, tiny, good):
     with pytest.raises(ValueError, match=message):
         VariationalAutoencoderSegmenter(**tiny, **params).fit(good)
+
+
+def test_a_threshold_belongs_to_its_residual(with_params, good):
+    segmenter = with_params(residual="kl")
+    with pytest.raises(NotFittedError, match="has not been calibrated: call calibrate"):
+        segmenter.predict(good)
+    with_params(residual="likelihood").predict(good)
+
+
+def test_images_without_texture_stay_finite(tiny):
+    flat = np.full((4, 40, 40), 0.5, dtype=np.float32)
+    flat[:, 0, 0] = 0.6
+    segmenter = VariationalAutoencoderSegmenter(**(tiny | {"max_epochs": 20})).fit(flat)
+    assert np.isfinite(segmenter.decision_function(flat)).all()

@@ -66,3 +66,46 @@ def test_copies_leave_the_extractor_behind(extractor, pair):
 def test_wrong_weight(extractor):
     with pytest.raises(ValueError, match="feature_weight must be at least 0, got -1"):
         FeatureMatchingLoss(extractor, -1)
+
+
+def test_copies_keep_other_parts(extractor, pair):
+    class Scaled(FeatureMatchingLoss):
+        def __init__(self):
+            super().__init__(extractor)
+            self.scale = nn.AvgPool2d(1)
+
+    assert copy.deepcopy(Scaled()).scale is not None
+    with pytest.raises(RuntimeError, match="A copy of the loss has no feature_extractor"):
+        copy.deepcopy(FeatureMatchingLoss(extractor))(*pair)
+
+
+class Pair(nn.Module):
+    def forward(self, patches):
+        return patches, patches
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (Pair(), r"feature_extractor must give a tensor \(N, ...\) for N=4 patches, got tuple"),
+        (nn.Flatten(0), r"feature_extractor must give .* N=4 patches, got torch.Size\(\[256\]\)"),
+        (nn.Conv2d(3, 1, 3), r"feature_extractor does not take patches of shape \(4, 1, 8, 8\)"),
+    ],
+)
+def test_wrong_extractors(wrong, message, pair):
+    with pytest.raises(ValueError, match=message):
+        FeatureMatchingLoss(wrong)(*pair)
+
+
+def test_extractor_may_work_in_place_or_give_a_number(pair):
+    reconstruction, target = pair
+    before = target.clone()
+    loss = FeatureMatchingLoss(nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), Mean()))
+    loss(reconstruction.requires_grad_(), target).backward()
+    assert torch.equal(target, before)
+    assert reconstruction.grad.abs().sum() > 0
+
+
+class Mean(nn.Module):
+    def forward(self, features):
+        return features.mean(dim=1)

@@ -27,3 +27,23 @@ def test_types_may_be_mixed():
     maps = [np.float32([[0.1, 0.9]]), np.float64([[0.8, 0.2]]), np.uint8([[1], [0]])]
     assert metrics.pixel_roc_auc_score(masks, maps) == 1
     assert metrics.pro_auc_score(masks, maps) == pytest.approx(1)
+
+
+def test_maps_may_come_one_by_one(make_case):
+    masks, maps = make_case("plain", np.random.default_rng(0))
+    one_by_one = metrics.pixel_roc_auc_score(iter(masks), (residual_map for residual_map in maps))
+    assert one_by_one == metrics.pixel_roc_auc_score(masks, maps)
+
+
+@pytest.mark.parametrize(
+    ("maps", "error", "message"),
+    [
+        (None, TypeError, "residual_maps must be an array or a sequence, got None"),
+        ([[["a", "b"]]], ValueError, r"residual_maps\[0\] must hold real numbers, got <U1"),
+        ([[[1j, 0]]], ValueError, r"residual_maps\[0\] must hold real numbers, got complex128"),
+        ([[[1, 2], [3]]], ValueError, r"residual_maps\[0\] must have shape .* unequal length"),
+    ],
+)
+def test_wrong_maps(maps, error, message):
+    with pytest.raises(error, match=message):
+        metrics.pixel_roc_auc_score([[[0, 1]]], maps)

@@ -40,3 +40,14 @@ def test_monotone_transforms_change_nothing(make_case):
 def test_wrong_inputs(assert_checks_images):
     assert_checks_images(pixel_average_precision_score)
     assert_checks_images(pixel_f1_max_score)
+
+
+def test_threshold_holds_in_the_precision_of_the_maps(make_case):
+    masks, scores = make_case("plain", np.random.default_rng(3))
+    mixed = [scores[0].astype(np.float32), scores[1], scores[2].astype(np.float16)]
+    for maps in (scores.astype(np.float16), mixed):
+        f1, threshold = pixel_f1_max_score(masks, maps)
+        predicted = [residual_map > threshold for residual_map in maps]
+        assert f1_score(masks.ravel(), np.ravel(predicted)) == pytest.approx(f1, abs=1e-12)
+    everything = pixel_f1_max_score([[[1, 1, 0]]], [np.float16([[5, 5, 5]])])
+    assert np.float16(5) > everything.threshold

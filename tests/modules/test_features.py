@@ -101,6 +101,13 @@ def test_without_the_extra(monkeypatch):
         load_feature_extractor("efficientnet-lite0")
 
 
+def test_loaded_networks_are_frozen(alexnet_file):
+    for name in ("efficientnet-lite0", alexnet_file):
+        extractor = load_feature_extractor(name)
+        assert not any(module.training for module in extractor.modules())
+        assert not any(parameter.requires_grad for parameter in extractor.parameters())
+
+
 def test_a_module_is_given_back():
     module = nn.AvgPool2d(2)
     assert load_feature_extractor(module) is module
@@ -118,6 +125,11 @@ def test_grey_is_repeated_and_normalised():
 def test_wrong_files(tmp_path, alexnet_weights):
     with pytest.raises(FileNotFoundError, match=r"there is no file 'vgg16'"):
         load_feature_extractor("vgg16")
+    with pytest.raises(FileNotFoundError, match=r"there is no file"):
+        load_feature_extractor(tmp_path)
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(ValueError, match=r"empty.pth' does not hold the expected weights"):
+        load_feature_extractor(tmp_path / "empty.pth")
     (tmp_path / "text.pth").write_text("no weights")
     with pytest.raises(ValueError, match=r"text.pth' does not hold the expected weights"):
         load_feature_extractor(tmp_path / "text.pth")
@@ -194,6 +206,13 @@ def test_failed_download(server, fault, monkeypatch):
     monkeypatch.setattr(_features, "ALEXNET_URL", server.url)
     server.content, server.n_sent = content, None
     load_feature_extractor("alexnet")
+
+
+def test_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "hub").write_text("a file where the folder should be")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    with pytest.raises(OSError, match=r"could not be downloaded .* Put the file at"):
+        load_feature_extractor("alexnet")
 
 
 def test_published_address_carries_its_hash():

@@ -29,7 +29,7 @@ def maps(segmenter, defective):
 
 def test_roc_curve_is_thinned_but_its_area_exact(defective, maps):
     masks = defective[1]
-    display = PixelRocCurveDisplay.from_predictions(masks, maps, name="L2", chance=True)
+    display = PixelRocCurveDisplay.from_predictions(masks, maps, name="L2", plot_chance_level=True)
     assert display.roc_auc == pixel_roc_auc_score(masks, maps)
     exact = set(zip(*pixel_roc_curve(masks, maps)[:2], strict=True))
     assert set(zip(*display.line_.get_data(), strict=True)) <= exact
@@ -85,7 +85,7 @@ def test_without_a_name(cls, defective, maps):
 
 
 def test_wrong_overlaps():
-    with pytest.raises(ValueError, match=r"must be an odd number of them, got \(0.2, 0.8\)"):
+    with pytest.raises(ValueError, match=r"an odd number of them, ascending, got \(0.2, 0.8\)"):
         RegionOverlapDisplay(np.zeros(3), np.zeros((3, 2)), quantiles=(0.2, 0.8))
     with pytest.raises(ValueError, match=r"overlaps must have shape \(3, 3\).*got \(3, 2\)"):
         RegionOverlapDisplay(np.zeros(3), np.zeros((3, 2)))

@@ -95,3 +95,10 @@ def test_without_matplotlib(arrays, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
         ResidualMapDisplay(*arrays[:2]).plot()
+
+
+def test_residuals_may_be_negative(arrays):
+    image, residual_map, _ = arrays
+    display = ResidualMapDisplay.from_predictions(image, residual_map - 2)
+    low, high = display.axes_[1].images[0].get_clim()
+    assert (low, high) == ((residual_map - 2).min(), (residual_map - 2).max())
