@@ -7,6 +7,10 @@ from torch import Tensor
 
 from sk_ssimae.modules._autoencoder import EncoderDecoder, Normalization
 
+# Training begins with samples near the mean: in noise as wide as the means themselves differ, the
+# decoder would find nothing to decode.
+_INITIAL_LOG_VARIANCE = -4
+
 
 class VariationalOutput(NamedTuple):
     """What a variational autoencoder makes of N patches.
@@ -88,7 +92,7 @@ class VariationalAutoencoder(EncoderDecoder):
         """Compute mean and log-variance (N, d) of the posterior of patches (N, C, P, P)."""
         mean, log_variance = self.encoder(patches).flatten(1).chunk(2, dim=1)
         # Unusual images may ask for a variance beyond all numbers.
-        return mean, log_variance.clamp(-20, 10)
+        return mean, (log_variance + _INITIAL_LOG_VARIANCE).clamp(-20, 10)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode latent vectors (N, d) into patches (N, C, P, P)."""
