@@ -23,7 +23,7 @@ from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 # %%
 # Twelve good images of fabric and six with drawn defects. Masks of good images are empty: where
 # anything is marked an image is defective, and takes no part in training. :doc:`/model_selection`
-# has the figures of the same search on a real fabric.
+# has the figures of such a search on a real fabric.
 
 X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
 X_bad, masks = draw_defects(
@@ -61,9 +61,9 @@ print(search.best_params_)
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for ax, score in zip(axes, ["pixel_roc_auc", "pro_auc"], strict=True):
     grid = search.cv_results_[f"mean_test_{score}"].reshape(2, 2)
-    ax.imshow(grid, cmap="viridis")
+    ax.imshow(grid, cmap="viridis", alpha=0.5)
     for (row, column), value in np.ndenumerate(grid):
-        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color="w", weight="bold")
+        ax.text(column, row, f"{value:.3f}", ha="center", va="center", color="k", weight="bold")
     ax.set(title=score, xlabel="window_size", ylabel="latent_dim")
     ax.set(xticks=[0, 1], xticklabels=[5, 11], yticks=[0, 1], yticklabels=[10, 100])
 
