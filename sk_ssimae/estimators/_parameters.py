@@ -257,7 +257,8 @@ def _complete_signature(cls: type) -> None:
             continue
         of_base = inspect.signature(vars(base)["__init__"]).parameters
         named = {k: p for k, p in of_base.items() if p.kind is not inspect.Parameter.VAR_KEYWORD}
-        parameters = parameters | {k: p for k, p in named.items() if k not in parameters}
+        for name, parameter in named.items():
+            parameters.setdefault(name, parameter)
         if len(named) == len(of_base):
             break
     init: Any = vars(cls)["__init__"]

@@ -55,31 +55,12 @@ class FeatureMatchingLoss(L2Loss):
         if self.feature_extractor is None:
             raise RuntimeError("A copy of the loss has no feature_extractor: it gives residuals.")
         with torch.no_grad():
-            expected = self._extract(target)
+            expected = _extract(self.feature_extractor, target)
         features = self.feature_extractor(reconstruction.clone())
         feature_error = (features - expected).square().reshape(len(target), -1).sum(dim=1).mean()
         pixel_error: Tensor = super().forward(reconstruction, target)
         loss: Tensor = pixel_error + self.feature_weight * feature_error
         return loss
-
-    def _extract(self, patches: Tensor) -> Tensor:
-        """Extract features and say what is wrong if the extractor does not fit."""
-        assert self.feature_extractor is not None
-        try:
-            # A clone, because the first layer may work in place.
-            features = self.feature_extractor(patches.clone())
-        except torch.OutOfMemoryError:
-            raise
-        except (RuntimeError, TypeError, IndexError) as error:
-            raise ValueError(
-                f"feature_extractor does not take patches of shape {tuple(patches.shape)}: {error}"
-            ) from error
-        if not isinstance(features, Tensor) or features.shape[:1] != patches.shape[:1]:
-            raise ValueError(
-                f"feature_extractor must give a tensor (N, ...) for N={len(patches)} patches, got "
-                f"{getattr(features, 'shape', type(features).__name__)} instead."
-            )
-        return features
 
     def train(self, mode: bool = True) -> Self:
         """Leave the extractor in evaluation mode, whatever the mode of the loss."""
@@ -92,3 +73,22 @@ class FeatureMatchingLoss(L2Loss):
         state = self.__dict__.copy()
         state["_modules"] = {**self._modules, "feature_extractor": None}
         return state
+
+
+def _extract(feature_extractor: nn.Module, patches: Tensor) -> Tensor:
+    """Extract features and say what is wrong if the extractor does not fit."""
+    try:
+        # A clone, because the first layer may work in place.
+        features = feature_extractor(patches.clone())
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise ValueError(
+            f"feature_extractor does not take patches of shape {tuple(patches.shape)}: {error}"
+        ) from error
+    if not isinstance(features, Tensor) or features.shape[:1] != patches.shape[:1]:
+        raise ValueError(
+            f"feature_extractor must give a tensor (N, ...) for N={len(patches)} patches, got "
+            f"{getattr(features, 'shape', type(features).__name__)} instead."
+        )
+    return features

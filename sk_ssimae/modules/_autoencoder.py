@@ -53,7 +53,6 @@ class EncoderDecoder(nn.Module):
             raise ValueError(
                 f"normalization must be 'batch' or None, got {normalization!r} instead."
             )
-        self.patch_size = patch_size
         bottleneck = patch_size // _DOWNSCALING
         self.encoder = nn.Sequential(
             *_encoder_layers(n_channels, n_encoder_outputs, bottleneck, normalization)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._validation import check_masks, check_some_defective
 from sk_ssimae.metrics import region_overlap_quantiles
+from sk_ssimae.metrics._pooling import check_rate
 from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
 
 
@@ -116,7 +117,7 @@ class RegionOverlapDisplay:
             The display, plotted.
         """
         _check_quantiles(quantiles)
-        _check_max_fpr(max_fpr)
+        check_rate(max_fpr, "max_fpr")
         check_masks(y)
         check_some_defective(y, len(X))
         return cls.from_predictions(
@@ -166,7 +167,7 @@ class RegionOverlapDisplay:
             The display, plotted.
         """
         _check_quantiles(quantiles)
-        _check_max_fpr(max_fpr)
+        check_rate(max_fpr, "max_fpr")
         fpr = np.linspace(0, max_fpr, 101)
         overlaps = region_overlap_quantiles(masks, residual_maps, fpr, quantiles=quantiles)
         return cls(fpr, overlaps, quantiles=quantiles, name=name).plot(ax, **plot_params)
@@ -221,8 +222,3 @@ def _check_quantiles(quantiles: Sequence[float]) -> None:
         raise ValueError(
             f"quantiles must be an odd number of them, ascending, got {tuple(quantiles)} instead."
         )
-
-
-def _check_max_fpr(max_fpr: float) -> None:
-    if not 0 < max_fpr <= 1:
-        raise ValueError(f"max_fpr must lie in (0, 1], got {max_fpr!r} instead.")

@@ -5,7 +5,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sk_ssimae._validation import check_masks, check_some_defective
-from sk_ssimae.metrics import pixel_roc_auc_score, pixel_roc_curve
+from sk_ssimae.metrics._curve import area_up_to, curve
+from sk_ssimae.metrics._pooling import pool_scores
 from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
 
 # A curve is drawn by at most a thousand points; its area is computed exactly.
@@ -128,9 +129,9 @@ class PixelRocCurveDisplay:
         PixelRocCurveDisplay
             The display, plotted.
         """
-        fpr, tpr, _ = pixel_roc_curve(masks, residual_maps, area_tolerance=_AREA_TOLERANCE)
-        roc_auc = pixel_roc_auc_score(masks, residual_maps)
-        return cls(fpr, tpr, roc_auc=roc_auc, name=name).plot(ax, **plot_params)
+        pooled = pool_scores(masks, residual_maps)
+        fpr, tpr, _ = curve(pooled, _AREA_TOLERANCE)
+        return cls(fpr, tpr, roc_auc=area_up_to(pooled, 1), name=name).plot(ax, **plot_params)
 
     def plot(
         self,

@@ -65,20 +65,23 @@ def test_sequence_in_list_out(segmenter_class, fitted, good):
     )
 
 
-def test_residual_is_that_of_the_loss(segmenter_class, fitted, good):
+def test_residual_is_that_of_the_loss(all_segmenter_classes, fitted, good):
     losses = {
         "SSIMAutoencoderSegmenter": SSIMLoss(),
         "L2AutoencoderSegmenter": L2Loss(),
         "FeatureMatchingAutoencoderSegmenter": L2Loss(),
     }
-    if segmenter_class.__name__ not in losses:
-        pytest.skip("Its residual is averaged over samples: see test_variational.py.")
-    segmenter = fitted(segmenter_class)
-    image, reconstruction = (
-        torch.from_numpy(array[:1, None].copy()) for array in (good, segmenter.reconstruct(good))
-    )
-    expected = losses[segmenter_class.__name__].residual_map(image, reconstruction)
-    np.testing.assert_allclose(segmenter.decision_function(good)[:1], expected, atol=1e-6)
+    # That of the variational one is averaged over samples: see test_variational.py.
+    compared = [cls for cls in all_segmenter_classes if cls.__name__ in losses]
+    assert len(compared) == len(losses)
+    for cls in compared:
+        segmenter = fitted(cls)
+        image, reconstruction = (
+            torch.from_numpy(array[:1, None].copy())
+            for array in (good, segmenter.reconstruct(good))
+        )
+        expected = losses[cls.__name__].residual_map(image, reconstruction)
+        np.testing.assert_allclose(segmenter.decision_function(good)[:1], expected, atol=1e-6)
 
 
 def test_training_and_residual_share_one_ssim(tiny, good):
