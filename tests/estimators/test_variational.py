@@ -60,6 +60,13 @@ def test_noise_belongs_to_the_place(segmenter, good):
     assert len(np.unique(maps[0])) > 10
 
 
+def test_windows_of_one_look_differ_by_their_place(with_params):
+    flat = np.full((16, 32), 0.5, dtype=np.float32)
+    maps = with_params(stride=16).decision_function([flat, flat[:, :16]])
+    np.testing.assert_allclose(maps[0][:, :16], maps[1], rtol=1e-5)
+    assert not np.allclose(maps[0][:, 16:], maps[1], rtol=1e-5)
+
+
 def test_more_samples_extend_the_fewer(with_params, good):
     first = [np.asarray(with_params(n_samples=n).decision_function(good)) for n in (1, 2, 64)]
     assert not np.allclose(first[0], first[1])
