@@ -25,6 +25,8 @@ class FeatureMatchingLoss(L2Loss):
 
     Raises
     ------
+    TypeError
+        If `feature_extractor` is no module.
     ValueError
         If `feature_weight` is negative; when called, if the extractor does not take the patches.
 
@@ -47,6 +49,11 @@ class FeatureMatchingLoss(L2Loss):
         super().__init__()
         if feature_weight < 0:
             raise ValueError(f"feature_weight must be at least 0, got {feature_weight!r} instead.")
+        if not isinstance(feature_extractor, nn.Module):
+            raise TypeError(
+                f"feature_extractor must be a torch module, got {feature_extractor!r} instead. "
+                "sk_ssimae.modules.load_feature_extractor makes one of a name."
+            )
         self.feature_extractor = copy.deepcopy(feature_extractor).requires_grad_(False).eval()
         self.feature_weight = feature_weight
 

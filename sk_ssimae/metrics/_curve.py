@@ -1,6 +1,7 @@
 """The curve of true against false positive rates, and the area under it, exactly."""
 
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def _area_of_pixels(good: Scores, detected: Scores, limit: float) -> NDArray[np.
 
 def curve(pooled: PooledScores, area_tolerance: float) -> Curve:
     """Give the rates at every threshold where the curve turns, thinned if there is tolerance."""
-    if not 0 <= area_tolerance < 1:
+    if not (isinstance(area_tolerance, Real) and 0 <= area_tolerance < 1):
         raise ValueError(f"area_tolerance must lie in [0, 1), got {area_tolerance!r} instead.")
     good, defective = pooled.good, pooled.defective
     thresholds = _turning_scores(good, defective)

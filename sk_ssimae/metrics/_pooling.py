@@ -1,6 +1,7 @@
 """Scores of good and of defective pixels, pooled over images and sorted."""
 
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -69,7 +70,7 @@ def check_both_kinds(n_good: int, n_defective: int, n_images: int) -> None:
 
 def check_rate(rate: float, name: str) -> None:
     """Refuse what is no rate above 0."""
-    if not 0 < rate <= 1:
+    if not (isinstance(rate, Real) and 0 < rate <= 1):
         raise ValueError(f"{name} must lie in (0, 1], got {rate!r} instead.")
 
 

@@ -161,9 +161,10 @@ def region_overlap_quantiles(
     array([[0.625, 0.75 , 0.875],
            [1.   , 1.   , 1.   ]])
     """
-    rates = np.asarray(fpr, dtype=np.float64)
+    rates = np.asarray(fpr)
     for name, numbers in (("fpr", rates), ("quantiles", np.asarray(quantiles))):
-        if numbers.ndim > 1 or not ((numbers >= 0) & (numbers <= 1)).all():
+        is_real = numbers.dtype.kind in "biuf"
+        if not is_real or numbers.ndim > 1 or not ((numbers >= 0) & (numbers <= 1)).all():
             raise ValueError(f"{name} must hold numbers in [0, 1], got {numbers.tolist()} instead.")
     overlaps = _region_overlaps(masks, residual_maps, rates)
     return np.moveaxis(np.quantile(overlaps, quantiles, axis=0), 0, -1)

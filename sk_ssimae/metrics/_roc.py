@@ -1,5 +1,6 @@
 """ROC analysis of residual maps against masks: by pixels, pooled over images, and by images."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,8 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     >>> image_roc_auc_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
+    if not isinstance(scores, Iterable):
+        raise TypeError(f"scores must be an array or a sequence, got {scores!r} instead.")
     image_scores = np.array([_image_score(item, index) for index, item in enumerate(scores)])
     if len(image_scores) == 0:
         raise ValueError("scores must hold at least one image, got none.")
@@ -140,7 +143,9 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
 
 
 def _image_score(item: Any, index: int) -> float:
-    score: NDArray[Any] = np.asarray(item, dtype=np.float64)
-    if score.size == 0 or not np.isfinite(score).all():
-        raise ValueError(f"scores[{index}] must be finite, got NaN, infinity or nothing.")
+    score: NDArray[Any] = np.asarray(item)
+    if score.dtype.kind not in "biuf" or score.size == 0 or not np.isfinite(score).all():
+        raise ValueError(
+            f"scores[{index}] must be finite, a number or a map of them, got {item!r} instead."
+        )
     return float(score.max())

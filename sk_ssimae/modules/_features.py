@@ -41,6 +41,8 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
     ------
     ImportError
         If the extra ``features`` is needed and missing.
+    TypeError
+        If `name` is none of these.
     OSError
         If the weights cannot be downloaded, or the file does not exist.
     ValueError
@@ -57,6 +59,11 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
         return name
     if name == "efficientnet-lite0":
         return _efficientnet_lite0()
+    if not isinstance(name, str | os.PathLike):
+        raise TypeError(
+            f"feature_extractor must be one of {EXTRACTORS}, a torch module or a path, got "
+            f"{name!r} instead."
+        )
     path = _downloaded_alexnet() if name == "alexnet" else Path(name).expanduser()
     if name != "alexnet" and not path.is_file():
         raise FileNotFoundError(

@@ -47,3 +47,22 @@ def test_maps_may_come_one_by_one(make_case):
 def test_wrong_maps(maps, error, message):
     with pytest.raises(error, match=message):
         metrics.pixel_roc_auc_score([[[0, 1]]], maps)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda k, s: metrics.pro_auc_score(k, s, max_fpr="0.3"), ValueError, "max_fpr .* '0.3'"),
+        (
+            lambda k, s: metrics.pixel_roc_curve(k, s, area_tolerance="x"),
+            ValueError,
+            "area_tolerance .* got 'x'",
+        ),
+        (lambda k, s: metrics.region_overlap_quantiles(k, s, "x"), ValueError, "fpr .* got x"),
+        (lambda k, s: metrics.image_roc_auc_score([0], ["a"]), ValueError, r"scores\[0\] .* 'a'"),
+        (lambda k, s: metrics.image_roc_auc_score([0], None), TypeError, "scores .* got None"),
+    ],
+)
+def test_what_is_no_number_is_named(call, error, message):
+    with pytest.raises(error, match=message):
+        call([[[0, 1]]], [[[0.1, 0.2]]])

@@ -123,6 +123,8 @@ def test_grey_is_repeated_and_normalised():
 
 
 def test_wrong_files(tmp_path, alexnet_weights):
+    with pytest.raises(TypeError, match=r"feature_extractor must be one of .* got 3 instead"):
+        load_feature_extractor(3)
     with pytest.raises(FileNotFoundError, match=r"there is no file 'vgg16'"):
         load_feature_extractor("vgg16")
     with pytest.raises(FileNotFoundError, match=r"there is no file"):
