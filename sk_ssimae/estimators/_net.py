@@ -1,26 +1,55 @@
 """The skorch net behind the estimators: its target is its input, and it never waits for the GPU."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from sk_ssimae.estimators._sampler import PatchSampler
+from sk_ssimae.modules import fold_normalization
+
+Precision = Literal["float32", "bf16", "fp16"]
+
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class ReconstructionNet(NeuralNet):
     """Train an autoencoder on the batches of a :class:`PatchSampler`.
 
-    Three steps of skorch are replaced: the sampler's batches come straight from the device instead
+    Some steps of skorch are replaced: the sampler's batches come straight from the device instead
     of through a data loader; the losses of an epoch are fetched once at its end instead of after
-    each batch; and a pickle holds the network alone, on the CPU, without optimiser and callbacks.
+    each batch; modules are compiled in place; and a pickle holds the network alone, on the CPU,
+    without optimiser and callbacks.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for skorch's ``NeuralNet``.
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        Number format of the layers' products in training, by autocast: weights, loss and residual
+        maps stay float32. Losses are scaled for "fp16", so that small gradients do not vanish.
+
+    Attributes
+    ----------
+    inference_module_ : Module
+        What :meth:`prepare_inference` made of the network.
     """
+
+    inference_module_: Any  # A module, whose family knows what else it can do.
+
+    def __init__(self, *args: Any, precision: Precision = "float32", **kwargs: Any) -> None:
+        if precision not in _DTYPES:
+            raise ValueError(
+                f"precision must be one of {list(_DTYPES)}, got {precision!r} instead."
+            )
+        super().__init__(*args, **kwargs)
+        self.precision = precision
 
     def get_split_datasets(
         self, X: PatchSampler, y: None = None, **fit_params: Any
@@ -37,6 +66,40 @@ class ReconstructionNet(NeuralNet):
     def get_iterator(self, dataset: PatchSampler, training: bool = False) -> PatchSampler:
         """Iterate over the sampler itself; a data loader would draw global random numbers."""
         return dataset
+
+    def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
+        """Compile in place: what names, pickles or copies the module need not know."""
+        if self.compile:
+            module.compile(**self.get_params_for("compile"))
+        return module
+
+    def train_step_single(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
+        """Compute the loss of a batch and its gradients, in the precision asked for."""
+        self._set_training(True)
+        patches, target = batch
+        dtype = _DTYPES[self.precision]
+        with torch.autocast(patches.device.type, dtype, enabled=dtype is not torch.float32):
+            output = self.infer(patches, **fit_params)
+            loss = self.get_loss(output, target, X=patches, training=True)
+        self._scaler.scale(loss).backward()
+        self._scaler.unscale_(self.optimizer_)
+        return {"loss": loss, "y_pred": output}
+
+    def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
+        # Of skorch. The scaler skips a step whose gradients overflowed; it takes no closure.
+        if not self._scaler.is_enabled():
+            super()._step_optimizer(step_fn)
+            return
+        step_fn()
+        self._scaler.step(self.optimizer_)
+        self._scaler.update()
+
+    def prepare_inference(self, device: torch.device) -> None:
+        """Bring network and loss to a device and make `inference_module_` of the network."""
+        for part in (self.module_, self.criterion_):
+            part.to(device).eval()
+        # Past skorch, which would take it for another part to train.
+        self.__dict__["inference_module_"] = fold_normalization(self.module_)
 
     def run_single_epoch(
         self,
@@ -70,6 +133,9 @@ class ReconstructionNet(NeuralNet):
         """Start anew."""
         super().on_train_begin(net, **kwargs)
         self.interrupted_ = False
+        self._scaler = torch.amp.GradScaler(
+            torch.device(self.device).type, enabled=self.precision == "fp16"
+        )
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the batches of the epoch before: history stays small however long training is."""
@@ -92,7 +158,8 @@ class ReconstructionNet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.update(device="cpu", optimizer_=None, callbacks=None, callbacks_=[])
+        state.pop("inference_module_", None)
+        state.update(device="cpu", optimizer_=None, callbacks=None, callbacks_=[], _scaler=None)
         for name in ("module", "criterion"):
             on_cpu = copy.deepcopy(state[f"{name}_"]).cpu()
             # The net was given instances: `module` and `module_` are one object.

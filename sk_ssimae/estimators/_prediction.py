@@ -163,7 +163,7 @@ class FittedSegmenter(SegmenterParameters):
         Tensor of shape (N, C, P, P)
             Their reconstructions.
         """
-        reconstructions: Tensor = self.net_.module_(windows)
+        reconstructions: Tensor = self.net_.inference_module_(windows)
         return reconstructions
 
     def _check_images(self, X: Any) -> Images:
@@ -180,9 +180,7 @@ class FittedSegmenter(SegmenterParameters):
 
     def _prepare_net(self) -> None:
         """Bring the net to its device; moved in inference mode it could never be trained again."""
-        device = resolve_device(self.device)
-        for part in (self.net_.module_, self.net_.criterion_):
-            part.to(device).eval()
+        self.net_.prepare_inference(resolve_device(self.device))
 
     def _iter_opened(self, images: Images) -> Iterator[Map]:
         return (self._opened_map(self._region(image)) for image in images)

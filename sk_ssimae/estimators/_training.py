@@ -71,7 +71,7 @@ def train(
         module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
-    settings = {
+    settings: dict[str, Any] = {
         "module": module,
         "criterion": loss,
         "lr": params.lr,
@@ -82,8 +82,13 @@ def train(
         "device": device,
         "verbose": int(params.verbose),
     }
-    defaults = {"optimizer": torch.optim.Adam, "optimizer__weight_decay": params.weight_decay}
     net_params = params.net_params or {}
+    defaults: dict[str, Any] = {
+        "optimizer": torch.optim.Adam,
+        "optimizer__weight_decay": params.weight_decay,
+    }
+    if "optimizer" not in net_params:
+        defaults["optimizer__fused"] = True
     if settings.keys() & net_params.keys():
         raise ValueError(
             "net_params must not set what the segmenter's own parameters set, got "

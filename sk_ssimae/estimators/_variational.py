@@ -100,7 +100,7 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
 
     def reconstruct_windows(self, windows: Tensor) -> Tensor:
         """Decode the mean of each window's latent distribution."""
-        network = self.net_.module_
+        network = self.net_.inference_module_
         reconstructions: Tensor = network.decode(network.encode(windows)[0])
         return reconstructions
 
@@ -108,7 +108,7 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         return *super()._calibration_key(), self.residual
 
     def _improbabilities(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
-        network, loss = self.net_.module_, self.net_.criterion_
+        network, loss = self.net_.inference_module_, self.net_.criterion_
         mean, log_variance = network.encode(windows)
         deviation = torch.exp(0.5 * log_variance)
         noise = np.stack([self._noise(origin, mean.shape[1]) for origin in origins], axis=1)
@@ -119,11 +119,11 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
 
     def _noise(self, origin: Origin, latent_dim: int) -> Any:
         """Draw noise (n_samples, d) that belongs to a window's place, whatever else is computed."""
-        bits = np.random.Philox(key=self.net_.module_.noise_key, counter=[0, 0, *origin])
+        bits = np.random.Philox(key=self.net_.inference_module_.noise_key, counter=[0, 0, *origin])
         return np.random.Generator(bits).standard_normal(
             (self.n_samples, latent_dim), dtype=np.float32
         )
 
     def _divergences(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
-        divergence = kl_divergence(*self.net_.module_.encode(windows))
+        divergence = kl_divergence(*self.net_.inference_module_.encode(windows))
         return divergence[:, None, None, None].expand(-1, 1, *windows.shape[-2:])

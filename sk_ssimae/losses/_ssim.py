@@ -9,17 +9,18 @@ References
 """
 
 import math
-from numbers import Integral
-from typing import Literal, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-Window = Literal["uniform", "gaussian"]
+from sk_ssimae.losses._similarity import mean_similarity, moments, similarity
+from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
 
 # Keeps the derivative of the square root in the components finite; its root is far below c2.
 _SMALLEST_PRODUCT = 1e-20
+_PIXELS_OF_STRIP = 2**20
 
 
 class SSIMComponents(NamedTuple):
@@ -28,16 +29,6 @@ class SSIMComponents(NamedTuple):
     luminance: Tensor
     contrast: Tensor
     structure: Tensor
-
-
-class _Moments(NamedTuple):
-    """Local population moments under the window."""
-
-    mean_x: Tensor
-    mean_y: Tensor
-    var_x: Tensor
-    var_y: Tensor
-    cov_xy: Tensor
 
 
 def ssim_map(
@@ -146,7 +137,7 @@ def ssim_components(
     """
     loss = SSIMLoss(window_size, window, c1=c1, c2=c2)
     _check_images(x, y)
-    return loss.components(*loss.pad(x, y))
+    return loss.components(*(pad_symmetric(image, window_size // 2) for image in (x, y)))
 
 
 class SSIMLoss(nn.Module):
@@ -219,123 +210,65 @@ class SSIMLoss(nn.Module):
                 f"The images must be at least window_size={self.window_size} pixels high and "
                 f"wide, got {tuple(target.shape[-2:])} instead."
             )
-        return 1 - self._similarity(target, reconstruction).mean()
+        if self._is_product:
+            mean = mean_similarity(target, reconstruction, self.kernel, self.c1, self.c2)
+        else:
+            mean = self._similarity(target, reconstruction).mean()
+        return 1 - mean
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""
-        _check_images(x, y)
-        return self._similarity(*self.pad(x, y))
+        return torch.cat(list(self._iter_strips(x, y)), dim=-2)
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute 1 - SSIM averaged over channels: (N, C, H, W) in, (N, H, W) in [0, 2] out."""
-        return 1 - self.similarity_map(image, reconstruction).mean(dim=1)
+        residual: Tensor | None = None
+        start = 0
+        for strip in self._iter_strips(image, reconstruction):
+            if residual is None:
+                residual = strip.new_empty((len(image), *image.shape[-2:]))
+            stop = start + strip.shape[-2]
+            residual[:, start:stop] = 1 - strip.mean(dim=1)
+            start = stop
+        assert residual is not None  # There is always a strip.
+        return residual
+
+    def _iter_strips(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
+        """Compute the similarity some rows at a time: it takes 20 maps to compute one."""
+        _check_images(x, y)
+        edge = self.window_size // 2
+        n_rows = max(1, _PIXELS_OF_STRIP // math.prod(x.shape[:2] + x.shape[3:]))
+        rows, columns = (mirrored_indices(n, edge).to(x.device) for n in x.shape[-2:])
+        for start in range(0, x.shape[-2], n_rows):
+            strip = rows[start : start + n_rows + 2 * edge]
+            yield self._similarity(
+                *(image.index_select(-2, strip).index_select(-1, columns) for image in (x, y))
+            )
 
     def components(self, x: Tensor, y: Tensor) -> SSIMComponents:
         """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
-        m = self._moments(x, y)
+        m = moments(x, y, self.kernel)
         deviations = torch.sqrt((m.var_x * m.var_y).clamp_min(_SMALLEST_PRODUCT))
         return SSIMComponents(
-            self._luminance(m),
+            similarity(m, self.c1, self.c2).luminance,
             (2 * deviations + self.c2) / (m.var_x + m.var_y + self.c2),
             (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
         )
 
-    def pad(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """Mirror the borders so that a window is centred on every pixel."""
-        return tuple(_pad_symmetric(image, self.window_size // 2) for image in images)
-
     def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        if self.alpha == self.beta == self.gamma == 1:
-            # Equation 8: c·s without the square root, whose derivative is unbounded.
-            m = self._moments(x, y)
-            return self._luminance(m) * (2 * m.cov_xy + self.c2) / (m.var_x + m.var_y + self.c2)
-        luminance, contrast, structure = self.components(x, y)
+        if self._is_product:
+            return similarity(moments(x, y, self.kernel), self.c1, self.c2).product
+        components = self.components(x, y)
         return (
-            _signed_power(luminance, float(self.alpha))
-            * contrast**self.beta
-            * _signed_power(structure, float(self.gamma))
+            _signed_power(components.luminance, float(self.alpha))
+            * components.contrast**self.beta
+            * _signed_power(components.structure, float(self.gamma))
         )
 
-    def _luminance(self, m: _Moments) -> Tensor:
-        return (2 * m.mean_x * m.mean_y + self.c1) / (m.mean_x**2 + m.mean_y**2 + self.c1)
-
-    def _moments(self, x: Tensor, y: Tensor) -> _Moments:
-        # Autocast would compute the convolutions in half precision.
-        with torch.autocast(x.device.type, enabled=False):
-            x, y = _at_least_float32(x), _at_least_float32(y)
-            # E[x²] - E[x]² cancels on bright flat images: take the moments about a common offset.
-            offset = 0.5 * (x + y).detach().mean(dim=(-2, -1), keepdim=True)
-            x, y = x - offset, y - offset
-            # Apart, because in training only the moments of the reconstruction need a gradient.
-            mean_x, xx = window_mean(torch.stack([x, x * x]), self.kernel)
-            mean_y, yy, xy = window_mean(torch.stack([y, y * y, x * y]), self.kernel)
-            return _Moments(
-                mean_x + offset,
-                mean_y + offset,
-                (xx - mean_x**2).clamp_min(0),
-                (yy - mean_y**2).clamp_min(0),
-                xy - mean_x * mean_y,
-            )
-
-
-def window_weights(window_size: int, window: Window) -> Tensor:
-    """Compute the one-dimensional weights of a separable window.
-
-    Parameters
-    ----------
-    window_size : int
-        Side of the window in pixels: odd, at least 3.
-    window : {"uniform", "gaussian"}
-        Kind of the weights.
-
-    Returns
-    -------
-    Tensor of shape (window_size,), float64
-        Non-negative, symmetric, of sum 1.
-
-    Raises
-    ------
-    ValueError
-        If `window_size` is even or below 3, or `window` is unknown.
-    """
-    if not isinstance(window_size, Integral) or window_size < 3 or window_size % 2 == 0:
-        raise ValueError(
-            f"window_size must be an odd integer of at least 3, got {window_size!r} instead."
-        )
-    if window == "uniform":
-        weights = torch.ones(window_size, dtype=torch.float64)
-    elif window == "gaussian":
-        offsets = torch.arange(window_size, dtype=torch.float64) - window_size // 2
-        weights = torch.exp(-0.5 * (offsets / (1.5 * window_size / 11)) ** 2)
-    else:
-        raise ValueError(f"window must be 'uniform' or 'gaussian', got {window!r} instead.")
-    return weights / weights.sum()
-
-
-def window_mean(maps: Tensor, kernel: Tensor) -> Tensor:
-    """Average maps under a separable window, at fully covered positions.
-
-    All maps are folded into the channels of one depthwise convolution per axis: on a CPU ten times
-    faster than convolutions with one channel each.
-
-    Parameters
-    ----------
-    maps : Tensor of shape (..., H, W)
-        Maps to average.
-    kernel : Tensor of shape (K,)
-        Weights along one axis.
-
-    Returns
-    -------
-    Tensor of shape (..., H - K + 1, W - K + 1)
-        The averages.
-    """
-    n_maps = math.prod(maps.shape[:-2])
-    weights = kernel.to(maps).expand(n_maps, 1, 1, -1)
-    channels = maps.reshape(1, n_maps, *maps.shape[-2:])
-    channels = nn.functional.conv2d(channels, weights, groups=n_maps)
-    channels = nn.functional.conv2d(channels, weights.mT, groups=n_maps)
-    return channels.reshape(*maps.shape[:-2], *channels.shape[-2:])
+    @property
+    def _is_product(self) -> bool:
+        """Whether this is equation 8: c·s then needs no root, whose derivative is unbounded."""
+        return self.alpha == self.beta == self.gamma == 1
 
 
 def _signed_power(component: Tensor, exponent: float) -> Tensor:
@@ -345,18 +278,6 @@ def _signed_power(component: Tensor, exponent: float) -> Tensor:
     positive = component > 0
     # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
     return torch.where(positive, torch.where(positive, component, 1.0) ** exponent, 0.0)
-
-
-def _pad_symmetric(images: Tensor, width: int) -> Tensor:
-    rows, columns = (
-        torch.from_numpy(np.pad(np.arange(n), width, mode="symmetric")).to(images.device)
-        for n in images.shape[-2:]
-    )
-    return images.index_select(-2, rows).index_select(-1, columns)
-
-
-def _at_least_float32(images: Tensor) -> Tensor:
-    return images if images.dtype == torch.float64 else images.float()
 
 
 def _check_images(x: Tensor, y: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from sk_ssimae.modules._autoencoder import ConvolutionalAutoencoder, Normalization
 from sk_ssimae.modules._features import ImageNetFeatures, load_feature_extractor
+from sk_ssimae.modules._folding import fold_normalization
 from sk_ssimae.modules._initialization import initialize_autoencoder
 from sk_ssimae.modules._variational import VariationalAutoencoder, VariationalOutput
 
@@ -13,4 +14,5 @@ __all__ = [
     "ImageNetFeatures",
     "load_feature_extractor",
     "initialize_autoencoder",
+    "fold_normalization",
 ]

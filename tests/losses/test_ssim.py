@@ -5,7 +5,7 @@ from skimage.metrics import structural_similarity
 from torch.autograd import gradcheck
 
 from sk_ssimae.losses import SSIMLoss, ssim_components, ssim_map
-from sk_ssimae.losses._ssim import window_mean, window_weights
+from sk_ssimae.losses._window import window_mean, window_mean_transposed, window_weights
 
 WINDOWS = [("uniform", 3), ("uniform", 7), ("uniform", 11), ("gaussian", 11), ("gaussian", 5)]
 
@@ -125,12 +125,30 @@ def test_fractional_gamma_clamps_structure_at_zero():
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"window": "gaussian"}, {"alpha": 0.5, "beta": 2, "gamma": 3}, {"gamma": 0.5}]
+    "options",
+    [
+        {},
+        {"window": "gaussian"},
+        {"c1": 0.01, "c2": 0.03},
+        {"alpha": 0.5, "beta": 2, "gamma": 3},
+        {"gamma": 0.5},
+    ],
 )
 def test_gradients(options):
-    x, y = random_images(2, 1, 9, 8, dtype=torch.float64)
+    x, y = random_images(2, 2, 9, 8, dtype=torch.float64)
     loss = SSIMLoss(5, **options)
     assert gradcheck(loss, (y.requires_grad_(), x))
+    assert gradcheck(loss, (y, x.requires_grad_()))
+    assert gradcheck(loss, (y.detach(), x))
+
+
+def test_closed_form_is_the_derivative_of_the_map():
+    x, y = random_images(2, 3, 40, 36)
+    loss = SSIMLoss()
+    closed, of_map = y.clone().requires_grad_(), y.clone().requires_grad_()
+    loss(closed, x).backward()
+    loss._similarity(x, of_map).mean().neg().backward()
+    torch.testing.assert_close(closed.grad, of_map.grad, rtol=1e-4, atol=1e-9)
 
 
 def test_gradient_is_finite_on_flat_images():
@@ -175,6 +193,14 @@ def test_window_mean_is_a_weighted_mean():
     expected = (x[1, 2, 2:7, 4:9] * torch.outer(weights, weights)).sum()
     torch.testing.assert_close(window_mean(x, weights)[1, 2, 2, 4], expected)
     assert window_mean(x, weights).shape == (2, 3, 5, 8)
+
+
+def test_window_mean_transposed_is_the_transpose():
+    x, _ = random_images(2, 3, 9, 12, dtype=torch.float64)
+    y, _ = random_images(2, 3, 5, 8, dtype=torch.float64, seed=1)
+    weights = window_weights(5, "gaussian")
+    forward = (window_mean(x, weights) * y).sum()
+    torch.testing.assert_close((x * window_mean_transposed(y, weights)).sum(), forward)
 
 
 def test_gaussian_widens_with_the_window():

@@ -1,0 +1,150 @@
+"""Time the residual map of a whole image, beside the loop over windows that public ports use.
+
+python benchmarks/inference.py [--side 10000] [--out inference.json]
+
+The image has the size of NanoTWICE's and the stride is 30. The loop passes one window at a time
+through the same network in PyTorch's default layout, averages in NumPy and takes scikit-image's
+SSIM. Then: the rate at which the network computes, beside a large product of matrices; what takes
+the time; and the peak memory for a square image of `side` pixels, in a process of its own.
+"""
+
+import multiprocessing
+import resource
+
+import numpy as np
+import torch
+from _common import fastest_in_turns, make_net, options, print_ratios, save
+from skimage.metrics import structural_similarity
+from torch.utils.flop_counter import FlopCounterMode
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.modules import ConvolutionalAutoencoder, fold_normalization
+
+SHAPE = (700, 1024)
+PATCH = 128
+STRIDE = 30
+
+
+def main() -> None:
+    """Answer the questions one after the other."""
+    parser = options(__doc__)
+    parser.add_argument("--side", type=int, default=10_000, help="pixels of the large image's side")
+    arguments = parser.parse_args()
+    figures = {"image": whole_image(), "network": network_rate(), "memory": memory(arguments.side)}
+    save(figures, arguments)
+
+
+def whole_image() -> dict:
+    """Compare times, having compared the maps."""
+    images = np.random.default_rng(0).random((1, *SHAPE), dtype=np.float32)
+    segmenter = fit(images, latent_dim=500)
+    network = segmenter.net_.module_.to(memory_format=torch.contiguous_format)
+    difference = np.abs(segmenter.decision_function(images)[0] - port(network, images[0])).max()
+    seconds = fastest_in_turns(
+        {
+            "decision_function": lambda: segmenter.decision_function(images),
+            "loop over windows": lambda: port(network, images[0]),
+        },
+        n_turns=3,
+    )
+    print_ratios(f"one image of {SHAPE}, stride {STRIDE}", seconds, "decision_function")
+    print(f"the maps differ by at most {difference:.1e}\n")
+    return {"seconds": seconds, "largest_difference": float(difference)}
+
+
+def fit(images: np.ndarray, latent_dim: int, **params) -> SSIMAutoencoderSegmenter:
+    """Train as little as possible."""
+    return SSIMAutoencoderSegmenter(
+        latent_dim=latent_dim,
+        n_patches=32,
+        max_epochs=1,
+        threshold=1.0,
+        random_state=0,
+        **{"stride": STRIDE} | params,
+    ).fit(images)
+
+
+@torch.no_grad()
+def port(network: ConvolutionalAutoencoder, image: np.ndarray) -> np.ndarray:
+    """Compute 1 - SSIM as the public ports do, but with the far edges covered."""
+    network.eval()
+    total, count = np.zeros_like(image), np.zeros_like(image)
+    rows, columns = ([*range(0, n - PATCH, STRIDE), n - PATCH] for n in image.shape)
+    for row in rows:
+        for column in columns:
+            window = np.s_[row : row + PATCH, column : column + PATCH]
+            patch = torch.from_numpy(image[window])[None, None]
+            total[window] += network(patch)[0, 0].numpy()
+            count[window] += 1
+    _, similarity = structural_similarity(
+        image, total / count, win_size=11, data_range=1, full=True, use_sample_covariance=False
+    )
+    return 1 - similarity
+
+
+@torch.inference_mode()
+def network_rate() -> dict:
+    """Compare the network's rate of operations with that of a product of large matrices."""
+    network = fold_normalization(make_net(500)[0])
+    windows = torch.rand((64, 1, PATCH, PATCH)).contiguous(memory_format=torch.channels_last)
+    with FlopCounterMode(display=False) as counter:
+        network(windows)
+    a, b = torch.rand((2, 2048, 2048))
+    seconds = fastest_in_turns({"network": lambda: network(windows), "matrices": lambda: a @ b})
+    gigaflops = {
+        "network": counter.get_total_flops() / seconds["network"] / 1e9,
+        "matrices": 2 * 2048**3 / seconds["matrices"] / 1e9,
+    }
+    share = gigaflops["network"] / gigaflops["matrices"]
+    print(
+        f"64 windows: {gigaflops['network']:.0f} GFLOP/s, matrices of 2048 × 2048: "
+        f"{gigaflops['matrices']:.0f} GFLOP/s, share {share:.0%}"
+    )
+    layers = {
+        f"{index}: {layer}": lambda layer=layer, maps=maps: layer(maps)
+        for index, (layer, maps) in enumerate(inputs_of_layers(network, windows))
+    }
+    by_layer = fastest_in_turns(layers)
+    whole = sum(by_layer.values())
+    print("its layers, the slowest first")
+    for name, taken in sorted(by_layer.items(), key=lambda item: -item[1])[:8]:
+        print(f"  {name:<92}{taken / whole:>6.1%}")
+    print()
+    return {"gigaflops": gigaflops, "share": share, "seconds_by_layer": by_layer}
+
+
+def inputs_of_layers(network: torch.nn.Module, windows: torch.Tensor) -> list:
+    """Give each layer with its input."""
+    pairs = []
+    for layer in (*network.encoder, *network.decoder):
+        pairs.append((layer, windows.clone()))
+        windows = layer(windows)
+    return pairs
+
+
+def memory(side: int) -> dict:
+    """Measure in a new process, whose memory has never been larger."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        copies = pool.apply(peak_copies, (side,))
+    print(f"peak memory for {side} × {side} pixels: {copies:.2f} float32 arrays of that size")
+    return {"side": side, "arrays": copies}
+
+
+def peak_copies(side: int) -> float:
+    """Tell the growth of peak memory in float32 arrays as large as the image, beyond a batch."""
+    small = np.random.default_rng(0).integers(0, 256, (1, 512, 512), dtype=np.uint8)
+    segmenter = fit(small, latent_dim=100, stride=PATCH, smoothing=4)
+    segmenter.predict(np.tile(small, (1, 4, 4)))  # Batch and strips have their memory now.
+    large = np.resize(small, (1, side, side))
+    before = peak_bytes()
+    segmenter.predict(large)
+    return (peak_bytes() - before) / (4 * side**2)
+
+
+def peak_bytes() -> int:
+    """Read the largest resident size so far, which Linux gives in kibibytes."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()

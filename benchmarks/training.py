@@ -1,0 +1,142 @@
+"""Tell how many patches a second fit trains on, and how many a plain PyTorch loop does.
+
+python benchmarks/training.py [--out training.json]
+
+It needs the dependency group benchmarks. The plain loop has the same layers in PyTorch's default
+layout and modules, a DataLoader over random crops, pytorch-msssim and Adam. The bare loop has our
+modules, loss and sampler without skorch.
+"""
+
+import time
+
+import numpy as np
+import torch
+from _common import make_net, make_sampler, options, print_ratios, save
+from torch import nn
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.modules import ConvolutionalAutoencoder
+
+BATCH_SIZE = 16
+LATENT_DIM = 500
+
+
+def main() -> None:
+    """Run the loops in turns and compare their best rates."""
+    parser = options(__doc__)
+    parser.add_argument("--steps", type=int, default=24, help="steps of one turn")
+    parser.add_argument("--turns", type=int, default=5)
+    arguments = parser.parse_args()
+    images = np.random.default_rng(0).integers(0, 256, (5, 700, 1024), dtype=np.uint8)
+    loops = {
+        "fit": fit,
+        "our bare loop": bare_loop,
+        "plain PyTorch loop": plain_loop,
+        "plain loop, two workers": plain_loop_with_workers,
+    }
+    seconds = dict.fromkeys(loops, float("inf"))
+    for turn in range(1 + arguments.turns):
+        for name, loop in loops.items():
+            taken = loop(images, arguments.steps)
+            if turn:  # The first warms up.
+                seconds[name] = min(seconds[name], taken)
+    rates = {name: arguments.steps * BATCH_SIZE / taken for name, taken in seconds.items()}
+    print_ratios(f"{arguments.steps} steps of {BATCH_SIZE} patches", seconds, "fit")
+    print("patches a second: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()))
+    save({"seconds": seconds, "patches_per_second": rates}, arguments)
+
+
+def fit(images: np.ndarray, n_steps: int) -> float:
+    """Time the training of a segmenter, as its history tells it."""
+    segmenter = SSIMAutoencoderSegmenter(
+        latent_dim=LATENT_DIM,
+        n_patches=n_steps * BATCH_SIZE,
+        batch_size=BATCH_SIZE,
+        max_epochs=1,
+        augmentation="dihedral",
+        threshold=1.0,
+        random_state=0,
+    )
+    return float(segmenter.fit(images).history_[0, "dur"])
+
+
+def bare_loop(images: np.ndarray, n_steps: int) -> float:
+    """Time our network, loss, sampler and optimiser in the shortest loop there is."""
+    network, loss, optimizer = make_net(LATENT_DIM)
+    sampler = make_sampler(images, n_steps * BATCH_SIZE, BATCH_SIZE)
+    start = time.perf_counter()
+    for patches, target in sampler:
+        optimizer.zero_grad()
+        loss(network(patches), target).backward()
+        optimizer.step()
+    return time.perf_counter() - start
+
+
+def plain_loop(images: np.ndarray, n_steps: int, n_workers: int = 0) -> float:
+    """Time what a PyTorch user would write."""
+    import pytorch_msssim
+
+    network = plain_network()
+    similarity = pytorch_msssim.SSIM(data_range=1.0, channel=1)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, weight_decay=1e-5)
+    loader = torch.utils.data.DataLoader(
+        RandomCrops(images, n_steps * BATCH_SIZE), batch_size=BATCH_SIZE, num_workers=n_workers
+    )
+    batches = iter(loader)
+    if n_workers:  # Starting processes is not counted.
+        first = next(batches)
+    start = time.perf_counter()
+    total = 0.0
+    for step in range(n_steps):
+        patches = first if n_workers and step == 0 else next(batches)
+        optimizer.zero_grad()
+        loss = 1 - similarity(network(patches), patches)
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+    return time.perf_counter() - start
+
+
+def plain_loop_with_workers(images: np.ndarray, n_steps: int) -> float:
+    """Time the same with crops made by two processes."""
+    return plain_loop(images, n_steps, n_workers=2)
+
+
+def plain_network() -> nn.Module:
+    """Build the same layers of PyTorch's own modules."""
+    layers: list[nn.Module] = []
+    ours = ConvolutionalAutoencoder(1, LATENT_DIM, 128, "batch")
+    for layer in (*ours.encoder, *ours.decoder):
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            kind = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.ConvTranspose2d
+            sizes = (layer.kernel_size[0], layer.stride[0], layer.padding[0])
+            layers.append(kind(layer.in_channels, layer.out_channels, *sizes))
+        elif isinstance(layer, nn.BatchNorm2d):
+            layers.append(nn.BatchNorm2d(layer.num_features))
+        else:
+            layers.append(nn.LeakyReLU(0.2))
+    return nn.Sequential(*layers)
+
+
+class RandomCrops(torch.utils.data.Dataset):
+    """Random crops, one at a time, turned and flipped."""
+
+    def __init__(self, images: np.ndarray, n_patches: int) -> None:
+        self.images = [torch.from_numpy(image).float().div(255)[None] for image in images]
+        self.n_patches = n_patches
+
+    def __len__(self) -> int:
+        return self.n_patches
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        image = self.images[int(torch.randint(len(self.images), ()))]
+        row = int(torch.randint(image.shape[1] - 127, ()))
+        column = int(torch.randint(image.shape[2] - 127, ()))
+        patch = image[:, row : row + 128, column : column + 128].rot90(
+            int(torch.randint(4, ())), (1, 2)
+        )
+        return patch.flip(2) if torch.rand(()) < 0.5 else patch
+
+
+if __name__ == "__main__":
+    main()
