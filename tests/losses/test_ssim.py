@@ -3,6 +3,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_ssimae.losses import SSIMLoss, ssim_components, ssim_map
 from sk_ssimae.losses._window import window_mean, window_mean_transposed, window_weights
@@ -248,3 +249,31 @@ def test_wrong_images():
         SSIMLoss(17)(y, x)
     with pytest.raises(TypeError, match=r"got torch.uint8 and torch.uint8 instead. Divide"):
         ssim_map(x.byte(), y.byte())
+
+
+class WatchSizes(TorchDispatchMode):
+    """Note how many values the largest tensors made have."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **kwargs or {})
+        if isinstance(result, torch.Tensor):
+            self.largest = max(self.largest, result.untyped_storage().nbytes() // 4)
+        return result
+
+
+@pytest.mark.parametrize("options", [{}, {"gamma": 2}])
+def test_maps_are_computed_in_strips(options, monkeypatch):
+    x, y = random_images(2, 3, 120, 20)
+    loss = SSIMLoss(7, **options)
+    whole, similarity = loss.residual_map(x, y), loss.similarity_map(x, y)
+    monkeypatch.setattr("sk_ssimae.losses._ssim._PIXELS_OF_STRIP", 1000)
+    with WatchSizes() as watch:
+        in_strips = loss.residual_map(x, y)
+    torch.testing.assert_close(in_strips, whole, rtol=0, atol=1e-5)
+    torch.testing.assert_close(loss.similarity_map(x, y), similarity, rtol=0, atol=1e-5)
+    # Five products of a strip of 8 rows and 6 more, 6 columns wider; the residual has 4800 values.
+    assert watch.largest == 5 * 2 * 3 * 14 * 26

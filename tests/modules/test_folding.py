@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch import nn
+
+from sk_ssimae.modules import (
+    ConvolutionalAutoencoder,
+    VariationalAutoencoder,
+    fold_normalization,
+)
+
+
+def trained(network, shape):
+    """Give the normalization statistics and scales that are not those it starts with."""
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        network(torch.rand(shape, generator=generator))
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            nn.init.uniform_(layer.weight, 0.5, 2, generator=generator)
+            nn.init.uniform_(layer.bias, -1, 1, generator=generator)
+    return network.double()
+
+
+def layers_of_kind(network, kind):
+    return [layer for layer in network.modules() if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize("patch_size", [16, 48])
+def test_folded_network_computes_the_same(patch_size):
+    network = trained(
+        ConvolutionalAutoencoder(2, 7, patch_size, "batch"), (8, 2, patch_size, patch_size)
+    )
+    folded = fold_normalization(network)
+    patches = torch.rand(3, 2, patch_size, patch_size, dtype=torch.float64)
+    torch.testing.assert_close(folded(patches), network(patches))
+    assert not network.training
+    assert not layers_of_kind(folded, nn.BatchNorm2d)
+    assert len(layers_of_kind(network, nn.BatchNorm2d)) == 16
+
+
+def test_methods_of_a_network_outlive_folding():
+    network = trained(VariationalAutoencoder(1, 4, 32, "batch"), (8, 1, 32, 32))
+    folded = fold_normalization(network)
+    patches = torch.rand(3, 1, 32, 32, dtype=torch.float64)
+    mean, _ = folded.encode(patches)
+    torch.testing.assert_close(folded.decode(mean), network.decode(network.encode(patches)[0]))
+
+
+def test_what_cannot_be_folded_stays():
+    class Doubling(nn.Sequential):
+        def forward(self, maps):
+            return 2 * super().forward(maps)
+
+    network = trained(
+        nn.Sequential(
+            nn.BatchNorm2d(3),
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4, track_running_stats=False),
+            Doubling(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
+            nn.Sequential(nn.ConvTranspose2d(4, 2, 3), nn.BatchNorm2d(2, affine=False)),
+        ),
+        (8, 3, 9, 9),
+    )
+    folded = fold_normalization(network)
+    images = torch.rand(5, 3, 9, 9, dtype=torch.float64)
+    torch.testing.assert_close(folded(images), network(images))
+    assert len(layers_of_kind(folded, nn.BatchNorm2d)) == 3
+
+
+def test_without_normalization_nothing_is_copied():
+    network = ConvolutionalAutoencoder(1, 4, 16)
+    assert fold_normalization(network) is network
+    assert not network.training
