@@ -109,12 +109,14 @@ def test_unknown_precision(tiny, good):
 
 @pytest.mark.filterwarnings("default")  # Tracing warns of what it does itself.
 def test_compiled_training_is_the_same_training(tiny, good):
-    # This backend computes as without it, but for rounding. That it compiles shows that nothing breaks the graph.
+    # This backend computes as without it, but for rounding, which batch normalization would blow
+    # up. That it compiles as a whole shows that nothing breaks the graph.
     compiled = {"compile": True, "compile__backend": "eager", "compile__fullgraph": True}
-    plain = SSIMAutoencoderSegmenter(**tiny).fit(good)
-    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params=compiled).fit(good)
+    params = {**tiny, "normalization": None}
+    plain = SSIMAutoencoderSegmenter(**params).fit(good)
+    segmenter = SSIMAutoencoderSegmenter(**params, net_params=compiled).fit(good)
     losses, plain_losses = (s.history_[:, "train_loss"] for s in (segmenter, plain))
-    np.testing.assert_allclose(losses, plain_losses, rtol=0.01)
+    np.testing.assert_allclose(losses, plain_losses, rtol=1e-4)
     stored = io.BytesIO()
     joblib.dump(segmenter, stored)
     maps = joblib.load(stored).decision_function(good)
