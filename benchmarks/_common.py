@@ -1,7 +1,6 @@
 """What the benchmarks share."""
 
 import argparse
-import functools
 import json
 import platform
 import time
@@ -10,44 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
-from sk_ssimae import (
-    FeatureMatchingAutoencoderSegmenter,
-    L2AutoencoderSegmenter,
-    SSIMAutoencoderSegmenter,
-    VariationalAutoencoderSegmenter,
-    __version__,
-)
+from sk_ssimae import __version__
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
-from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
-
-# Features are those of EfficientNet-Lite0, not of the publication's AlexNet. Between good nanofibre
-# patches and blurred ones they differ 800 to 2,300 times as much as pixels, in summed squares: the
-# weight makes both count alike.
-ESTIMATORS = {
-    "ssim": SSIMAutoencoderSegmenter,
-    "l2": L2AutoencoderSegmenter,
-    "vae": VariationalAutoencoderSegmenter,
-    "fm-efficientnet-lite0": functools.partial(
-        FeatureMatchingAutoencoderSegmenter,
-        feature_extractor="efficientnet-lite0",
-        feature_weight=1e-3,
-    ),
-}
-SIGMAS = (0, 2, 4, 8, 12)
-
-
-def smoothed_areas(residual_maps: list, masks: list) -> dict[str, dict[int, float]]:
-    """Compute pixel ROC AUC and PRO AUC as trained and after smoothing, as `smoothing` would."""
-    areas: dict = {"pixel_roc_auc": {}, "pro_auc": {}}
-    for sigma in SIGMAS:
-        smoothed = [gaussian_filter(residual_map, sigma) for residual_map in residual_maps]
-        areas["pixel_roc_auc"][sigma] = pixel_roc_auc_score(masks, smoothed)
-        areas["pro_auc"][sigma] = pro_auc_score(masks, smoothed)
-    return areas
 
 
 def describe_machine() -> dict:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from sk_ssimae.modules import fold_normalization
 Precision = Literal["float32", "bf16", "fp16"]
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Torch's own first scale, 2**16, skips the first ten steps of a loss that sums over pixels.
+_FIRST_SCALE, _STEPS_TO_GROW = 2.0**10, 200
 
 
 class ReconstructionNet(NeuralNet):
@@ -32,16 +35,11 @@ class ReconstructionNet(NeuralNet):
     *args, **kwargs
         As for skorch's ``NeuralNet``.
     precision : {"float32", "bf16", "fp16"}, default="float32"
-        Number format of the layers' products in training, by autocast: weights, loss and residual
-        maps stay float32. Losses are scaled for "fp16", so that small gradients do not vanish.
-
-    Attributes
-    ----------
-    inference_module_ : Module
-        What :meth:`prepare_inference` made of the network.
+        Number format of the products in training, by autocast: weights, SSIM and residual maps stay
+        float32. Losses are scaled for "fp16", so that small gradients do not vanish; steps whose
+        gradients overflow are skipped until the scale fits. Only an optimiser with ``fused`` then
+        leaves the GPU alone, as the default one does.
     """
-
-    inference_module_: Any  # A module, whose family knows what else it can do.
 
     def __init__(self, *args: Any, precision: Precision = "float32", **kwargs: Any) -> None:
         if precision not in _DTYPES:
@@ -77,8 +75,7 @@ class ReconstructionNet(NeuralNet):
         """Compute the loss of a batch and its gradients, in the precision asked for."""
         self._set_training(True)
         patches, target = batch
-        dtype = _DTYPES[self.precision]
-        with torch.autocast(patches.device.type, dtype, enabled=dtype is not torch.float32):
+        with self._autocast(patches.device):
             output = self.infer(patches, **fit_params)
             loss = self.get_loss(output, target, X=patches, training=True)
         self._scaler.scale(loss).backward()
@@ -86,7 +83,8 @@ class ReconstructionNet(NeuralNet):
         return {"loss": loss, "y_pred": output}
 
     def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
-        # Of skorch. The scaler skips a step whose gradients overflowed; it takes no closure.
+        # Overrides a step of skorch (1.1 on) because the scaler, which skips a step whose gradients
+        # overflowed, takes no closure.
         if not self._scaler.is_enabled():
             super()._step_optimizer(step_fn)
             return
@@ -94,12 +92,30 @@ class ReconstructionNet(NeuralNet):
         self._scaler.step(self.optimizer_)
         self._scaler.update()
 
+    def _autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        # Not every device has an autocast that could be switched off.
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(device.type, _DTYPES[self.precision])
+
     def prepare_inference(self, device: torch.device) -> None:
-        """Bring network and loss to a device and make `inference_module_` of the network."""
+        """Bring network and loss to a device, to compute as after training."""
         for part in (self.module_, self.criterion_):
             part.to(device).eval()
-        # Past skorch, which would take it for another part to train.
-        self.__dict__["inference_module_"] = fold_normalization(self.module_)
+
+    @property
+    def inference_module_(self) -> Any:
+        """The network for inference: not compiled, with normalization folded, made when needed."""
+        tensors = (*self.module_.parameters(), *self.module_.buffers())
+        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        made_of, module = self.__dict__.get("_inference", (None, None))
+        if state != made_of:
+            # A shallow copy shares the weights and leaves compilation behind.
+            with torch.inference_mode(False), torch.no_grad():
+                module = fold_normalization(copy.copy(self.module_)).eval()
+            # Past skorch, which would take a module for another part to train.
+            self.__dict__["_inference"] = state, module
+        return module
 
     def run_single_epoch(
         self,
@@ -134,7 +150,10 @@ class ReconstructionNet(NeuralNet):
         super().on_train_begin(net, **kwargs)
         self.interrupted_ = False
         self._scaler = torch.amp.GradScaler(
-            torch.device(self.device).type, enabled=self.precision == "fp16"
+            torch.device(self.device).type,
+            init_scale=_FIRST_SCALE,
+            growth_interval=_STEPS_TO_GROW,
+            enabled=self.precision == "fp16",
         )
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -158,7 +177,7 @@ class ReconstructionNet(NeuralNet):
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        state.pop("inference_module_", None)
+        state.pop("_inference", None)
         state.update(device="cpu", optimizer_=None, callbacks=None, callbacks_=[], _scaler=None)
         for name in ("module", "criterion"):
             on_cpu = copy.deepcopy(state[f"{name}_"]).cpu()

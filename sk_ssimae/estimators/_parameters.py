@@ -54,13 +54,16 @@ SHARED_PARAMETERS = """\
         Called during training; copied before, see ``net_.callbacks_`` for the copies.
     net_params : dict or None, default=None
         Further parameters of the :class:`skorch.NeuralNet`, such as ``optimizer`` or
-        ``optimizer__betas``; none that the segmenter's own parameters set.
+        ``optimizer__betas``; none that the segmenter's own parameters set. ``precision`` computes
+        the products of training in "bf16" or "fp16" instead of "float32", and ``compile=True``
+        compiles network and loss for training, with ``torch.compile``.
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
     inference_batch_size : int, default=64
         Windows reconstructed at once. It bounds the memory and changes no result.
     smoothing : float, default=0
-        Sigma in pixels of a Gaussian that smooths residual maps; 0 for none.
+        Sigma in pixels of a Gaussian that smooths residual maps; 0 for none. It should be no wider
+        than the smallest defects that matter.
     threshold : {"pixel_fpr", "image_fpr"} or float, default="pixel_fpr"
         How to decide from residuals: "pixel_fpr" bounds the share of good pixels that are marked,
         "image_fpr" the probability that a good image is; a number is the threshold itself.

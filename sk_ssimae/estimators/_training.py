@@ -88,7 +88,10 @@ def train(
         "optimizer__weight_decay": params.weight_decay,
     }
     if "optimizer" not in net_params:
-        defaults["optimizer__fused"] = True
+        defaults["optimizer"] = torch.optim.Adam
+        # Its other implementation excludes this one, and some devices lack it.
+        may_be_fused = device.type in ("cpu", "cuda") and not net_params.get("optimizer__foreach")
+        defaults["optimizer__fused"] = may_be_fused
     if settings.keys() & net_params.keys():
         raise ValueError(
             "net_params must not set what the segmenter's own parameters set, got "

@@ -77,7 +77,7 @@ class FeatureMatchingLoss(L2Loss):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__.copy()
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
         state["_modules"] = {**self._modules, "feature_extractor": None}
         return state
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sk_ssimae.losses._window import window_mean, window_mean_transposed
 
@@ -89,8 +88,10 @@ def similarity(m: Moments, c1: float, c2: float) -> Similarity:
 def mean_similarity(x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Tensor:
     """Compute the mean of equation 8 over batch, channels and fully covered positions.
 
-    It can be differentiated once.
+    It can be differentiated once; more is refused.
     """
+    if not torch.is_grad_enabled():
+        return similarity(moments(x, y, kernel), c1, c2).product.mean()
     mean: Tensor = _MeanSimilarity.apply(x, y, kernel, c1, c2)  # type: ignore[no-untyped-call]
     return mean
 
@@ -109,8 +110,11 @@ class _MeanSimilarity(torch.autograd.Function):
         return parts.product.mean()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # That is, with create_graph.
+            raise RuntimeError(
+                "The SSIM loss can be differentiated once. For higher derivatives average ssim_map."
+            )
         of_images = (
             None if gradient is None else (grad_output * gradient).to(dtype)
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)

@@ -161,6 +161,9 @@ class SSIMLoss(nn.Module):
     ------
     ValueError
         If a parameter is out of its interval.
+    RuntimeError
+        If the loss is differentiated twice while all exponents are 1: its gradient is in closed
+        form. The mean of :func:`ssim_map` has all derivatives.
 
     References
     ----------
@@ -237,7 +240,8 @@ class SSIMLoss(nn.Module):
         """Compute the similarity some rows at a time: it takes 20 maps to compute one."""
         _check_images(x, y)
         edge = self.window_size // 2
-        n_rows = max(1, _PIXELS_OF_STRIP // math.prod(x.shape[:2] + x.shape[3:]))
+        # Not so few that most of a strip were the overlap with its neighbours.
+        n_rows = max(_PIXELS_OF_STRIP // math.prod(x.shape[:2] + x.shape[3:]), 4 * self.window_size)
         rows, columns = (mirrored_indices(n, edge).to(x.device) for n in x.shape[-2:])
         for start in range(0, x.shape[-2], n_rows):
             strip = rows[start : start + n_rows + 2 * edge]
@@ -248,10 +252,11 @@ class SSIMLoss(nn.Module):
     def components(self, x: Tensor, y: Tensor) -> SSIMComponents:
         """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
         m = moments(x, y, self.kernel)
+        parts = similarity(m, self.c1, self.c2)
         deviations = torch.sqrt((m.var_x * m.var_y).clamp_min(_SMALLEST_PRODUCT))
         return SSIMComponents(
-            similarity(m, self.c1, self.c2).luminance,
-            (2 * deviations + self.c2) / (m.var_x + m.var_y + self.c2),
+            parts.luminance,
+            (2 * deviations + self.c2) / parts.structure_denominator,
             (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
         )
 
@@ -281,9 +286,9 @@ def _signed_power(component: Tensor, exponent: float) -> Tensor:
 
 
 def _check_images(x: Tensor, y: Tensor) -> None:
-    if x.shape != y.shape or x.ndim != 4:
+    if x.shape != y.shape or x.ndim != 4 or x.numel() == 0:
         raise ValueError(
-            "The images must be two tensors of one shape (N, C, H, W), got "
+            "The images must be two tensors of one shape (N, C, H, W) with pixels, got "
             f"{tuple(x.shape)} and {tuple(y.shape)} instead."
         )
     if not (x.is_floating_point() and y.is_floating_point()):

@@ -113,19 +113,24 @@ class ConvolutionalAutoencoder(EncoderDecoder):
         return reconstruction
 
 
-class _Flattening(nn.Conv2d):
-    """A convolution as large as its input: one matrix product, four times faster on a CPU."""
+class LatentEncoding(nn.Conv2d):
+    """A convolution as large as its input: one matrix product, several times faster on a CPU."""
 
     def forward(self, maps: Tensor) -> Tensor:
+        """Encode maps (N, C, k, k) as large as the kernel into (N, d, 1, 1)."""
+        if maps.shape[-2:] != self.kernel_size:
+            sides = tuple(_DOWNSCALING * side for side in self.kernel_size)
+            raise ValueError(f"The patches must have the patch_size of the network, {sides}.")
         rows = _channels_last_rows(maps)
         latent = nn.functional.linear(rows, _channels_last_rows(self.weight), self.bias)
         return latent[:, :, None, None]
 
 
-class _Unflattening(nn.ConvTranspose2d):
+class LatentDecoding(nn.ConvTranspose2d):
     """A transposed convolution of a single pixel: likewise."""
 
     def forward(self, latent: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Decode latent vectors (N, d, 1, 1) into maps (N, C, k, k)."""
         rows = latent.flatten(1) @ _channels_last_rows(self.weight)
         maps = rows.reshape(len(rows), *self.kernel_size, self.out_channels).permute(0, 3, 1, 2)
         return maps if self.bias is None else maps + self.bias[:, None, None]
@@ -144,14 +149,14 @@ def _encoder_layers(
         yield nn.Conv2d(in_channels, out_channels, kernel, stride, padding)
         yield from _hidden_layer_end(out_channels, normalization)
         in_channels = out_channels
-    yield _Flattening(in_channels, n_outputs, bottleneck)
+    yield LatentEncoding(in_channels, n_outputs, bottleneck)
 
 
 def _decoder_layers(
     n_channels: int, latent_dim: int, bottleneck: int, normalization: Normalization
 ) -> Iterator[nn.Module]:
     in_channels = _ENCODER_LAYERS[-1][0]
-    yield _Unflattening(latent_dim, in_channels, bottleneck)
+    yield LatentDecoding(latent_dim, in_channels, bottleneck)
     inputs_of_encoder = (n_channels, *(layer[0] for layer in _ENCODER_LAYERS[:-1]))
     for out_channels, (_, kernel, stride, padding) in zip(
         reversed(inputs_of_encoder), reversed(_ENCODER_LAYERS), strict=True

@@ -100,4 +100,5 @@ class VariationalAutoencoder(EncoderDecoder):
         return reconstruction
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "generator": None}
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "generator": None}

@@ -1,4 +1,7 @@
+import copy
 import io
+import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -6,22 +9,32 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 
-from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
+
+READS = {
+    "item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__",
+    "nonzero", "argwhere", "masked_select", "unique", "equal", "allclose",
+    "tensor", "as_tensor", "from_numpy",
+}  # fmt: skip
 
 
-class CountHostReads(TorchDispatchMode):
+class CountHostReads(TorchFunctionMode):
     """Count what makes a GPU wait: numbers that the host reads, and tensors made of its numbers."""
 
     def __init__(self):
         super().__init__()
         self.n_reads = self.n_calls = 0
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function, types, args=(), kwargs=None):
         self.n_calls += 1
-        name = function.overloadpacket.__name__
-        self.n_reads += name in ("_local_scalar_dense", "nonzero", "equal", "lift_fresh")
+        name = getattr(function, "__name__", "")
+        selects = name in ("__getitem__", "__setitem__") and any(
+            isinstance(index, torch.Tensor) and index.dtype == torch.bool
+            for index in (args[1] if isinstance(args[1], tuple) else args[1:2])
+        )
+        self.n_reads += selects or name in READS
         return function(*args, **kwargs or {})
 
 
@@ -48,10 +61,21 @@ def test_steps_in_half_precision_do_not_wait_either(tiny, good, precision):
     assert reads[1] == reads[0]
 
 
-def test_the_count_sees_a_read(tiny, good):
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda loss: loss.item(),
+        lambda loss: loss.tolist(),
+        lambda loss: loss.detach().cpu(),
+        lambda loss: bool(loss > 0),
+        lambda loss: loss[loss > 0],
+        lambda loss: torch.tensor(1.0),
+    ],
+)
+def test_the_count_sees_reads(tiny, good, read):
     class Impatient(Callback):
         def on_batch_end(self, net, loss=None, **kwargs):
-            loss.item()
+            read(loss)
 
     reads, _ = host_reads(SSIMAutoencoderSegmenter(**tiny, callbacks=[Impatient()]), good)
     assert reads[1] == reads[0] + 8
@@ -99,6 +123,22 @@ def test_losses_are_scaled_for_fp16_and_gradients_are_not(tiny, good):
     assert largest_gradient(precision="fp16") == pytest.approx(exact, rel=0.1)
 
 
+def test_fp16_takes_steps_though_a_loss_sums_over_pixels(tiny, good):
+    params = {**tiny, "threshold": 1.0, "max_epochs": 4}
+    segmenter = L2AutoencoderSegmenter(**params, net_params={"precision": "fp16"}).fit(good)
+    losses = segmenter.history_[:, "train_loss"]
+    exact = L2AutoencoderSegmenter(**params).fit(good).history_[:, "train_loss"]
+    np.testing.assert_allclose(losses, exact, rtol=0.2)
+    assert segmenter.net_._scaler.get_scale() > 1
+
+
+def test_fp16_works_with_other_optimisers(tiny, good):
+    net_params = {"precision": "fp16", "optimizer": torch.optim.SGD, "optimizer__lr": 0.1}
+    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params=net_params, lr_schedule=None).fit(good)
+    losses = segmenter.history_[:, "train_loss"]
+    assert losses[1] < losses[0]
+
+
 def test_unknown_precision(tiny, good):
     segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": "half"})
     with pytest.raises(
@@ -108,16 +148,62 @@ def test_unknown_precision(tiny, good):
 
 
 @pytest.mark.filterwarnings("default")  # Tracing warns of what it does itself.
-def test_compiled_training_is_the_same_training(tiny, good):
-    # This backend computes as without it, but for rounding, which batch normalization would blow
-    # up. That it compiles as a whole shows that nothing breaks the graph.
-    compiled = {"compile": True, "compile__backend": "eager", "compile__fullgraph": True}
+def test_compiled_training_is_the_same_training(segmenter_class, tiny, good):
+    # This backend computes as without it, but for rounding, which batch normalization blows up.
+    compiled = {"compile": True, "compile__backend": "eager"}
     params = {**tiny, "normalization": None}
-    plain = SSIMAutoencoderSegmenter(**params).fit(good)
-    segmenter = SSIMAutoencoderSegmenter(**params, net_params=compiled).fit(good)
+    plain = segmenter_class(**params).fit(good)
+    segmenter = segmenter_class(**params, net_params=compiled).fit(good)
     losses, plain_losses = (s.history_[:, "train_loss"] for s in (segmenter, plain))
     np.testing.assert_allclose(losses, plain_losses, rtol=1e-4)
     stored = io.BytesIO()
     joblib.dump(segmenter, stored)
     maps = joblib.load(stored).decision_function(good)
     np.testing.assert_array_equal(maps, segmenter.decision_function(good))
+
+
+@pytest.mark.filterwarnings("default")
+def test_nothing_breaks_the_graph_of_the_ssim_segmenter(tiny, good):
+    net_params = {"compile": True, "compile__backend": "aot_eager", "compile__fullgraph": True}
+    SSIMAutoencoderSegmenter(**tiny, net_params=net_params).fit(good)
+
+
+def test_maps_are_computed_without_compilation(tiny, good):
+    calls = []
+
+    def backend(graph, inputs):
+        calls.append(graph)
+        return graph.forward
+
+    segmenter = SSIMAutoencoderSegmenter(
+        **tiny, threshold=1.0, normalization=None,
+        net_params={"compile": True, "compile__backend": backend},
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Tracing warns of what it does itself.
+        segmenter.fit(good)
+    n_calls = len(calls)
+    assert n_calls > 0
+    segmenter.decision_function(good)
+    assert len(calls) == n_calls
+
+
+def test_the_network_of_inference_follows_the_trained_one(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(**tiny, threshold=1.0).fit(good)
+    windows = torch.rand(2, 1, 16, 16)
+    made = segmenter.net_.inference_module_
+    with torch.no_grad():
+        before = segmenter.reconstruct_windows(windows)
+        for copied in (copy.deepcopy(segmenter), pickle.loads(pickle.dumps(segmenter))):
+            assert torch.equal(copied.reconstruct_windows(windows), before)
+        segmenter.decision_function(good)
+        assert segmenter.net_.inference_module_ is made
+        segmenter.net_.module_.decoder[-1].bias.add_(1)
+        torch.testing.assert_close(segmenter.reconstruct_windows(windows), before + 1)
+
+
+def test_other_implementations_of_adam(tiny, good):
+    net_params = {"optimizer__foreach": True}
+    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params=net_params).fit(good)
+    assert segmenter.net_.optimizer_.param_groups[0]["foreach"]
+    assert not segmenter.net_.optimizer_.param_groups[0]["fused"]

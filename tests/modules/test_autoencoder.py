@@ -2,7 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
+from sk_ssimae.modules import (
+    ConvolutionalAutoencoder,
+    VariationalAutoencoder,
+    initialize_autoencoder,
+)
 
 
 def n_parameters(module):
@@ -107,3 +111,64 @@ def test_initialization_depends_on_the_generator_alone():
         initialize_autoencoder(network, generator=generator, mean_intensity=torch.tensor([0.5]))
         networks.append(network.state_dict())
     assert all(torch.equal(networks[0][key], networks[1][key]) for key in networks[0])
+
+
+def convolutions(network):
+    return [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+
+
+@pytest.mark.parametrize(("patch_size", "latent_dim"), [(32, 20), (16, 50)])
+@pytest.mark.parametrize("kind", [ConvolutionalAutoencoder, VariationalAutoencoder])
+def test_decoder_starts_as_the_mirror_of_the_encoder(kind, patch_size, latent_dim):
+    network = kind(2, latent_dim, patch_size).double()
+    initialize_autoencoder(
+        network, generator=torch.Generator().manual_seed(0), mean_intensity=torch.tensor([0.4, 0.6])
+    )
+    layers = convolutions(network)
+    maps = torch.rand(3, 2, patch_size, patch_size, dtype=torch.float64)
+    for encoding, decoding in zip(layers[:9], reversed(layers), strict=False):
+        nn.init.zeros_(encoding.bias)
+        nn.init.zeros_(decoding.bias)
+        encoded = encoding(maps)
+        other = torch.rand_like(encoded[:, : decoding.in_channels])
+        # A layer and its transpose: <Ax, y> = <x, Aᵀy>, here up to a factor.
+        direct = (encoded[:, : decoding.in_channels] * other).sum()
+        factor = decoding.weight.norm() / encoding.weight[: decoding.in_channels].norm()
+        torch.testing.assert_close((maps * decoding(other)).sum(), direct * factor)
+        maps = encoded
+
+
+@pytest.mark.parametrize(("patch_size", "latent_dim"), [(32, 20), (16, 50)])
+def test_encoder_starts_orthogonal(patch_size, latent_dim):
+    network = ConvolutionalAutoencoder(2, latent_dim, patch_size).double()
+    initialize_autoencoder(
+        network, generator=torch.Generator().manual_seed(0), mean_intensity=torch.tensor([0.4, 0.6])
+    )
+    for layer in convolutions(network)[:9]:
+        weight = layer.weight.detach()
+        if layer.stride == (1, 1) and layer.padding == (1, 1):
+            centre = weight[..., 1, 1].clone()
+            weight[..., 1, 1] = 0
+            assert not weight.any()
+            weight = centre
+        rows = weight.flatten(1)
+        gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+        torch.testing.assert_close(gram / gram[0, 0], torch.eye(len(gram), dtype=torch.float64))
+        # As large as He's weights: 2 / (1 + slope²) for each output.
+        assert rows.square().sum() / len(rows) == pytest.approx(2 / (1 + 0.2**2))
+
+
+def test_patches_of_another_size_are_refused():
+    network = ConvolutionalAutoencoder(1, 4, 32)
+    with pytest.raises(ValueError, match=r"must have the patch_size of the network, \(32, 32\)"):
+        network(torch.zeros(1, 1, 48, 48))
+
+
+def test_networks_that_are_no_mirror_are_initialized_too():
+    layers = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3, bias=False), nn.ConvTranspose2d(2, 1, 5)
+    )
+    generator = torch.Generator().manual_seed(0)
+    initialize_autoencoder(layers, generator=generator, mean_intensity=torch.tensor([0.4]))
+    assert all(layer.weight.std() > 0 for layer in layers)
+    assert torch.equal(layers[-1].bias, torch.tensor([0.4]))

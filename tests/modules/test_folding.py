@@ -1,6 +1,9 @@
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from sk_ssimae.modules import (
     ConvolutionalAutoencoder,
@@ -18,7 +21,7 @@ def trained(network, shape):
         if isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.uniform_(layer.weight, 0.5, 2, generator=generator)
             nn.init.uniform_(layer.bias, -1, 1, generator=generator)
-    return network.double()
+    return network.double().eval()
 
 
 def layers_of_kind(network, kind):
@@ -33,7 +36,6 @@ def test_folded_network_computes_the_same(patch_size):
     folded = fold_normalization(network)
     patches = torch.rand(3, 2, patch_size, patch_size, dtype=torch.float64)
     torch.testing.assert_close(folded(patches), network(patches))
-    assert not network.training
     assert not layers_of_kind(folded, nn.BatchNorm2d)
     assert len(layers_of_kind(network, nn.BatchNorm2d)) == 16
 
@@ -46,28 +48,67 @@ def test_methods_of_a_network_outlive_folding():
     torch.testing.assert_close(folded.decode(mean), network.decode(network.encode(patches)[0]))
 
 
-def test_what_cannot_be_folded_stays():
-    class Doubling(nn.Sequential):
-        def forward(self, maps):
-            return 2 * super().forward(maps)
+class Skipping(nn.Module):
+    """A network that names its layers and takes them by their place."""
 
+    def __init__(self):
+        super().__init__()
+        names = ("first", "norm", "act", "second", "second_norm")
+        layers = (
+            nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.LeakyReLU(),
+            nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3),
+        )  # fmt: skip
+        self.layers = nn.Sequential(OrderedDict(zip(names, layers, strict=True)))
+
+    def forward(self, maps):
+        hidden = self.layers[:3](maps)
+        return self.layers.second_norm(self.layers.second(hidden)) + hidden
+
+
+def test_places_and_names_of_layers_stay():
+    network = trained(Skipping(), (8, 3, 9, 9))
+    images = torch.rand(5, 3, 9, 9, dtype=torch.float64)
+    folded = fold_normalization(network)
+    torch.testing.assert_close(folded(images), network(images))
+    assert not layers_of_kind(folded, nn.BatchNorm2d)
+
+
+class Doubling(nn.Sequential):
+    def forward(self, maps):
+        return 2 * super().forward(maps)
+
+
+class Halving(nn.Conv2d):
+    def forward(self, maps):
+        return super().forward(maps) / 2
+
+
+@pytest.mark.parametrize(
+    ("layers", "n_left"),
+    [
+        ((nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3)), 1),
+        ((nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, track_running_stats=False)), 1),
+        ((nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4, affine=False)), 0),
+        ((nn.Conv2d(4, 4, 3, groups=2, bias=False), nn.BatchNorm2d(4)), 0),
+        ((nn.ConvTranspose2d(4, 2, 3), nn.BatchNorm2d(2)), 0),
+        ((nn.ConvTranspose2d(4, 4, 3, groups=2), nn.BatchNorm2d(4)), 1),
+        ((parametrizations.weight_norm(nn.Conv2d(4, 4, 3)), nn.BatchNorm2d(4)), 1),
+        ((Halving(4, 4, 3), nn.BatchNorm2d(4)), 1),
+        ((Doubling(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),), 1),
+    ],
+)
+def test_what_can_be_folded_is_and_what_cannot_stays(layers, n_left):
+    # One more pair, so that there is always something to fold.
     network = trained(
-        nn.Sequential(
-            nn.BatchNorm2d(3),
-            nn.Conv2d(3, 4, 3),
-            nn.BatchNorm2d(4, track_running_stats=False),
-            Doubling(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
-            nn.Sequential(nn.ConvTranspose2d(4, 2, 3), nn.BatchNorm2d(2, affine=False)),
-        ),
-        (8, 3, 9, 9),
+        nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Tanh(), *layers), (8, 4, 9, 9)
     )
     folded = fold_normalization(network)
-    images = torch.rand(5, 3, 9, 9, dtype=torch.float64)
+    images = torch.rand(5, 4, 9, 9, dtype=torch.float64)
     torch.testing.assert_close(folded(images), network(images))
-    assert len(layers_of_kind(folded, nn.BatchNorm2d)) == 3
+    assert len(layers_of_kind(folded, nn.BatchNorm2d)) == n_left
+    assert not any(layer.training for layer in folded.modules())
 
 
 def test_without_normalization_nothing_is_copied():
     network = ConvolutionalAutoencoder(1, 4, 16)
     assert fold_normalization(network) is network
-    assert not network.training

@@ -1,0 +1,58 @@
+"""Run every benchmark, one after the other, and keep the figures in a folder.
+
+python benchmarks/all.py --out FOLDER [--data DIR] [--peers DIR]
+
+It needs the dependency group benchmarks and the extra distributed. Without --data the benchmarks on
+real images are left out. What belongs into the folder of peers is said in ssim_loss.py and
+metrics.py; without it, their rows are left out.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def main() -> None:
+    """Run the scripts; the first that fails stops all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
+    parser.add_argument("--data", type=Path, default=os.environ.get("SK_SSIMAE_DATA"))
+    parser.add_argument("--peers", type=Path, help="folder of peers installed without dependencies")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    peers = ["--peers", str(arguments.peers)] if arguments.peers else []
+    for name, options in [
+        ("ssim_loss", peers),
+        ("training", []),
+        ("inference", []),
+        ("metrics", peers),
+    ]:
+        run(name, "--out", str(arguments.out / f"{name}.json"), *options)
+    if arguments.data:
+        data = ["--data", str(arguments.data)]
+        out = str(arguments.out / "grid_search.json")
+        run("grid_search", "--data", str(Path(arguments.data) / "fabric"), "--out", out)
+        run(
+            "accuracy",
+            *data,
+            "--out",
+            str(arguments.out / "accuracy"),
+            "--recipes",
+            "default",
+            "l2",
+        )
+
+
+def run(name: str, *options: str) -> None:
+    """Run a script in a process of its own."""
+    command = [sys.executable, str(HERE / f"{name}.py"), *options]
+    print(f"\n$ {' '.join(command)}", flush=True)
+    subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
