@@ -66,10 +66,10 @@ def print_ratios(title: str, seconds: dict[str, float], ours: str) -> None:
 
 
 def make_net(
-    latent_dim: int,
+    latent_dim: int, patch_size: int = 128
 ) -> tuple[ConvolutionalAutoencoder, SSIMLoss, torch.optim.Optimizer]:
     """Make network, loss and optimiser as `SSIMAutoencoderSegmenter.fit` does by default."""
-    network = ConvolutionalAutoencoder(1, latent_dim, 128, "batch")
+    network = ConvolutionalAutoencoder(1, latent_dim, patch_size, "batch")
     initialize_autoencoder(
         network,
         generator=torch.Generator().manual_seed(0),
@@ -80,11 +80,13 @@ def make_net(
     return network, SSIMLoss(), optimizer
 
 
-def make_sampler(images: np.ndarray, n_patches: int, batch_size: int) -> PatchSampler:
+def make_sampler(
+    images: np.ndarray, n_patches: int, batch_size: int, patch_size: int = 128
+) -> PatchSampler:
     """Make the sampler of patches, turned and flipped."""
     return PatchSampler(
         [image[..., None] for image in images],
-        patch_size=128,
+        patch_size=patch_size,
         n_patches=n_patches,
         batch_size=batch_size,
         dihedral=True,

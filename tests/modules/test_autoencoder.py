@@ -172,3 +172,17 @@ def test_networks_that_are_no_mirror_are_initialized_too():
     initialize_autoencoder(layers, generator=generator, mean_intensity=torch.tensor([0.4]))
     assert all(layer.weight.std() > 0 for layer in layers)
     assert torch.equal(layers[-1].bias, torch.tensor([0.4]))
+
+
+@pytest.mark.parametrize("n_channels", [1, 3])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_layers_written_anew_are_those_of_pytorch(n_channels, layout):
+    network = ConvolutionalAutoencoder(n_channels, 7, 48).double().to(memory_format=layout)
+    encoding, decoding, output = network.encoder[-1], network.decoder[0], network.decoder[-1]
+    shapes = {encoding: (2, 32, 3, 3), decoding: (2, 7, 1, 1), output: (2, 32, 5, 7)}
+    for layer, shape in shapes.items():
+        maps = torch.rand(shape, dtype=torch.float64).to(memory_format=layout)
+        kind = nn.Conv2d if isinstance(layer, nn.Conv2d) else nn.ConvTranspose2d
+        with torch.no_grad():
+            torch.testing.assert_close(layer(maps), kind.forward(layer, maps))
+        torch.testing.assert_close(layer(maps), kind.forward(layer, maps))
