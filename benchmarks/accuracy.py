@@ -6,9 +6,9 @@ python benchmarks/accuracy.py --data DIR --out FOLDER --set nanotwice --recipes 
 DIR holds the folders nanotwice and fabric (default: $SK_SSIMAE_DATA). Recipes are chosen on
 NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, as Carrera et al. hold out, and on fabric 02_006;
 what is reported comes from the other images, or from all 40 beside the publication. The set
-nanotwice-choosing has the former alone, and takes less time. Each run is a
-file in FOLDER, and one that is there is not repeated; --table prints what is there. All smoothing
-widths are scored from one set of residual maps.
+nanotwice-choosing has the former alone, and takes less time. Each run is a file in FOLDER, and one
+that is there is not repeated; --table prints what is there. All smoothing widths are scored from
+one set of residual maps.
 
 The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
 AlexNet. Between good nanofibre patches and blurred ones they differ 800 to 2,300 times as much as
@@ -88,7 +88,7 @@ def main() -> None:
     for run in [] if arguments.table else missing_runs(arguments):
         print(f"{run['set']}: {run['recipe']}, {run['patches']:,} patches, seed {run['seed']}")
         dataset = load(run["set"], arguments.data)
-        figures = describe_machine() | run | measure(dataset, run, arguments.stride)
+        figures = describe_machine() | run | measure(dataset, run)
         file_of(run, arguments.out).write_text(json.dumps(figures, indent=2))
     print_table(arguments.out)
 
@@ -135,13 +135,12 @@ def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
     return Dataset(good, defective, masks, parts, latent_dim=500)
 
 
-def measure(dataset: Dataset, run: dict, stride: int) -> dict:
+def measure(dataset: Dataset, run: dict) -> dict:
     """Train once and score each part with each width of smoothing."""
     segmenter: BaseSegmenter = RECIPES[run["recipe"]](
         latent_dim=dataset.latent_dim,
         n_patches=run["patches"] // N_EPOCHS,
         max_epochs=N_EPOCHS,
-        stride=stride,
         smoothing=0,
         random_state=run["seed"],
         verbose=1,
@@ -199,7 +198,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["default"])
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--stride", type=int, default=30)
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     return parser.parse_args()
 

@@ -233,8 +233,7 @@ def _load_weights(layers: nn.Module, path: Path, names: dict[str, str]) -> None:
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         layers.load_state_dict({name: stored[there] for name, there in names.items()})
-    # torch.load raises what the damage leads to: UnpicklingError, RuntimeError, EOFError, KeyError.
-    except Exception as error:
+    except Exception as error:  # torch.load raises what the damage leads to, of many kinds.
         raise ValueError(
             f"feature_extractor: {str(path)!r} does not hold the expected weights "
             f"({type(error).__name__}: {error}). If it was downloaded, delete it and try again."

@@ -27,7 +27,14 @@ def fold_normalization(module: nn.Module) -> nn.Module:
         A copy in evaluation mode that computes the same up to rounding. Where a convolution is
         followed by its normalization in an ``nn.Sequential``, the latter is an ``nn.Identity`` now;
         what cannot be folded stays. A network without any such pair is not copied but returned.
+
+    Raises
+    ------
+    TypeError
+        If `module` is no torch module.
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch module, got {module!r} instead.")
     if next(_pairs(module), None) is None:
         return module
     folded = copy.deepcopy(module).eval()

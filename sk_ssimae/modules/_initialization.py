@@ -40,6 +40,11 @@ def initialize_autoencoder(
     mean_intensity : Tensor of shape (C,)
         Mean of the training images per channel, in [0, 1].
 
+    Raises
+    ------
+    ValueError
+        If `module` has no convolution.
+
     References
     ----------
     .. [1] K. He, X. Zhang, S. Ren, J. Sun, "Delving Deep into Rectifiers", ICCV 2015, equation 15.
@@ -49,6 +54,10 @@ def initialize_autoencoder(
            delta-orthogonal initialization.
     """
     layers = [m for m in module.modules() if isinstance(m, _Convolution)]
+    if not layers:
+        raise ValueError(
+            f"module must have convolutions to initialize, got {type(module).__name__} without any."
+        )
     encoder, decoder = layers[: len(layers) // 2], layers[len(layers) // 2 :]
     for layer in layers:
         layer.weight.normal_(0, _deviation(layer), generator=generator)

@@ -186,3 +186,10 @@ def test_layers_written_anew_are_those_of_pytorch(n_channels, layout):
         with torch.no_grad():
             torch.testing.assert_close(layer(maps), kind.forward(layer, maps))
         torch.testing.assert_close(layer(maps), kind.forward(layer, maps))
+
+
+def test_networks_without_convolutions_are_refused():
+    with pytest.raises(ValueError, match=r"must have convolutions to initialize, got Linear"):
+        initialize_autoencoder(
+            nn.Linear(2, 2), generator=torch.Generator(), mean_intensity=torch.tensor([0.5])
+        )

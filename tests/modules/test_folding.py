@@ -109,6 +109,11 @@ def test_what_can_be_folded_is_and_what_cannot_stays(layers, n_left):
     assert not any(layer.training for layer in folded.modules())
 
 
+def test_what_is_no_network_is_refused():
+    with pytest.raises(TypeError, match="module must be a torch module, got 'network' instead"):
+        fold_normalization("network")
+
+
 def test_without_normalization_nothing_is_copied():
     network = ConvolutionalAutoencoder(1, 4, 16)
     assert fold_normalization(network) is network
