@@ -8,14 +8,13 @@ process and must give the same scores to the last bit.
 """
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
 
 import joblib
 import torch
-from _common import describe_machine
+from _common import options, save
 from dask.distributed import Client, LocalCluster
 from sklearn.model_selection import GridSearchCV
 
@@ -34,7 +33,7 @@ def main() -> None:
     X, y = load_image_folder(bolt / "good", bolt / "defective", bolt / "mask", return_X_y=True)
     groups = [path.stem.split("_")[0] for path in X]
     print(f"{arguments.bolt}: {len(X)} tiles of {len(set(groups))} images")
-    results: dict = {"settings": describe_machine() | {"patches": arguments.patches}}
+    results: dict = {"patches": arguments.patches}
     torch.set_num_threads(1)
     first = None
     for name in ("in line", "two cores", "cluster"):
@@ -55,8 +54,7 @@ def main() -> None:
     for params, by_score in first.items():
         print(params, {score: round(value, 4) for score, value in by_score.items()})
     print("equal to the last bit")
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results, indent=2))
+    save(results, arguments)
 
 
 def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list) -> GridSearchCV:
@@ -83,14 +81,13 @@ def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     folder = os.environ.get("SK_SSIMAE_DATA")
     parser.add_argument(
         "--data", type=Path, default=folder and Path(folder) / "fabric", required=not folder
     )
     parser.add_argument("--bolt", default="02_006")
     parser.add_argument("--patches", type=int, default=2_000, help="patches per fit")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
 

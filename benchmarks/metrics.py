@@ -12,7 +12,6 @@ what they import beside their metrics is replaced by empty modules:
 
 import argparse
 import importlib.util
-import json
 import sys
 import time
 import tracemalloc
@@ -21,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from _common import describe_machine
+from _common import options, save
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -33,7 +32,7 @@ SHAPE = (1024, 700)
 def main() -> None:
     """Run everything at each size, on plain and on skewed scores, and save the figures."""
     arguments = parse_arguments()
-    results: dict = {"settings": describe_machine()}
+    results: dict = {}
     peers = load_peers(arguments.peers) if arguments.peers else {}
     for megapixels in arguments.megapixels:
         masks, plain = make_maps(round(megapixels * 1e6 / (SHAPE[0] * SHAPE[1])))
@@ -54,8 +53,7 @@ def main() -> None:
                 )
             rows["sk_ssimae"]["peak_memory"] = peak_memory(contenders["sk_ssimae"], masks, plain)
             print(f"{'':<31}peak memory {rows['sk_ssimae']['peak_memory']:.1f} x the scores")
-    if arguments.out:
-        arguments.out.write_text(json.dumps(results, indent=2))
+    save(results, arguments)
 
 
 def make_maps(n_images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -193,10 +191,9 @@ def peak_memory(compute: Callable, masks: np.ndarray, maps: np.ndarray) -> float
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = options(__doc__)
     parser.add_argument("--peers", type=Path, help="folder with the peers' files")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[8, 30])
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
     return parser.parse_args()
 
 

@@ -88,7 +88,6 @@ def train(
         "optimizer__weight_decay": params.weight_decay,
     }
     if "optimizer" not in net_params:
-        defaults["optimizer"] = torch.optim.Adam
         # Its other implementation excludes this one, and some devices lack it.
         may_be_fused = device.type in ("cpu", "cuda") and not net_params.get("optimizer__foreach")
         defaults["optimizer__fused"] = may_be_fused

@@ -141,8 +141,8 @@ class OutputDecoding(nn.ConvTranspose2d):
     """A transposed convolution to few channels, with kernel 4, stride 2 and padding 1.
 
     At inference it is one matrix product, whose 4 × 4 values for a pixel are added to the output
-    in blocks of 2 × 2. PyTorch's own takes a sixth of the network's time on a CPU and is several
-    times slower; its gradient is not, so training keeps it.
+    in blocks of 2 × 2. PyTorch's own takes a sixth of the network's time on a CPU and is more than
+    twice as slow; its gradient is not, so training keeps it.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
