@@ -76,7 +76,7 @@ def make_net(
         mean_intensity=torch.tensor([0.5]),
     )
     network.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, weight_decay=1e-5, fused=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3, weight_decay=1e-5, fused=True)
     return network, SSIMLoss(), optimizer
 
 

@@ -106,7 +106,7 @@ def plain_loop(images: np.ndarray, n_steps: int, n_workers: int = 0) -> float:
 
     network = plain_network()
     similarity = pytorch_msssim.SSIM(data_range=1.0, channel=1)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3, weight_decay=1e-5)
+    optimizer = torch.optim.Adam(network.parameters(), lr=4e-3, weight_decay=1e-5)
     loader = torch.utils.data.DataLoader(
         RandomCrops(images, n_steps * BATCH_SIZE), batch_size=BATCH_SIZE, num_workers=n_workers
     )

@@ -14,10 +14,21 @@ _MIN_IMAGES_TO_HOLD_OUT = 10
 
 
 class Region(NamedTuple):
-    """An image or a part of one, and the height and width at which the network sees it."""
+    """An image or a part of one.
+
+    Attributes
+    ----------
+    pixels : array of shape (h, w, c)
+        Its pixels.
+    working_shape : tuple of two int
+        Height and width at which the network sees it.
+    image_shape : tuple of two int
+        Height and width of the whole image.
+    """
 
     pixels: Image
     working_shape: tuple[int, int]
+    image_shape: tuple[int, int]
 
 
 class Split(NamedTuple):
@@ -106,7 +117,7 @@ def _divide(
     def region(pixels: Image) -> Region:
         shape = list(image.working_shape)
         shape[axis] = round(pixels.shape[axis] * working_length / length)
-        return Region(pixels, (shape[0], shape[1]))
+        return Region(pixels, (shape[0], shape[1]), image.image_shape)
 
     first, second = (region(part) for part in np.split(image.pixels, [cut], axis=axis))
     return (first, second) if at_start else (second, first)

@@ -107,7 +107,8 @@ class ReconstructionNet(NeuralNet):
     def inference_module_(self) -> Any:
         """The network for inference: not compiled, with normalization folded, made when needed."""
         tensors = (*self.module_.parameters(), *self.module_.buffers())
-        state = [(tensor.data_ptr(), tensor._version) for tensor in tensors]
+        # What was unpickled in inference mode has no version, nor can it be trained.
+        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
         made_of, module = self.__dict__.get("_inference", (None, None))
         if state != made_of:
             # A shallow copy shares the weights and leaves compilation behind.

@@ -36,7 +36,7 @@ SHARED_PARAMETERS = """\
         Epochs.
     batch_size : int, default=16
         Patches of a training step.
-    lr : float, default=2e-3
+    lr : float, default=4e-3
         Learning rate of Adam: the peak of the schedule, or the rate itself without one.
     lr_schedule : {"one_cycle"} or None, default="one_cycle"
         "one_cycle" raises the rate to its peak during the first third of training and anneals it
@@ -62,9 +62,13 @@ SHARED_PARAMETERS = """\
     inference_batch_size : int, default=16
         Windows reconstructed at once. It bounds the memory and changes no result; 16 fit a CPU's
         cache, and a GPU may be quicker with more.
-    smoothing : float, default=0
-        Sigma in pixels of a Gaussian that smooths residual maps; 0 for none. It should be no wider
-        than the smallest defects that matter.
+    smoothing : float or "auto", default="auto"
+        Sigma in pixels of a Gaussian that smooths residual maps; 0 for none, as published. "auto"
+        is a hundredth of the image's shorter side. It should be no wider than the smallest defects
+        that matter.
+    test_time_augmentation : {"dihedral"} or None, default=None
+        "dihedral" reconstructs each window in all eight orientations and averages what comes back:
+        for textures without a direction. It takes eight times as long.
     threshold : {"pixel_fpr", "image_fpr"} or float, default="pixel_fpr"
         How to decide from residuals: "pixel_fpr" bounds the share of good pixels that are marked,
         "image_fpr" the probability that a good image is; a number is the threshold itself.
@@ -76,7 +80,7 @@ SHARED_PARAMETERS = """\
     opening_diameter : int, default=4
         Diameter in pixels of the disk with which residual maps are opened before they are compared
         with the threshold; 0 for none. A threshold found before is not adapted to another opening,
-        smoothing or stride: call `calibrate` again."""
+        smoothing, stride or augmentation: call `calibrate` again."""
 
 SHARED_ATTRIBUTES = """\
     net_ : ReconstructionNet
@@ -125,7 +129,8 @@ class SegmenterParameters(BaseEstimator):
         "net_params": [dict, None],
         "stride": [Interval(Integral, 1, None, closed="left")],
         "inference_batch_size": [Interval(Integral, 1, None, closed="left")],
-        "smoothing": [Interval(Real, 0, None, closed="left")],
+        "smoothing": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "test_time_augmentation": [StrOptions({"dihedral"}), None],
         "threshold": [
             StrOptions({"pixel_fpr", "image_fpr"}),
             Interval(Real, None, None, closed="neither"),
@@ -146,7 +151,7 @@ class SegmenterParameters(BaseEstimator):
         augmentation: str | None = None,
         max_epochs: int = 10,
         batch_size: int = 16,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         lr_schedule: str | None = "one_cycle",
         weight_decay: float = 1e-5,
         device: str | torch.device = "auto",
@@ -156,7 +161,8 @@ class SegmenterParameters(BaseEstimator):
         net_params: dict[str, Any] | None = None,
         stride: int = 30,
         inference_batch_size: int = 16,
-        smoothing: float = 0,
+        smoothing: float | str = "auto",
+        test_time_augmentation: str | None = None,
         threshold: str | float = "pixel_fpr",
         target_fpr: float = 0.01,
         validation_fraction: float = 0.2,
@@ -181,6 +187,7 @@ class SegmenterParameters(BaseEstimator):
         self.stride = stride
         self.inference_batch_size = inference_batch_size
         self.smoothing = smoothing
+        self.test_time_augmentation = test_time_augmentation
         self.threshold = threshold
         self.target_fpr = target_fpr
         self.validation_fraction = validation_fraction

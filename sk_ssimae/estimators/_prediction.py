@@ -1,7 +1,7 @@
 """What a fitted segmenter computes: residual maps, masks, scores, reconstructions."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defe
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
-from sk_ssimae.estimators._postprocessing import open_map, smooth
-from sk_ssimae.estimators._windows import Origin, average_windows
+from sk_ssimae.estimators._postprocessing import open_map, smooth, smoothing_sigma
+from sk_ssimae.estimators._windows import Transform, average_orientations, average_windows
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 Map = NDArray[np.float32]
@@ -47,7 +47,7 @@ class FittedSegmenter(SegmenterParameters):
         -------
         array of float32, shape (n, h, w), or list of arrays (h, w)
             An array for an array, a list for a sequence. Channels are averaged, and the map is
-            smoothed if `smoothing` is not 0.
+            smoothed unless `smoothing` is 0.
         """
         images = self._check_images(X)
         return _collect((self._residual_map(self._region(image)) for image in images), images)
@@ -191,7 +191,8 @@ class FittedSegmenter(SegmenterParameters):
     @torch.inference_mode()
     def _residual_map(self, region: Region) -> Map:
         residual = self._residual(self._load(region)).cpu().numpy()
-        return smooth(resize(residual, _shape(region.pixels)), self.smoothing)
+        sigma = smoothing_sigma(self.smoothing, region.image_shape)
+        return smooth(resize(residual, _shape(region.pixels)), sigma)
 
     @torch.inference_mode()
     def _reconstruction(self, region: Region) -> NDArray[np.float32]:
@@ -206,9 +207,9 @@ class FittedSegmenter(SegmenterParameters):
         """Compute the reconstruction (C, H, W) of an image (C, H, W)."""
         return self._average_windows(image, lambda windows, _: self.reconstruct_windows(windows))
 
-    def _average_windows(
-        self, image: Tensor, transform: Callable[[Tensor, Sequence[Origin]], Tensor]
-    ) -> Tensor:
+    def _average_windows(self, image: Tensor, transform: Transform) -> Tensor:
+        if self.test_time_augmentation == "dihedral":
+            transform = average_orientations(transform)
         return average_windows(
             image,
             transform,
@@ -219,16 +220,20 @@ class FittedSegmenter(SegmenterParameters):
 
     def _residual(self, image: Tensor) -> Tensor:
         """Compute the residual (H, W) of an image (C, H, W)."""
-        residual: Tensor = self.net_.criterion_.residual_map(
+        residual: Tensor = self._criterion().residual_map(
             image[None], self._reconstruct(image)[None]
         )[0]
         return residual
 
+    def _criterion(self) -> Any:
+        """Give the loss whose residual is shown: that of training."""
+        return self.net_.criterion_
+
     def _region(self, image: Image) -> Region:
-        size = self.image_size
+        shape, size = _shape(image), self.image_size
         if size is None:
-            return Region(image, _shape(image))
-        return Region(image, size if isinstance(size, tuple) else (size, size))
+            return Region(image, shape, shape)
+        return Region(image, size if isinstance(size, tuple) else (size, size), shape)
 
 
 def _collect(results: Iterable[NDArray[Any]], images: Images) -> Any:

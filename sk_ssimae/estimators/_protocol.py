@@ -16,7 +16,8 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
     -------
     dict
         Parameters shared by all segmenters. The window and constants of SSIM are not among them:
-        the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents.
+        the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents,
+        and those of the loss hold for residual maps too where these are not smoothed.
         The batch size is not stated in the publication; 128 is that of the authors' later work.
 
     Raises
@@ -53,5 +54,6 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "weight_decay": 1e-5,
         "stride": 30,
         "smoothing": 0,
+        "test_time_augmentation": None,
         "opening_diameter": 4,
     }

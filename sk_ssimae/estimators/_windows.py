@@ -8,11 +8,12 @@ from torch import Tensor
 from sk_ssimae._patches import coverage, window_positions
 
 Origin = tuple[int, int]
+Transform = Callable[[Tensor, Sequence[Origin]], Tensor]
 
 
 def average_windows(
     image: Tensor,
-    transform: Callable[[Tensor, Sequence[Origin]], Tensor],
+    transform: Transform,
     *,
     patch_size: int,
     stride: int,
@@ -57,6 +58,25 @@ def average_windows(
         counts = torch.from_numpy(coverage(total.shape[axis], patch_size, positions)).to(total)
         total.div_(counts.unsqueeze(-1) if axis == -2 else counts)
     return total
+
+
+def average_orientations(transform: Transform) -> Transform:
+    """Make a transform of windows that averages over their turns and flips, undone again."""
+
+    def averaged(windows: Tensor, origins: Sequence[Origin]) -> Tensor:
+        total: Tensor | None = None
+        for flip in (False, True):
+            flipped = windows.flip(-1) if flip else windows
+            for n_turns in range(4):
+                turned = torch.rot90(flipped, n_turns, (-2, -1))
+                result = transform(turned.contiguous(memory_format=torch.channels_last), origins)
+                result = torch.rot90(result, -n_turns, (-2, -1))
+                result = result.flip(-1) if flip else result
+                total = result if total is None else total + result
+        assert total is not None  # There are eight.
+        return total / 8
+
+    return averaged
 
 
 def _window(image: Tensor, row: int, column: int, size: int) -> Tensor:

@@ -10,7 +10,7 @@ References
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -218,6 +218,12 @@ class SSIMLoss(nn.Module):
         else:
             mean = self._similarity(target, reconstruction).mean()
         return 1 - mean
+
+    def replace(self, **params: Any) -> "SSIMLoss":
+        """Make a loss that differs in some of the parameters of `__init__`."""
+        names = ("window_size", "window", "c1", "c2", "alpha", "beta", "gamma")
+        own = {name: getattr(self, name) for name in names}
+        return SSIMLoss(**(own | params)).to(self.kernel.device)
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""

@@ -13,7 +13,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from sk_ssimae import SSIMAutoencoderSegmenter, paper_protocol
+from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, paper_protocol
 from sk_ssimae.estimators._postprocessing import open_map, smooth
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
@@ -75,7 +75,7 @@ def test_residual_is_that_of_the_loss(all_segmenter_classes, fitted, good):
     compared = [cls for cls in all_segmenter_classes if cls.__name__ in losses]
     assert len(compared) == len(losses)
     for cls in compared:
-        segmenter = fitted(cls)
+        segmenter = fitted(cls).set_params(smoothing=0)
         image, reconstruction = (
             torch.from_numpy(array[:1, None].copy())
             for array in (good, segmenter.reconstruct(good))
@@ -86,7 +86,15 @@ def test_residual_is_that_of_the_loss(all_segmenter_classes, fitted, good):
 
 def test_training_and_residual_share_one_ssim(tiny, good):
     segmenter = SSIMAutoencoderSegmenter(
-        **tiny, window_size=7, window="gaussian", c1=0.01, c2=0.03, alpha=0.5, beta=2, gamma=3
+        **tiny,
+        window_size=7,
+        window="gaussian",
+        c1=0.01,
+        c2=0.03,
+        alpha=0.5,
+        beta=2,
+        gamma=3,
+        smoothing=0,
     ).fit(good)
     criterion = segmenter.net_.criterion_
     assert (criterion.window_size, criterion.window) == (7, "gaussian")
@@ -101,10 +109,92 @@ def test_training_and_residual_share_one_ssim(tiny, good):
     )
 
 
+def test_residual_params_change_the_residual_alone(fitted, good):
+    segmenter = fitted(SSIMAutoencoderSegmenter).set_params(smoothing=0)
+    shown = segmenter.decision_function(good)
+    changes = {"window_size": 7, "gamma": 2, "c2": 3e-3}
+    segmenter.set_params(residual_params=changes)
+    image, reconstruction = (
+        torch.from_numpy(array[:, None].copy()) for array in (good, segmenter.reconstruct(good))
+    )
+    expected = SSIMLoss(**changes).residual_map(image, reconstruction)
+    np.testing.assert_allclose(segmenter.decision_function(good), expected, atol=1e-6)
+    with pytest.raises(NotFittedError, match="has not been calibrated"):
+        segmenter.predict(good)
+    segmenter.calibrate(good)
+    assert 0 < segmenter.predict(good).mean() <= 0.01
+    for nothing in ({}, None, "auto"):
+        segmenter.set_params(residual_params=nothing)
+        np.testing.assert_array_equal(segmenter.decision_function(good), shown)
+
+
+def test_smoothed_maps_weigh_structure_by_default(fitted, good):
+    segmenter = fitted(SSIMAutoencoderSegmenter).set_params(smoothing=1)
+    automatic = segmenter.decision_function(good)
+    changes = {"window_size": 9, "gamma": 3, "c2": 3e-3}
+    segmenter.set_params(residual_params=changes)
+    np.testing.assert_array_equal(segmenter.decision_function(good), automatic)
+    segmenter.set_params(residual_params=None)
+    assert np.abs(segmenter.decision_function(good) - automatic).max() > 0.01
+    published = SSIMAutoencoderSegmenter().set_params(**paper_protocol("textures"))
+    assert published._changes() == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sigma": 1}, r"residual_params must name .* 'window_size'\], got \['sigma'\]"),
+        ({3: 1}, r"got \['3'\]"),
+        ({"gamma": -1}, r"'gamma' parameter of SSIMAutoencoderSegmenter.residual_params must be"),
+        ({"window_size": 8}, r"residual_params\['window_size'\] must be odd .* got 8"),
+        ({"window_size": 17}, r"at most patch_size=16, got 17"),
+        ([("gamma", 2)], "'residual_params' parameter of SSIMAutoencoderSegmenter must be"),
+    ],
+)
+def test_wrong_residual_params(fitted, good, changes, message):
+    segmenter = fitted(SSIMAutoencoderSegmenter).set_params(residual_params=changes)
+    with pytest.raises(ValueError, match=message):
+        segmenter.decision_function(good)
+
+
+def test_augmented_maps_turn_with_the_image(fitted, good, all_segmenter_classes):
+    square = good[:1, :40, :40]
+    turned = np.rot90(square, axes=(1, 2))
+    for cls in all_segmenter_classes:
+        if cls.__name__ == "VariationalAutoencoderSegmenter":
+            continue  # Its noise belongs to a place, not to what is there.
+        segmenter = fitted(cls)
+        plain = segmenter.decision_function(square)
+        segmenter.set_params(test_time_augmentation="dihedral")
+        augmented = segmenter.decision_function(square)
+        assert np.abs(augmented - plain).max() > 1e-3
+        for flipped in (lambda x: x, lambda x: x[:, ::-1]):
+            np.testing.assert_allclose(
+                segmenter.decision_function(flipped(turned)),
+                flipped(np.rot90(augmented, axes=(1, 2))),
+                atol=1e-5,
+            )
+
+
+def test_automatic_smoothing_is_a_hundredth_of_the_shorter_side(fitted, tiny, good):
+    segmenter = fitted(L2AutoencoderSegmenter)
+    raw = segmenter.set_params(smoothing=0).decision_function(good)
+    automatic = segmenter.set_params(smoothing="auto").decision_function(good)
+    np.testing.assert_allclose(automatic, [smooth(map_, 0.4) for map_ in raw], atol=1e-6)
+    # What is held out of an image is smoothed as the whole image will be, not as its band.
+    few = [
+        clone(segmenter).set_params(smoothing=width, **tiny).fit(good).threshold_
+        for width in ("auto", 0.4, 0)
+    ]
+    assert few[0] == few[1] != few[2]
+
+
 def test_smoothing_opening_threshold(segmenter_class, fitted, defective):
     images, _ = defective
     segmenter = fitted(segmenter_class)
-    plain = segmenter.decision_function(images)
+    if "residual_params" in segmenter.get_params():
+        segmenter.set_params(residual_params=None)
+    plain = segmenter.set_params(smoothing=0).decision_function(images)
     segmenter.set_params(smoothing=1.5)
     smoothed = segmenter.decision_function(images)
     for raw, map_ in zip(plain, smoothed, strict=True):

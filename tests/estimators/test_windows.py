@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sk_ssimae.estimators._windows import average_windows
+from sk_ssimae.estimators._windows import average_orientations, average_windows
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])
@@ -47,3 +47,17 @@ def test_results_do_not_depend_on_the_batches():
     ]
     assert torch.equal(maps[0], maps[1])
     assert torch.equal(maps[0], maps[2])
+
+
+def test_orientations_are_undone_before_they_are_averaged():
+    windows = torch.rand((3, 2, 16, 16), generator=torch.Generator().manual_seed(0))
+    seen = []
+
+    def look(turned, origins):
+        assert origins == [(0, 0), (0, 8), (8, 0)]
+        seen.append(turned)
+        return turned
+
+    averaged = average_orientations(look)(windows, [(0, 0), (0, 8), (8, 0)])
+    torch.testing.assert_close(averaged, windows)
+    assert len({tuple(turned.flatten().tolist()) for turned in seen}) == 8
