@@ -14,7 +14,7 @@ Mask = NDArray[np.bool_]
 
 
 class DefectiveImages(NamedTuple):
-    """Images with defects and the masks of these, both of shape (n, h, w)."""
+    """Images with defects, of the shape of the good ones, and their masks of shape (n, h, w)."""
 
     images: Image
     masks: Mask
@@ -27,19 +27,22 @@ def draw_defects(
     n_defects: int = 1,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> DefectiveImages:
-    """Draw defects into good grey images and mark every pixel that they touch.
+    """Draw defects into good images and mark every pixel that they touch.
 
     High contrast have ``"cut"``, a dark gash, and ``"contamination"``, a bright lump. Low contrast
     have ``"stain"``, a faint shadow; ``"blur"``, where the texture is washed out; ``"misweave"``,
-    where it runs in another direction; and ``"missing_thread"``, a strip of smeared texture. Blur,
-    misweave and missing threads change the structure and hardly the grey values.
+    where it runs in another direction; ``"missing_thread"``, a strip of smeared texture; and
+    ``"doubled_thread"``, a strip of texture pushed together to half its width, so that threads lie
+    double. Blur, misweave, missing and doubled threads change the structure and hardly the grey
+    values. ``"scratch"`` is a thin, long, nearly straight line, dark or bright, faint or strong.
 
     Parameters
     ----------
-    images : array of shape (n, h, w)
+    images : array of shape (n, h, w) or (n, h, w, c)
         Good images in [0, 1], at least 32 pixels high and wide. They are not changed.
     kinds : sequence of str
-        Kinds to draw. They take turns over the defects of the first image, then of the second, ….
+        Kinds to draw, any of those above. They take turns over the defects of the first image,
+        then of the second, ….
     n_defects : int, default=1
         Defects of each image. They may touch each other.
     random_state : int, RandomState, Generator or None, default=None
@@ -48,8 +51,8 @@ def draw_defects(
     Returns
     -------
     DefectiveImages
-        Named tuple ``(images, masks)``: float32 and bool arrays of shape (n, h, w). Outside the
-        masks the images are unchanged.
+        Named tuple ``(images, masks)``: a float32 array of the shape of `images` and a bool array
+        of shape (n, h, w). Outside the masks the images are unchanged.
 
     Raises
     ------
@@ -66,10 +69,10 @@ def draw_defects(
     (True, True)
     """
     good = np.asarray(images, dtype=np.float32)
-    if good.ndim != 3 or good.size == 0 or min(good.shape[1:]) < 32:
+    if good.ndim not in (3, 4) or good.size == 0 or min(good.shape[1:3]) < 32:
         raise ValueError(
-            "images must have shape (n, h, w) with n at least 1 and h and w at least 32, got shape "
-            f"{good.shape} instead."
+            "images must have shape (n, h, w) or (n, h, w, c) with n at least 1 and h and w at "
+            f"least 32, got shape {good.shape} instead."
         )
     if not (good.min() >= 0 and good.max() <= 1):
         raise ValueError("images must lie in [0, 1].")
@@ -81,49 +84,59 @@ def draw_defects(
     if n_defects < 1:
         raise ValueError(f"n_defects must be at least 1, got {n_defects} instead.")
     rng = make_rng(random_state)
-    defective, masks = good.copy(), np.zeros(good.shape, dtype=bool)
-    for index in range(len(good)):
+    defective, masks = good.copy(), np.zeros(good.shape[:3], dtype=bool)
+    with_channels = defective.reshape(*good.shape[:3], -1)  # A view: drawn into below.
+    for index, image in enumerate(with_channels):
         for number in range(n_defects):
             draw = _DRAWERS[kinds[(index * n_defects + number) % len(kinds)]]
-            region, drawn = draw(defective[index], rng)
-            defective[index][region] = np.clip(drawn[region], 0, 1)
+            region, drawn = draw(image, rng)
+            image[region] = np.clip(drawn[region], 0, 1)
             masks[index] |= region
     return DefectiveImages(defective, masks)
 
 
-# Each drawer gives the pixels that it touches and an image from which to take them.
+# Each drawer takes an image (h, w, c). It gives the pixels (h, w) that it touches and an image, of
+# c channels or one for all, from which to take them.
 
 
 def _cut(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    line = _curve(image.shape, rng, length=rng.uniform(0.2, 0.4))
+    line = _curve(image.shape[:2], rng, length=rng.uniform(0.2, 0.4))
     distance = ndimage.distance_transform_edt(~line)
     width = rng.uniform(1.5, 3.0)
-    return distance <= width, image * (0.25 + 0.35 * distance / width).astype(np.float32)
+    return distance <= width, _times(image, 0.25 + 0.35 * distance / width)
+
+
+def _scratch(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    line = _curve(image.shape[:2], rng, length=rng.uniform(0.4, 0.8), bending=0.002)
+    region = ndimage.distance_transform_edt(~line) <= rng.uniform(0.5, 1.6)
+    grey = rng.choice([0.05, 0.95])
+    strength = rng.uniform(0.3, 0.9)
+    return region, (image + strength * (grey - image)).astype(np.float32)
 
 
 def _contamination(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    region = _blob(image.shape, rng, radius=rng.uniform(0.02, 0.05))
+    region = _blob(image.shape[:2], rng, radius=rng.uniform(0.02, 0.05))
     depth = ndimage.distance_transform_edt(region)
-    lump = 0.75 + 0.2 * np.minimum(depth / 4, 1) + 0.03 * rng.standard_normal(image.shape)
-    return region, lump.astype(np.float32)
+    lump = 0.75 + 0.2 * np.minimum(depth / 4, 1) + 0.03 * rng.standard_normal(region.shape)
+    return region, lump.astype(np.float32)[..., None]
 
 
 def _stain(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
+    region = _blob(image.shape[:2], rng, radius=rng.uniform(0.05, 0.1))
     depth = np.minimum(ndimage.distance_transform_edt(region) / 3, 1)
-    return region, image * (1 - 0.25 * depth).astype(np.float32)
+    return region, _times(image, 1 - 0.25 * depth)
 
 
 def _blur(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
-    return region, ndimage.gaussian_filter(image, 3.0)
+    region = _blob(image.shape[:2], rng, radius=rng.uniform(0.05, 0.1))
+    return region, ndimage.gaussian_filter(image, (3.0, 3.0, 0.0))
 
 
 def _misweave(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    region = _blob(image.shape, rng, radius=rng.uniform(0.05, 0.1))
+    region = _blob(image.shape[:2], rng, radius=rng.uniform(0.05, 0.1))
     rows, columns = ndimage.find_objects(region.astype(np.uint8))[0]
     size = max(rows.stop - rows.start, columns.stop - columns.start)
-    first = (min(cut.start, n - size) for cut, n in zip((rows, columns), image.shape, strict=True))
+    first = (min(cut.start, n - size) for cut, n in zip((rows, columns), region.shape, strict=True))
     square = tuple(slice(start, start + size) for start in first)
     turned = image.copy()
     turned[square] = np.rot90(image[square])
@@ -131,17 +144,39 @@ def _misweave(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
 
 
 def _missing_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
-    axis = int(rng.integers(2))
-    width = max(4, round(0.025 * min(image.shape)))
-    first = int(rng.integers(image.shape[axis] - width))
-    length = image.shape[1 - axis]
-    start = int(rng.integers(length // 2))
-    strip = [slice(first, first + width), slice(start, start + length // 2)]
-    region = np.zeros(image.shape, dtype=bool)
-    region[tuple(strip if axis == 0 else strip[::-1])] = True
+    width = max(4, round(0.025 * min(image.shape[:2])))
+    region, axis, _ = _strip(image.shape[:2], rng, width, margin=0)
     # What remains are the crossing threads, smeared along the gap.
     smeared = ndimage.uniform_filter1d(image, 4 * width + 1, axis=1 - axis)
     return region, smeared
+
+
+def _doubled_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
+    half = max(4, round(0.03 * min(image.shape[:2])))
+    region, axis, first = _strip(image.shape[:2], rng, 2 * half, margin=half)
+    # What lies on the strip and on half its width at either side is pushed together on the strip.
+    first_source = 2 * (np.arange(image.shape[axis]) - first) + first - half
+    pushed = [np.take(image, first_source + shift, axis, mode="clip") for shift in (0, 1)]
+    return region, (pushed[0] + pushed[1]) / 2
+
+
+def _times(image: Image, factor: NDArray[np.float64]) -> Image:
+    product: Image = image * factor.astype(np.float32)[..., None]
+    return product
+
+
+def _strip(
+    shape: tuple[int, ...], rng: np.random.Generator, width: int, margin: int
+) -> tuple[Mask, int, int]:
+    """Make a straight region half as long as the image; give also its axis and first line."""
+    axis = int(rng.integers(2))
+    first = margin + int(rng.integers(shape[axis] - width - 2 * margin))
+    length = shape[1 - axis]
+    start = int(rng.integers(length // 2))
+    strip = [slice(first, first + width), slice(start, start + length // 2)]
+    region = np.zeros(shape, dtype=bool)
+    region[tuple(strip if axis == 0 else strip[::-1])] = True
+    return region, axis, first
 
 
 def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Mask:
@@ -157,15 +192,22 @@ def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Ma
     return distance <= np.maximum(size, 2.0) * outline
 
 
-def _curve(shape: tuple[int, ...], rng: np.random.Generator, length: float) -> Mask:
-    """Make a curved line one pixel wide; `length` is a share of the image's shorter side."""
+def _curve(
+    shape: tuple[int, ...], rng: np.random.Generator, length: float, bending: float = 0.03
+) -> Mask:
+    """Make a curved line one pixel wide.
+
+    `length` is a share of the image's shorter side, `bending` the spread of the turns, in radians,
+    that the line takes every half pixel.
+    """
     n_steps = int(length * min(shape) * 2)
-    bends = np.cumsum(rng.normal(0, 0.03, n_steps)) + rng.uniform(0, 2 * np.pi)
+    bends = np.cumsum(rng.normal(0, bending, n_steps)) + rng.uniform(0, 2 * np.pi)
     path = 0.5 * np.cumsum([np.sin(bends), np.cos(bends)], axis=1)
-    path += [[rng.uniform(0.25, 0.75) * n] for n in shape[:2]] - path.mean(axis=1, keepdims=True)
+    path += [[rng.uniform(0.25, 0.75) * n] for n in shape] - path.mean(axis=1, keepdims=True)
     rows, columns = np.rint(path).astype(int)
     line = np.zeros(shape, dtype=bool)
-    line[np.clip(rows, 0, shape[0] - 1), np.clip(columns, 0, shape[1] - 1)] = True
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    line[rows[inside], columns[inside]] = True
     return line
 
 
@@ -173,7 +215,9 @@ _DRAWERS: dict[str, Callable[[Image, np.random.Generator], tuple[Mask, Image]]] 
     "blur": _blur,
     "contamination": _contamination,
     "cut": _cut,
+    "doubled_thread": _doubled_thread,
     "missing_thread": _missing_thread,
     "misweave": _misweave,
+    "scratch": _scratch,
     "stain": _stain,
 }

@@ -1,6 +1,5 @@
 """Woven fabric as a line camera sees it, made from random numbers."""
 
-from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -8,8 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sk_ssimae._validation import make_rng
-
-Field = NDArray[np.float32]
+from sk_ssimae.datasets._made import Field, check_n_samples_and_shape, smooth_noise
 
 # Warp threads lie on top where (column + step * row) % repeat < floats.
 _WEAVES = {"plain": (1, 2, 1), "twill": (1, 3, 2), "satin": (2, 5, 4)}
@@ -61,10 +59,7 @@ def make_woven_fabric(
     >>> fabric.shape, fabric.dtype
     ((2, 64, 96), dtype('float32'))
     """
-    if not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
-    if np.shape(shape) != (2,) or min(shape) < 1:
-        raise ValueError(f"shape must be (height, width), both at least 1, got {shape} instead.")
+    check_n_samples_and_shape(n_samples, shape)
     if weave not in _WEAVES:
         raise ValueError(f"weave must be one of {sorted(_WEAVES)}, got {weave!r} instead.")
     if thread_spacing < 3:
@@ -89,7 +84,7 @@ def _weave(
     # Where a pixel lies on the cloth, in threads: shifted by a random phase, and wandering.
     wander = 0.35 * irregularity
     along_warp, along_weft = (
-        (pixels + rng.uniform(0, 60 * spacing) + wander * _smooth_noise(shape, 3 * spacing, rng))
+        (pixels + rng.uniform(0, 60 * spacing) + wander * smooth_noise(shape, 3 * spacing, rng))
         / spacing
         for pixels in (rows, columns)
     )
@@ -101,7 +96,7 @@ def _weave(
     warp_height = warp + np.where(warp_on_top, 0.25, -0.25)
     weft_height = weft * 0.85 + np.where(warp_on_top, -0.25, 0.25)
     cloth = 0.2 + 0.4 * np.maximum(warp_height, weft_height)
-    light = 1 + 0.03 * irregularity * _smooth_noise(shape, 0.5 * max(shape), rng)
+    light = 1 + 0.03 * irregularity * smooth_noise(shape, 0.5 * max(shape), rng)
     image = ndimage.gaussian_filter(cloth * light, 0.6)
     image += 0.012 * irregularity * rng.standard_normal(shape, dtype=np.float32)
     return np.clip(image, 0, 1)
@@ -127,15 +122,3 @@ def _threads(across: Field, along: Field, irregularity: float, rng: np.random.Ge
     )
     shaded: Field = profile * brightness[thread - first] + 0.12 * irregularity * fibres
     return shaded
-
-
-def _smooth_noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Field:
-    """Draw noise of unit variance that varies over about `scale` pixels."""
-    coarse = rng.standard_normal([int(np.ceil(length / scale)) + 3 for length in shape])
-    first = rng.uniform(0.5, 1.5, size=2)
-    grid = np.meshgrid(
-        *(np.arange(length) / scale + start for length, start in zip(shape, first, strict=True)),
-        indexing="ij",
-    )
-    smooth: Field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
-    return smooth.astype(np.float32)

@@ -1,16 +1,16 @@
-"""Loaders for images in folders. Images stay files until they are needed."""
+"""Images in folders, paired with their masks by name. Both stay files until they are needed."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from sk_ssimae._images import read_image
+from sk_ssimae.datasets._masks import MaskFiles
 
 _SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
+_MASK_ENDINGS = ("", "_mask", "_gt")
 
 
 def load_image_folder(
@@ -23,7 +23,8 @@ def load_image_folder(
     """Load good images, and defective ones with their masks, from folders.
 
     A mask belongs to the defective image whose file name has the same stem, or that stem followed
-    by ``_mask`` or ``_gt``. Images (PNG, TIFF, JPEG, BMP) are listed in the order of their names.
+    by ``_mask`` or ``_gt``. Images (PNG, TIFF, JPEG, BMP) are listed in the order of their names;
+    files whose names begin with a dot are passed over.
 
     Parameters
     ----------
@@ -43,19 +44,20 @@ def load_image_folder(
 
         data : list of path
             Good images, then defective ones.
-        target : list of arrays (h, w), bool
-            Masks of `data`, all False for good images.
+        target : sequence of arrays (h, w), bool
+            Masks of `data`, all False for good images. A mask is read from its file each time it
+            is asked for; ``list(target)`` keeps all in memory.
         good, defective : list of path
             The two parts of `data`.
-        masks : list of arrays (h, w), bool
-            Masks of `defective`.
+        masks : sequence of arrays (h, w), bool
+            Masks of `defective`, read in the same way.
 
     Raises
     ------
     FileNotFoundError
         If a folder does not exist or holds no image.
     ValueError
-        If images and masks do not pair; the message names the files.
+        If images and masks do not pair one to one; the message names the files.
 
     Examples
     --------
@@ -67,92 +69,43 @@ def load_image_folder(
     """
     if (defective is None) != (masks is None):
         raise ValueError("defective and masks belong together: give both folders or neither.")
-    good_files = _list_images(good, "good")
+    good_files = list_images(good, "good")
     defective_files: list[Path] = []
-    mask_arrays: list[NDArray[np.bool_]] = []
+    mask_files: list[Path] = []
     if defective is not None and masks is not None:
-        defective_files = _list_images(defective, "defective")
-        mask_files = _pair(defective_files, _list_images(masks, "masks"))
-        mask_arrays = [read_mask(path) for path in mask_files]
-    return as_bunch(good_files, defective_files, mask_arrays, return_X_y=return_X_y)
+        defective_files = list_images(defective, "defective")
+        mask_files = pair(defective_files, list_images(masks, "masks"))
+    data = as_bunch(good_files, defective_files, mask_files)
+    return (data.data, data.target) if return_X_y else data
 
 
-def load_nanotwice(root: str | Path, *, return_X_y: bool = False) -> Any:
-    """Load the NanoTWICE images: nanofibrous material under a scanning electron microscope.
+def as_bunch(
+    good: list[Path], defective: list[Path], masks: list[Path], *, test_good: Sequence[Path] = ()
+) -> Bunch:
+    """Put good images, good test images where they are apart, and defective ones into a Bunch."""
+    n_good = len(good) + len(test_good)
+    data = [*good, *test_good, *defective]
+    target = MaskFiles(data, [*[None] * n_good, *masks])
+    return Bunch(data=data, target=target, good=good, defective=defective, masks=target[n_good:])
 
-    Five normal images of 700 × 1024 and forty anomalous ones of 696 × 1024 pixels, 8-bit grey.
-    Free for research; cite Carrera et al.
 
-    Parameters
-    ----------
-    root : path
-        Folder of the unpacked archive, with ``Normal``, ``Anomalous/images`` and ``Anomalous/gt``.
-    return_X_y : bool, default=False
-        Return ``(data, target)`` instead of a Bunch.
-
-    Returns
-    -------
-    Bunch or tuple
-        As :func:`load_image_folder` gives it.
+def list_images(folder: str | Path, name: str) -> list[Path]:
+    """List the images of a folder by name; `name` says in messages what they are.
 
     Raises
     ------
     FileNotFoundError
-        If `root` lacks one of the folders.
-    ValueError
-        If images and masks do not pair.
-
-    References
-    ----------
-    D. Carrera, F. Manganini, G. Boracchi, E. Lanzarone, "Defect Detection in SEM Images of
-    Nanofibrous Materials", IEEE Trans. Industrial Informatics 13 (2), 2017.
-
-    Examples
-    --------
-    >>> from sk_ssimae.datasets import load_nanotwice
-    >>> nanofibres = load_nanotwice("dfg05er_Data")  # doctest: +SKIP
-    >>> len(nanofibres.good), len(nanofibres.defective)  # doctest: +SKIP
-    (5, 40)
+        If the folder does not exist or holds no image.
     """
-    root = Path(root)
-    return load_image_folder(
-        root / "Normal",
-        root / "Anomalous" / "images",
-        root / "Anomalous" / "gt",
-        return_X_y=return_X_y,
-    )
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read a mask file: True where any colour channel is above 0."""
-    pixels = read_image(path, f"mask {str(path)!r}")
-    if pixels.ndim == 3:
-        colours = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
-        return np.asarray((colours > 0).any(axis=-1))
-    return np.asarray(pixels > 0)
-
-
-def as_bunch(
-    good: list[Path],
-    defective: list[Path],
-    masks: list[NDArray[np.bool_]],
-    *,
-    return_X_y: bool,
-) -> Any:
-    """Put good and defective images into one Bunch."""
-    data = [*good, *defective]
-    # A mask of a good image is one value seen from everywhere: it takes no memory.
-    target = [np.broadcast_to(np.False_, _image_shape(path)) for path in good] + masks
-    if return_X_y:
-        return data, target
-    return Bunch(data=data, target=target, good=good, defective=defective, masks=masks)
-
-
-def _list_images(folder: str | Path, name: str) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"{name}: the folder {str(folder)!r} does not exist.")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+    files = sorted(
+        path
+        for path in folder.iterdir()
+        # Some archives bring files such as ._000.png, which are no images.
+        if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
+    )
     if not files:
         raise FileNotFoundError(
             f"{name}: the folder {str(folder)!r} holds no image ({', '.join(sorted(_SUFFIXES))})."
@@ -160,29 +113,50 @@ def _list_images(folder: str | Path, name: str) -> list[Path]:
     return files
 
 
-def _pair(images: Iterable[Path], masks: Iterable[Path]) -> list[Path]:
-    """Find the mask of each image."""
-    mask_of_stem: dict[str, Path] = {}
+def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
+    """Find the mask of each image.
+
+    Raises
+    ------
+    ValueError
+        If an image has no mask or several, or a mask no image or several; all are named.
+    """
+    images_of_stem = defaultdict(list)
+    for image in images:
+        images_of_stem[image.stem].append(image)
+    masks_of_stem = defaultdict(list)
+    without_image = []
     for mask in masks:
-        mask_of_stem[mask.stem.removesuffix("_mask").removesuffix("_gt")] = mask
-    stems = [image.stem for image in images]
-    without_mask = sorted(set(stems) - set(mask_of_stem))
-    without_image = sorted(mask_of_stem[stem].name for stem in set(mask_of_stem) - set(stems))
-    if without_mask or without_image:
+        stem = _stem_of_image(mask, images_of_stem)
+        if stem is None:
+            without_image.append(mask.name)
+        else:
+            masks_of_stem[stem].append(mask)
+    problems = {
+        "images without mask": [s for s in images_of_stem if s not in masks_of_stem],
+        "masks without image": without_image,
+        "several of one name": [
+            path.name
+            for stem, found in images_of_stem.items()
+            for several in (found, masks_of_stem.get(stem, []))
+            if len(several) > 1
+            for path in several
+        ],
+    }
+    if any(problems.values()):
         raise ValueError(
-            "Images and masks must pair by name; images without mask: "
-            f"{', '.join(without_mask) or 'none'}; masks without image: "
-            f"{', '.join(without_image) or 'none'}."
+            f"Images of {str(images[0].parent)!r} and masks of {str(masks[0].parent)!r} must pair "
+            "by name; "
+            + "; ".join(f"{what}: {', '.join(n)}" for what, n in problems.items() if n)
+            + "."
         )
-    return [mask_of_stem[stem] for stem in stems]
+    return [masks_of_stem[image.stem][0] for image in images]
 
 
-def _image_shape(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:  # Reads no pixels.
-            return image.height, image.width
-    except OSError:
-        height, width = read_image(path, f"image {str(path)!r}").shape[:2]
-        return height, width
+def _stem_of_image(mask: Path, stems: Any) -> str | None:
+    """Tell the stem of the image that a mask belongs to, or None if there is none."""
+    for ending in _MASK_ENDINGS:
+        stem = mask.stem.removesuffix(ending)
+        if mask.stem.endswith(ending) and stem in stems:
+            return stem
+    return None

@@ -1,70 +1,95 @@
-from pathlib import Path
+import pickle
+import re
 
 import numpy as np
 import pytest
-from PIL import Image
-from skimage.io import imsave
+from sklearn.utils import _safe_indexing
 
-from sk_ssimae import L2AutoencoderSegmenter
-from sk_ssimae.datasets import load_image_folder, load_nanotwice
-
-
-def save(path: Path, image: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    imsave(path, image, check_contrast=False)
+from sk_ssimae._validation import check_masks, defect_labels
+from sk_ssimae.datasets import load_image_folder
 
 
 @pytest.fixture
-def nanotwice(tmp_path: Path) -> Path:
-    """Make a small tree of the public layout, with its two kinds of masks."""
-    rng = np.random.default_rng(0)
-    for number in (1141, 1142):
-        save(tmp_path / f"Normal/ITIA{number}.tif", rng.integers(0, 256, (40, 48), np.uint8))
-    for number in (1101, 1102):
-        image = rng.integers(0, 256, (36, 48), np.uint8)
-        save(tmp_path / f"Anomalous/images/ITIA{number}.tif", image)
-    mask = np.zeros((36, 48), dtype=np.uint8)
-    mask[5:9, 10:20] = 134
-    save(tmp_path / "Anomalous/gt/ITIA1101_gt.png", mask)
-    palette = Image.fromarray((mask > 0).astype(np.uint8), mode="P")
-    palette.putpalette([0, 0, 0, 255, 255, 255])
-    palette.save(tmp_path / "Anomalous/gt/ITIA1102_gt.png")
-    return tmp_path
+def folders(tmp_path, save_image, save_mask):
+    """Make folders with two good and three defective images and their masks."""
+    good, defective, masks = (tmp_path / name for name in ("good", "defective", "masks"))
+    for name in ("b", "a"):
+        save_image(good / f"{name}.png", (32, 40))
+    for name, mask in (("c", "c"), ("a", "a_mask"), ("b_mask", "b_mask_gt")):
+        save_image(defective / f"{name}.png")
+        save_mask(masks / f"{mask}.png")
+    return good, defective, masks
 
 
-@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
-def test_nanotwice(nanotwice, tiny):
-    data = load_nanotwice(nanotwice)
-    assert [path.name for path in data.good] == ["ITIA1141.tif", "ITIA1142.tif"]
-    assert [path.name for path in data.defective] == ["ITIA1101.tif", "ITIA1102.tif"]
-    for mask in data.masks:
-        assert mask.dtype == np.bool_
-        assert mask.sum() == 40
-        assert mask[5:9, 10:20].all()
-    assert [mask.shape for mask in data.target] == [(40, 48), (40, 48), (36, 48), (36, 48)]
-    X, y = load_nanotwice(nanotwice, return_X_y=True)
+def test_images_and_masks_in_order_of_names(folders):
+    data = load_image_folder(*folders)
+    assert [path.name for path in data.good] == ["a.png", "b.png"]
+    assert [path.name for path in data.defective] == ["a.png", "b_mask.png", "c.png"]
+    assert data.data == data.good + data.defective
+    assert [mask.sum() for mask in data.target] == [0, 0, 40, 40, 40]
+    assert [mask.shape for mask in data.target] == [(32, 40)] * 2 + [(36, 48)] * 3
+    assert all(mask.dtype == np.bool_ for mask in data.target)
+    X, y = load_image_folder(*folders, return_X_y=True)
     assert data.data == X
-    segmenter = L2AutoencoderSegmenter(**tiny).fit(X, y)
-    assert segmenter.n_defective_dropped_ == 2
-    assert 0 <= segmenter.score(X, y) <= 1
+    np.testing.assert_array_equal(y[2], data.masks[0])
+    alone = load_image_folder(folders[0])
+    assert (len(alone.data), alone.defective, len(alone.masks)) == (2, [], 0)
+    assert [mask.any() for mask in alone.target] == [False, False]
 
 
-@pytest.mark.filterwarnings("ignore:'mode' parameter is deprecated:DeprecationWarning")
-def test_image_folder(nanotwice):
-    anomalous = nanotwice / "Anomalous"
-    data = load_image_folder(nanotwice / "Normal")
-    assert (len(data.data), data.defective, data.masks) == (2, [], [])
-    (anomalous / "gt/ITIA1102_gt.png").unlink()
-    save(anomalous / "gt/ITIA1199.png", np.zeros((4, 4), dtype=np.uint8))
-    with pytest.raises(
-        ValueError, match=r"images without mask: ITIA1102; masks without image: ITIA1199.png"
-    ):
-        load_image_folder(nanotwice / "Normal", anomalous / "images", anomalous / "gt")
+def test_masks_are_read_when_they_are_asked_for(folders, save_mask):
+    masks = folders[2]
+    (masks / "c.png").write_bytes(b"")
+    data = load_image_folder(*folders)
+    assert data.masks[0].sum() == 40
+    with pytest.raises(ValueError, match=r"mask '.*c\.png' cannot be read as an image"):
+        data.masks[2]
+    save_mask(masks / "c.png")
+    assert data.masks[2].sum() == 40
+
+
+def test_masks_behave_as_a_list(folders):
+    y = load_image_folder(*folders).target
+    assert len(y) == len(list(y)) == 5
+    assert repr(y) == "<masks of 2 good and 3 defective images>"
+    assert repr(y[1:]) == "<masks of 1 good and 3 defective images>"
+    assert np.shape(y[2:]) == (3, 36, 48)
+    assert y[-1].any()
+    assert not y[np.int64(1)].any()
+    with pytest.raises(IndexError):
+        y[5]
+    check_masks(y)
+    np.testing.assert_array_equal(defect_labels(y, 5), [0, 0, 1, 1, 1])
+    assert [mask.any() for mask in _safe_indexing(y, np.array([4, 0]))] == [True, False]
+    assert [mask.any() for mask in pickle.loads(pickle.dumps(y))] == [False] * 2 + [True] * 3
+
+
+def test_what_does_not_pair_is_named(folders, save_image, save_mask):
+    _, defective, masks = folders
+    (masks / "a_mask.png").unlink()
+    save_mask(masks / "z.png")
+    save_mask(masks / "c_gt.png")
+    save_image(defective / "c.tif")
+    message = (
+        r"Images of '.*defective' and masks of '.*masks' must pair by name; "
+        r"images without mask: a; masks without image: z\.png; "
+        r"several of one name: c\.png, c\.tif, c\.png, c_gt\.png\."
+    )
+    with pytest.raises(ValueError, match=message):
+        load_image_folder(*folders)
+
+
+def test_hidden_files_and_other_files_are_passed_over(folders):
+    for folder in folders:
+        (folder / "._a.png").write_bytes(b"no image")
+        (folder / "Thumbs.db").write_bytes(b"no image")
+    assert len(load_image_folder(*folders).data) == 5
 
 
 def test_missing_folders(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"good: the folder '.*Normal' does not exist"):
-        load_nanotwice(tmp_path)
+    message = f"good: the folder {str(tmp_path / 'good')!r} does not exist"
+    with pytest.raises(FileNotFoundError, match=re.escape(message)):
+        load_image_folder(tmp_path / "good")
     with pytest.raises(FileNotFoundError, match=r"good: the folder .* holds no image \(.bmp"):
         load_image_folder(tmp_path)
     with pytest.raises(ValueError, match="defective and masks belong together"):

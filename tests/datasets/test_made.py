@@ -1,22 +1,35 @@
+import functools
+
 import numpy as np
 import pytest
 
-from sk_ssimae.datasets import draw_defects, make_woven_fabric
-from sk_ssimae.datasets._defects import _DRAWERS
+from sk_ssimae.datasets import make_checkerboards, make_nanofibres, make_woven_fabric
+
+MAKERS = [
+    make_checkerboards,
+    make_nanofibres,
+    make_woven_fabric,
+    functools.partial(make_woven_fabric, weave="plain"),
+    functools.partial(make_woven_fabric, weave="satin"),
+]
 
 
-@pytest.mark.parametrize("weave", ["plain", "twill", "satin"])
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("shape", [(64, 64), (40, 90)])
-def test_fabric_is_seeded_and_in_range(weave, shape):
-    fabric = make_woven_fabric(3, shape=shape, weave=weave, random_state=1)
-    assert fabric.shape == (3, *shape)
-    assert fabric.dtype == np.float32
-    assert 0 <= fabric.min() < 0.4 < 0.6 < fabric.max() <= 1
-    again = make_woven_fabric(3, shape=shape, weave=weave, random_state=1)
-    np.testing.assert_array_equal(again, fabric)
-    other = make_woven_fabric(3, shape=shape, weave=weave, random_state=2)
-    assert not np.array_equal(other, fabric)
-    assert not np.array_equal(fabric[0], fabric[1])
+def test_made_images_are_seeded_and_in_range(make, shape):
+    images = make(3, shape=shape, random_state=1)
+    assert images.shape == (3, *shape)
+    assert images.dtype == np.float32
+    assert 0 <= images.min() < 0.4 < 0.6 < images.max() <= 1
+    np.testing.assert_array_equal(make(3, shape=shape, random_state=1), images)
+    assert not np.array_equal(make(3, shape=shape, random_state=2), images)
+    assert not np.array_equal(images[0], images[1])
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_no_image_is_too_small(make):
+    for shape in [(1, 1), (1, 30), (30, 2)]:
+        assert make(1, shape=shape, random_state=0).shape == (1, *shape)
 
 
 def spectrum(image):
@@ -40,6 +53,52 @@ def test_irregularity_breaks_the_repeats():
     assert sharpest[0] > sharpest[1] > sharpest[2]
 
 
+@pytest.mark.parametrize("size", [6, 15, 16.5])
+def test_squares_have_their_size(size):
+    boards = make_checkerboards(30, shape=(200, 200), square_size=(size, size), random_state=0)
+    for board in boards:
+        rows, columns = np.fft.fftfreq(200)[:, None], np.fft.rfftfreq(200)
+        power = spectrum(board)
+        strongest = np.unravel_index(power.argmax(), power.shape)
+        # Along the diagonals squares follow each other at size / sqrt(2).
+        frequency = np.hypot(rows[strongest[0], 0], columns[strongest[1]])
+        assert frequency == pytest.approx(1 / (np.sqrt(2) * size), abs=0.005)
+
+
+def test_boards_are_half_dark_and_half_bright():
+    boards = make_checkerboards(20, square_size=(2, 24), random_state=0)
+    for board in boards:
+        assert board.min() <= 0.3
+        assert board.max() >= 0.7
+        middle = (board.min() + board.max()) / 2
+        assert (board > middle).mean() == pytest.approx(0.5, abs=0.06)
+    # Anti-aliasing: between the two values there are others, on the edges alone.
+    board = make_checkerboards(1, square_size=(20, 20), random_state=0)[0]
+    is_edge = (board > board.min() + 0.01) & (board < board.max() - 0.01)
+    assert 0.02 < is_edge.mean() < 0.2
+
+
+def test_dense_and_thin_nanofibres():
+    levels = [
+        make_nanofibres(4, shape=(128, 128), density=density, random_state=0).mean()
+        for density in (0.2, 1, 3)
+    ]
+    assert levels[0] < levels[1] < levels[2]
+    edges = [
+        np.abs(np.diff(make_nanofibres(4, fibre_diameter=d, random_state=0), axis=1)).mean()
+        for d in (4, 8, 16)
+    ]
+    assert edges[0] > edges[1] > edges[2]
+
+
+def test_nanofibres_run_in_all_directions():
+    rows, columns = np.gradient(make_nanofibres(6, random_state=0), axis=(1, 2))
+    angle = np.arctan2(rows, columns) % np.pi
+    counts, _ = np.histogram(angle, bins=6, range=(0, np.pi), weights=np.hypot(rows, columns))
+    assert counts.max() < 2 * counts.min()
+
+
+@pytest.mark.parametrize("make", [make_checkerboards, make_nanofibres, make_woven_fabric])
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -47,72 +106,36 @@ def test_irregularity_breaks_the_repeats():
         ({"n_samples": 2.5}, r"n_samples must be an integer of at least 1, got 2\.5"),
         ({"shape": 5}, r"shape must be \(height, width\)"),
         ({"shape": (0, 5)}, r"shape must be \(height, width\)"),
-        ({"weave": "denim"}, r"weave must be one of \['plain', 'satin', 'twill'\], got 'denim'"),
-        ({"thread_spacing": 2}, "thread_spacing must be at least 3 pixels, got 2"),
-        ({"irregularity": -1}, "irregularity must be at least 0, got -1"),
+        ({"random_state": "zero"}, "random_state must be a non-negative integer.* got 'zero'"),
     ],
 )
-def test_wrong_fabric(params, message):
+def test_wrong_number_shape_and_seed(make, params, message):
     with pytest.raises(ValueError, match=message):
-        make_woven_fabric(**params)
-
-
-@pytest.mark.parametrize("kind", sorted(_DRAWERS))
-@pytest.mark.parametrize("shape", [(32, 32), (64, 100), (200, 40)])
-def test_masks_are_exact(kind, shape):
-    good = make_woven_fabric(8, shape=shape, random_state=0)
-    before = good.copy()
-    defective, masks = draw_defects(good, kinds=[kind], random_state=0)
-    np.testing.assert_array_equal(good, before)
-    np.testing.assert_array_equal(defective[~masks], good[~masks])
-    changed = defective != good
-    assert masks.any(axis=(1, 2)).all()
-    assert masks.mean() < 0.3
-    # Nearly every marked pixel is changed: some may happen to keep their value.
-    assert changed[masks].mean() > 0.9
-    assert 0 <= defective.min() <= defective.max() <= 1
-    again = draw_defects(good, kinds=[kind], random_state=0)
-    np.testing.assert_array_equal(again.images, defective)
-
-
-def contrast(kind):
-    """Measure by how many standard deviations of the texture a defect shifts the mean."""
-    good = make_woven_fabric(12, random_state=0)
-    defective, masks = draw_defects(good, kinds=[kind], random_state=0)
-    return abs(defective[masks].mean() - good[masks].mean()) / good.std()
-
-
-def test_high_and_low_contrast():
-    assert min(contrast(kind) for kind in ("cut", "contamination")) > 2.5
-    assert contrast("stain") < 2
-    assert max(contrast(kind) for kind in ("blur", "misweave", "missing_thread")) < 0.2
-
-
-def test_kinds_take_turns():
-    good = make_woven_fabric(4, shape=(64, 64), random_state=0)
-    both = draw_defects(good, kinds=["cut", "contamination"], n_defects=2, random_state=0)
-    for image, mask, texture in zip(*both, good, strict=True):
-        assert (image[mask] < texture[mask] - 0.1).any()
-        assert (image[mask] > 0.75).any()
+        make(**params)
 
 
 @pytest.mark.parametrize(
-    ("images", "params", "message"),
+    ("make", "params", "message"),
     [
-        (np.zeros((64, 64)), {}, r"images must have shape \(n, h, w\)"),
-        (np.zeros((0, 64, 64)), {}, "n at least 1"),
-        (np.zeros((1, 20, 64)), {}, r"h and w at least 32, got shape \(1, 20, 64\)"),
-        (np.full((1, 64, 64), 3.0), {}, r"images must lie in \[0, 1\]"),
-        (np.full((1, 64, 64), np.nan), {}, r"images must lie in \[0, 1\]"),
         (
-            np.zeros((1, 64, 64)),
-            {"kinds": ["hole"]},
-            r"kinds must be chosen from .* got \['hole'\]",
+            make_woven_fabric,
+            {"weave": "denim"},
+            r"weave must be one of \['plain', 'satin', 'twill'\], got 'denim'",
         ),
-        (np.zeros((1, 64, 64)), {"kinds": []}, r"got \[\]"),
-        (np.zeros((1, 64, 64)), {"n_defects": 0}, "n_defects must be at least 1, got 0"),
+        (
+            make_woven_fabric,
+            {"thread_spacing": 2},
+            "thread_spacing must be at least 3 pixels, got 2",
+        ),
+        (make_woven_fabric, {"irregularity": -1}, "irregularity must be at least 0, got -1"),
+        (make_checkerboards, {"square_size": 8}, r"square_size must be \(least, largest\).* got 8"),
+        (make_checkerboards, {"square_size": (1, 8)}, r"2 <= least <= largest, got \(1, 8\)"),
+        (make_checkerboards, {"square_size": (9, 8)}, r"2 <= least <= largest, got \(9, 8\)"),
+        (make_nanofibres, {"fibre_diameter": 1}, "fibre_diameter must be at least 2 pixels, got 1"),
+        (make_nanofibres, {"density": 0}, "density must be above 0 and at most 5, got 0"),
+        (make_nanofibres, {"density": 6}, "density must be above 0 and at most 5, got 6"),
     ],
 )
-def test_wrong_defects(images, params, message):
+def test_wrong_parameters(make, params, message):
     with pytest.raises(ValueError, match=message):
-        draw_defects(images, **params)
+        make(**params)

@@ -1,0 +1,149 @@
+"""Archives of public data, downloaded once and kept unpacked in a folder."""
+
+import os
+import re
+import tempfile
+from numbers import Integral
+from pathlib import Path
+
+from sk_ssimae.datasets._archive import unpack
+
+_HASH = re.compile(r"((md5|sha1|sha256|sha512):)?[0-9a-fA-F]+")
+_TIMEOUT = 60  # Seconds without an answer or a byte.
+
+
+def fetch_archive(
+    name: str,
+    required: tuple[str, ...],
+    url: str,
+    *,
+    data_home: str | Path | None,
+    download_if_missing: bool,
+    known_hash: str | None,
+    n_retries: int,
+    progress: bool,
+) -> Path:
+    """Give the folder of an unpacked archive, after downloading it if need be.
+
+    The folder appears at once with all that it must hold, or not at all: whatever is interrupted
+    leaves nothing that could be taken for it.
+
+    Parameters
+    ----------
+    name : str
+        Name of the folder in `data_home`.
+    required : tuple of str
+        Folders that it must hold. In the archive they may lie in a folder of any name.
+    url, data_home, download_if_missing, known_hash, n_retries, progress
+        As in :func:`fetch_nanotwice`.
+
+    Returns
+    -------
+    path
+        The folder.
+
+    Raises
+    ------
+    OSError
+        If there is no such folder and there shall or can be none, or it is not complete.
+    ImportError
+        If a download needs packages that are not installed.
+    ValueError
+        If a parameter is not of its form.
+    """
+    _check(url, known_hash, n_retries)
+    home = Path(data_home or os.environ.get("SK_SSIMAE_DATA") or "~/sk_ssimae_data").expanduser()
+    folder = home / name
+    if _is_complete(folder, required):
+        return folder
+    if folder.exists():
+        raise OSError(
+            f"The folder {str(folder)!r} must hold {', '.join(required)}, but does not. Complete "
+            "it, or remove it to have it downloaded."
+        )
+    if not download_if_missing:
+        raise OSError(
+            f"The data are not in {str(folder)!r}. Call with download_if_missing=True, or unpack "
+            f"them there so that it holds {', '.join(required)}."
+        )
+    home.mkdir(parents=True, exist_ok=True)
+    # Beside the folder, so that what is complete can be moved into its place in one step.
+    with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=home) as temporary:
+        archive, unpacked = Path(temporary, "archive.zip"), Path(temporary, "unpacked")
+        _download(url, archive, folder, known_hash, n_retries, progress)
+        unpacked.mkdir()
+        unpack(archive, unpacked)
+        _move_into_place(_find(unpacked, required, url), folder, required)
+    return folder
+
+
+def _check(url: str, known_hash: str | None, n_retries: int) -> None:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"url must begin with http:// or https://, got {url!r} instead.")
+    if known_hash is not None and not _HASH.fullmatch(known_hash):
+        raise ValueError(
+            "known_hash must be None, a SHA-256 in hexadecimal digits, or 'algorithm:digits' with "
+            f"md5, sha1, sha256 or sha512, got {known_hash!r} instead."
+        )
+    if not isinstance(n_retries, Integral) or n_retries < 0:
+        raise ValueError(f"n_retries must be an integer of at least 0, got {n_retries!r} instead.")
+
+
+def _is_complete(folder: Path, required: tuple[str, ...]) -> bool:
+    return all((folder / name).is_dir() for name in required)
+
+
+def _download(
+    url: str, archive: Path, folder: Path, known_hash: str | None, n_retries: int, progress: bool
+) -> None:
+    try:
+        import pooch
+
+        if progress:
+            import tqdm  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f'Downloading needs {error.name}: pip install "sk-ssimae[data]". Or download {url} by '
+            f"hand and unpack it into {str(folder)!r}."
+        ) from error
+
+    downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=_TIMEOUT)
+    cache = pooch.create(
+        archive.parent,
+        base_url="",
+        registry={archive.name: known_hash},
+        urls={archive.name: url},
+        retry_if_failed=n_retries,
+    )
+    try:
+        cache.fetch(archive.name, downloader=downloader)
+    # For another hash pooch raises ValueError.
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"{url} could not be downloaded: {error} Try again later, give another url, or "
+            f"download it by hand and unpack it into {str(folder)!r}."
+        ) from error
+    if known_hash is None:
+        pooch.get_logger().info("Its known_hash is '%s'.", pooch.file_hash(str(archive)))
+
+
+def _find(unpacked: Path, required: tuple[str, ...], url: str) -> Path:
+    """Find the folder of an unpacked archive that holds what is required."""
+    folders = [unpacked, *sorted(path for path in unpacked.rglob("*") if path.is_dir())]
+    for folder in folders:
+        # macOS adds a folder __MACOSX of the same layout, without images.
+        if "__MACOSX" not in folder.parts and _is_complete(folder, required):
+            return folder
+    raise OSError(
+        f"The archive from {url} must hold the folders {', '.join(required)}, but does not. Give "
+        "the url of the right archive."
+    )
+
+
+def _move_into_place(source: Path, folder: Path, required: tuple[str, ...]) -> None:
+    try:
+        source.rename(folder)
+    except OSError:
+        # Another process may have been faster.
+        if not _is_complete(folder, required):
+            raise

@@ -1,0 +1,35 @@
+"""What the makers of images share."""
+
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Field = NDArray[np.float32]
+
+
+def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
+    """Check how many images of what height and width to make.
+
+    Raises
+    ------
+    ValueError
+        If `n_samples` is not a positive integer or `shape` not two positive lengths.
+    """
+    if not isinstance(n_samples, Integral) or n_samples < 1:
+        raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
+    if np.shape(shape) != (2,) or min(shape) < 1:
+        raise ValueError(f"shape must be (height, width), both at least 1, got {shape} instead.")
+
+
+def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Field:
+    """Draw noise of unit variance that varies over about `scale` pixels."""
+    coarse = rng.standard_normal([int(np.ceil(length / scale)) + 3 for length in shape])
+    first = rng.uniform(0.5, 1.5, size=len(shape))
+    grid = np.meshgrid(
+        *(np.arange(length) / scale + start for length, start in zip(shape, first, strict=True)),
+        indexing="ij",
+    )
+    smooth: Field = ndimage.map_coordinates(coarse, grid, order=3, mode="nearest")
+    return smooth.astype(np.float32)

@@ -1,0 +1,130 @@
+"""The publication's woven textures."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from sk_ssimae.datasets._download import fetch_archive
+from sk_ssimae.datasets._folders import load_image_folder
+
+_FOLDERS = ("train/good", "test/defective", "ground_truth/defective")
+_URL = (
+    "https://www.mydrive.ch/shares/46066/8338a11f32bb1b7b215c5381abe54ebf/"
+    "download/420939225-1629955758/textures.zip"
+)
+
+
+def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bool = False) -> Any:
+    """Load one of the two woven textures of the publication, 512 × 512 pixels, 8-bit grey.
+
+    :func:`fetch_woven_textures` downloads them.
+
+    Parameters
+    ----------
+    root : path
+        Folder of the unpacked ``textures.zip``, with ``texture_1`` and ``texture_2``. Each of these
+        has ``train/good``, ``test/defective`` and ``ground_truth/defective``.
+    texture : {1, 2}, default=1
+        Which texture.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    Bunch or tuple
+        As :func:`load_image_folder` gives it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If `root` lacks one of the folders.
+    ValueError
+        If `texture` is neither 1 nor 2, or images and masks do not pair.
+
+    References
+    ----------
+    P. Bergmann et al., "Improving Unsupervised Defect Segmentation by Applying Structural
+    Similarity to Autoencoders", 2019, section 4.1.
+
+    Examples
+    --------
+    >>> from sk_ssimae.datasets import load_texture
+    >>> fabric = load_texture("textures", 2)  # doctest: +SKIP
+    """
+    if texture not in (1, 2):
+        raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
+    good, defective, masks = (Path(root) / f"texture_{texture}" / name for name in _FOLDERS)
+    return load_image_folder(good, defective, masks, return_X_y=return_X_y)
+
+
+def fetch_woven_textures(
+    texture: Literal[1, 2] = 1,
+    *,
+    data_home: str | Path | None = None,
+    download_if_missing: bool = True,
+    return_X_y: bool = False,
+    url: str = _URL,
+    known_hash: str | None = None,
+    n_retries: int = 3,
+    progress: bool = False,
+) -> Any:
+    """Load one of the woven textures of the publication, after downloading both if need be.
+
+    They are kept in the folder ``textures`` of `data_home`. Needs the extra ``data``:
+    ``pip install "sk-ssimae[data]"``.
+
+    Parameters
+    ----------
+    texture : {1, 2}, default=1
+        Which texture.
+    data_home : path, optional
+        Folder of data sets. Default: that named by the environment variable ``SK_SSIMAE_DATA``,
+        else ``~/sk_ssimae_data``.
+    download_if_missing : bool, default=True
+        Download the images if they are not there, rather than raise an error.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+    url : str
+        Where the archive is. The default is the ``textures.zip`` that MVTec's page of research
+        publications offers beside the paper, with its terms; where that has moved, copy the link
+        from there.
+    known_hash : str, optional
+        Hash of the archive: a SHA-256 in hexadecimal digits, or ``"algorithm:digits"``. The
+        publishers give none; the hash of an unchecked download is logged, to be given next time.
+    n_retries : int, default=3
+        How often to try again after a failed download.
+    progress : bool, default=False
+        Show a progress bar.
+
+    Returns
+    -------
+    Bunch or tuple
+        As :func:`load_texture` gives it.
+
+    Raises
+    ------
+    OSError
+        If the images are missing and `download_if_missing` is False, or the archive cannot be
+        downloaded, has another hash, or is not a safe zip archive of the expected layout.
+    ImportError
+        If the images are missing and the extra is not installed.
+    ValueError
+        If `texture` is neither 1 nor 2, or `url`, `known_hash` or `n_retries` is not of its form.
+
+    Examples
+    --------
+    >>> from sk_ssimae.datasets import fetch_woven_textures
+    >>> fabric = fetch_woven_textures(2, progress=True)  # doctest: +SKIP
+    """
+    if texture not in (1, 2):
+        raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
+    root = fetch_archive(
+        "textures",
+        tuple(f"texture_{number}/{name}" for number in (1, 2) for name in _FOLDERS),
+        url,
+        data_home=data_home,
+        download_if_missing=download_if_missing,
+        known_hash=known_hash,
+        n_retries=n_retries,
+        progress=progress,
+    )
+    return load_texture(root, texture, return_X_y=return_X_y)

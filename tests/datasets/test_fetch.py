@@ -1,0 +1,291 @@
+import functools
+import hashlib
+import io
+import shutil
+import stat
+import sys
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pooch
+import pytest
+
+from sk_ssimae.datasets import (
+    _archive,
+    _download,
+    fetch_nanotwice,
+    fetch_woven_textures,
+    load_nanotwice,
+)
+
+
+class Server:
+    """What the local server offers, and how often it was asked."""
+
+    def __init__(self):
+        self.content = b""
+        self.interruptions = 0
+        self.n_requests = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                outer.n_requests += 1
+                if self.path != "/data.zip":
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(outer.content)))
+                self.end_headers()
+                is_cut = outer.n_requests <= outer.interruptions
+                self.wfile.write(outer.content[: len(outer.content) // (1 + is_cut)])
+
+            def log_message(self, *arguments):
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/data.zip"
+
+    @property
+    def known_hash(self):
+        return hashlib.sha256(self.content).hexdigest()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # Between a failure and the next try.
+    server = Server()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+    thread.join()
+
+
+def zipped(tree, prefix=""):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(tree.rglob("*")):
+            if path.is_file():
+                archive.write(path, prefix + path.relative_to(tree).as_posix())
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def fetch(server, tmp_path, nanotwice):
+    server.content = zipped(nanotwice, prefix="dfg05er_Data/")
+    return functools.partial(
+        fetch_nanotwice, data_home=tmp_path / "home", url=server.url, n_retries=0
+    )
+
+
+def is_untouched(home):
+    return not home.exists() or list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("prefix", ["", "dfg05er_Data/", "a/b/"])
+def test_fetch_downloads_once(fetch, server, nanotwice, prefix, tmp_path):
+    server.content = zipped(nanotwice, prefix)
+    fetched, there = fetch(known_hash=server.known_hash), load_nanotwice(nanotwice)
+    assert [path.name for path in fetched.data] == [path.name for path in there.data]
+    for mask, same in zip(fetched.target, there.target, strict=True):
+        np.testing.assert_array_equal(mask, same)
+    # Nothing is left but the data, where a hand would have put them.
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["nanotwice"]
+    assert load_nanotwice(tmp_path / "home" / "nanotwice").data == fetched.data
+    X, _ = fetch(return_X_y=True)
+    assert fetched.data == X
+    assert fetch(download_if_missing=False).data == fetched.data
+    assert server.n_requests == 1
+
+
+def test_fetch_textures(server, tmp_path, textures):
+    server.content = zipped(textures, prefix="textures/")
+    fetch = functools.partial(fetch_woven_textures, data_home=tmp_path / "home", url=server.url)
+    assert len(fetch().good) == 1
+    assert len(fetch(2).good) == 2
+    assert server.n_requests == 1
+    with pytest.raises(ValueError, match="texture must be 1 or 2, got 3"):
+        fetch(3)
+
+
+def test_folders_that_macos_adds_are_passed_over(fetch, server, tmp_path, nanotwice):
+    for folder in ("Normal", "Anomalous/images", "Anomalous/gt"):
+        path = tmp_path / "mac/__MACOSX/x" / folder / "._0.png"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"")
+    nanotwice.rename(tmp_path / "mac/x")
+    server.content = zipped(tmp_path / "mac")
+    assert len(fetch().data) == 4
+
+
+def test_data_home(fetch, tmp_path, monkeypatch):
+    monkeypatch.setenv("SK_SSIMAE_DATA", str(tmp_path / "of_variable"))
+    assert tmp_path / "of_variable/nanotwice" in fetch(data_home=None).good[0].parents
+    monkeypatch.delenv("SK_SSIMAE_DATA")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert tmp_path / "sk_ssimae_data/nanotwice" in fetch(data_home=None).good[0].parents
+
+
+def test_interrupted_download(fetch, server, tmp_path):
+    server.interruptions = 2
+    with pytest.raises(
+        OSError, match=r"data\.zip could not be downloaded: .*unpack it into '.*nan"
+    ):
+        fetch()
+    assert is_untouched(tmp_path / "home")
+    assert len(fetch(n_retries=2).data) == 4
+    assert server.n_requests == 3  # The second try of the second call was whole.
+
+
+def test_missing_file(fetch, server, tmp_path):
+    with pytest.raises(OSError, match="could not be downloaded: 404"):
+        fetch(url=server.url + ".old", n_retries=1)
+    assert server.n_requests == 2
+    assert is_untouched(tmp_path / "home")
+
+
+def test_hashes(fetch, server, tmp_path, caplog, monkeypatch):
+    with pytest.raises(OSError, match="does not match the known hash: expected " + 64 * "0"):
+        fetch(known_hash=64 * "0")
+    assert is_untouched(tmp_path / "home")
+    monkeypatch.setattr(pooch.get_logger(), "handlers", [caplog.handler])
+    fetch()
+    assert f"Its known_hash is '{server.known_hash}'" in caplog.text
+    shutil.rmtree(tmp_path / "home")
+    fetch(known_hash="md5:" + hashlib.md5(server.content).hexdigest())
+
+
+def test_progress(fetch, capfd):
+    fetch(progress=True)
+    assert "100%" in capfd.readouterr().err
+
+
+def test_data_that_are_not_there(fetch, server, tmp_path):
+    message = r"The data are not in '.*nanotwice'\. .* holds Normal, Anomalous/images, Anomalous/gt"
+    with pytest.raises(OSError, match=message):
+        fetch(download_if_missing=False)
+    (tmp_path / "home/nanotwice/Normal").mkdir(parents=True)
+    with pytest.raises(OSError, match=r"nanotwice' must hold .*gt, but does not\. Complete it, or"):
+        fetch()
+    assert server.n_requests == 0
+
+
+@pytest.mark.parametrize("package", ["pooch", "tqdm"])
+def test_missing_packages(fetch, server, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf'Downloading needs {package}: pip install "sk-ssimae\[data\]"'
+    with pytest.raises(ImportError, match=message):
+        fetch(progress=True)
+    if package == "tqdm":
+        fetch()
+        monkeypatch.setitem(sys.modules, "pooch", None)
+        fetch()  # What is there needs no package.
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"url": "file:///x.zip"}, "url must begin with http:// or https://, got 'file:///x.zip'"),
+        ({"known_hash": "crc:12"}, "known_hash must be None, a SHA-256 .* got 'crc:12'"),
+        ({"n_retries": -1}, "n_retries must be an integer of at least 0, got -1"),
+    ],
+)
+def test_wrong_parameters(fetch, params, message):
+    with pytest.raises(ValueError, match=message):
+        fetch(**params)
+
+
+def test_another_process_is_faster(fetch, monkeypatch, tmp_path, nanotwice):
+    unpack = _download.unpack
+
+    def unpack_late(archive, folder):
+        unpack(archive, folder)
+        nanotwice.rename(tmp_path / "home" / "nanotwice")
+
+    monkeypatch.setattr(_download, "unpack", unpack_late)
+    assert len(fetch().data) == 4
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["nanotwice"]
+
+
+def test_a_place_that_is_taken_meanwhile(fetch, monkeypatch, tmp_path):
+    unpack = _download.unpack
+
+    def unpack_late(archive, folder):
+        unpack(archive, folder)
+        (tmp_path / "home/nanotwice/other").mkdir(parents=True)
+
+    monkeypatch.setattr(_download, "unpack", unpack_late)
+    with pytest.raises(OSError, match="nanotwice"):
+        fetch()
+
+
+def archive_of(*members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members:
+            archive.writestr(member, content)
+    return buffer.getvalue()
+
+
+def link(name, kind=stat.S_IFLNK):
+    member = zipfile.ZipInfo(name)
+    member.create_system = 3  # Unix
+    member.external_attr = (kind | 0o777) << 16
+    return member
+
+
+OUTSIDE = "would lie outside the folder. Do not trust this archive"
+SPECIAL = "is a link or another special file. Do not trust this archive"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (archive_of(("../evil.txt", "x")), rf"'\.\./evil\.txt' {OUTSIDE}"),
+        (archive_of(("Normal/a.tif", "x"), ("a/../../evil.txt", "x")), OUTSIDE),
+        (archive_of(("/evil.txt", "x")), OUTSIDE),
+        (archive_of(("..\\evil.txt", "x")), OUTSIDE),
+        (archive_of(("C:\\evil.txt", "x")), OUTSIDE),
+        (archive_of((link("Normal"), "/tmp")), rf"'Normal' {SPECIAL}"),
+        (archive_of((link("pipe", stat.S_IFIFO), "")), rf"'pipe' {SPECIAL}"),
+        (archive_of(("x/", ""), ("x/a.txt", "x")), "must hold the folders Normal, .* does not"),
+        (b"<html>no archive</html>", "cannot be unpacked as a zip archive: .* Get it anew"),
+        (archive_of(("a.txt", 99 * "x"))[:-30], "cannot be unpacked as a zip archive"),
+    ],
+)
+def test_bad_archives(fetch, server, tmp_path, content, message):
+    server.content = content
+    with pytest.raises(OSError, match=message):
+        fetch()
+    assert is_untouched(tmp_path / "home")
+    assert not list(tmp_path.glob("*.txt"))
+
+
+def test_damaged_member(tmp_path):
+    content = bytearray(archive_of(("a.txt", bytes(range(256)))))
+    content[60:70] = bytes(10)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(OSError, match="cannot be unpacked as a zip archive"):
+        _archive.unpack(tmp_path / "a.zip", tmp_path)
+
+
+def test_too_much_to_unpack(tmp_path, monkeypatch):
+    path, folder = tmp_path / "a.zip", tmp_path / "unpacked"
+    folder.mkdir()
+    path.write_bytes(archive_of(*((f"{n}.txt", bytes(100_000)) for n in range(3))))
+    assert path.stat().st_size < 2000
+    with pytest.raises(OSError, match=r"its 3 files have 300000 bytes .* and 299999 bytes are"):
+        _archive.unpack(path, folder, max_bytes=299_999)
+    monkeypatch.setattr(_archive, "_MAX_FILES", 2)
+    with pytest.raises(OSError, match="at most 2 files"):
+        _archive.unpack(path, folder)
+    assert list(folder.iterdir()) == []
+    monkeypatch.undo()
+    _archive.unpack(path, folder, max_bytes=300_000)
+    assert sorted(file.stat().st_size for file in folder.iterdir()) == [100_000] * 3
