@@ -7,7 +7,7 @@ from sk_ssimae.estimators._holdout import Region, hold_out, hold_out_images, wor
 def numbered_images(n, shape, working_shape=None):
     """Make images in which every pixel of every image has a number of its own."""
     numbers = np.arange(n * shape[0] * shape[1]).reshape(n, *shape, 1)
-    return [Region(image, working_shape or shape) for image in numbers]
+    return [Region(image, working_shape or shape, shape) for image in numbers]
 
 
 def pixels(regions):
@@ -38,7 +38,8 @@ def test_regions_of_resized_images_keep_their_scale():
         assert part.pixels.shape[:2] == (100, 80)
         assert part.working_shape == (50, 16)
         assert rest.working_shape == (50, 44)
-        floats = Region(part.pixels / pixels(images).max(), part.working_shape)
+        assert part.image_shape == rest.image_shape == (100, 300)
+        floats = part._replace(pixels=part.pixels / pixels(images).max())
         assert working_pixels(floats).shape == (50, 16, 1)
 
 
