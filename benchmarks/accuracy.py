@@ -75,6 +75,7 @@ RECIPES = {
         "rate 8e-3": {"lr": 8e-3},
         "constant rate": {"lr_schedule": None, "lr": 5e-4},
         "no luminance": {"alpha": 0},
+        "gamma 2 in the loss": {"gamma": 2},
         "weighted in the loss too": {"gamma": 3, "c2": 3e-3},
     }.items()
 }

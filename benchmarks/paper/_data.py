@@ -1,0 +1,89 @@
+"""The data sets of the publication, as far as a folder holds them."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sk_ssimae.datasets import load_image_folder, load_mvtec_ad, load_nanotwice, load_texture
+
+MVTEC_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+BOLTS = ("02_006", "00_002", "01_023")
+
+
+class Dataset(NamedTuple):
+    """Images and masks, and which of the publication's settings they take."""
+
+    name: str
+    good: list
+    defective: list
+    masks: list
+    protocol: str  # As `paper_protocol` takes it.
+
+
+class Source(NamedTuple):
+    """Where a data set is expected, and how it gets there."""
+
+    name: str
+    folder: str
+    remedy: str
+
+
+NANOTWICE = Source(
+    "nanotwice",
+    "nanotwice",
+    "download dfg05er_Data.zip from the NanoTWICE project's page and unpack it so that there are "
+    "Normal, Anomalous/images and Anomalous/gt",
+)
+TEXTURES = tuple(
+    Source(
+        f"texture_{number}",
+        f"textures/texture_{number}",
+        "download textures.zip, the publication's woven textures, and unpack it there",
+    )
+    for number in (1, 2)
+)
+FABRICS = tuple(
+    Source(
+        f"fabric_{bolt}",
+        f"fabric/{bolt}",
+        "cut tiles of 256 x 256 pixels from a bolt of the AITEX fabric images into the folders "
+        "good, defective and mask",
+    )
+    for bolt in BOLTS
+)
+MVTEC = tuple(
+    Source(
+        f"mvtec_{category}",
+        f"mvtec/{category}",
+        "download MVTec AD from its page, which asks for consent to its licence, and unpack it "
+        "into mvtec",
+    )
+    for category in MVTEC_TEXTURES
+)
+ALL = (NANOTWICE, *TEXTURES, *FABRICS, *MVTEC)
+
+
+def find(sources: tuple[Source, ...], root: Path | None) -> list[Dataset]:
+    """Load what is there; say of the rest what to download and where to put it."""
+    found = []
+    for source in sources:
+        if root is not None and (root / source.folder).is_dir():
+            found.append(load(source, root))
+        else:
+            place = (root or Path("DIR")) / source.folder
+            print(f"  {source.name} skipped: {source.remedy}; expected at {place}.")
+    return found
+
+
+def load(source: Source, root: Path) -> Dataset:
+    """Load a data set in its public layout."""
+    folder = root / source.folder
+    if source.name == "nanotwice":
+        data, protocol = load_nanotwice(folder), "nanotwice"
+    elif source in TEXTURES:
+        data, protocol = load_texture(folder.parent, int(source.name[-1])), "textures"
+    elif source in MVTEC:
+        data, protocol = load_mvtec_ad(folder.parent, folder.name), "textures"
+    else:
+        parts = (folder / part for part in ("good", "defective", "mask"))
+        data, protocol = load_image_folder(*parts), "textures"
+    return Dataset(source.name, data.good, data.defective, data.masks, protocol)

@@ -1,0 +1,76 @@
+"""Budgets, and the segmenters that they give."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+    paper_protocol,
+)
+from sk_ssimae.estimators import BaseSegmenter
+
+N_EPOCHS = 10
+# Between good nanofibre patches and blurred ones the features of EfficientNet-Lite0 differ 800 to
+# 2,300 times as much as pixels do, in summed squares: this weight makes both count alike.
+EFFICIENTNET_WEIGHT = 1e-3
+
+
+class Budget(NamedTuple):
+    """Patches that a model trains on; None is the publication's protocol."""
+
+    name: str
+    patches: int | None
+    table_patches: int | None  # Of a model of Table 2.
+
+
+BUDGETS = {
+    budget.name: budget
+    for budget in [
+        Budget("quick", 5_000, 5_000),
+        Budget("standard", 60_000, 20_000),
+        Budget("paper", None, None),
+    ]
+}
+
+FAMILIES: dict[str, Callable[..., BaseSegmenter]] = {
+    "SSIM": SSIMAutoencoderSegmenter,
+    "L2": L2AutoencoderSegmenter,
+    "VAE": VariationalAutoencoderSegmenter,
+    "FM": FeatureMatchingAutoencoderSegmenter,
+}
+
+
+def make_segmenter(
+    family: str, protocol: str, patches: int | None, *, alexnet: str | None, **params: Any
+) -> BaseSegmenter:
+    """Make a segmenter that trains on a number of patches, or as published if that is None.
+
+    Up to a number of patches all is as by default but the latent dimension and the size of images,
+    which are the publication's.
+    """
+    published = paper_protocol(protocol)  # type: ignore[arg-type]
+    if patches is None:
+        settings = published
+    else:
+        settings = {name: published[name] for name in ("latent_dim", "image_size")}
+        settings |= {"n_patches": patches // N_EPOCHS, "max_epochs": N_EPOCHS}
+    if family == "FM":
+        settings |= matched_features(alexnet)
+    return FAMILIES[family](**(settings | params))
+
+
+def matched_features(alexnet: str | None) -> dict[str, Any]:
+    """Choose the features: the publication's, if there is a file of AlexNet's weights."""
+    if alexnet:
+        return {"feature_extractor": alexnet, "feature_weight": 1}
+    return {"feature_extractor": "efficientnet-lite0", "feature_weight": EFFICIENTNET_WEIGHT}
+
+
+def title_of(family: str, alexnet: str | None) -> str:
+    """Name a family in a figure, with the features that it really matches."""
+    if family == "FM":
+        return "FM (AlexNet)" if alexnet else "FM (EfficientNet-Lite0)"
+    return family

@@ -1,0 +1,127 @@
+"""One place for what experiments share: a folder of results that an interruption does not spoil."""
+
+import csv
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import matplotlib as mpl
+from _common import describe_machine
+from _data import Dataset
+from _settings import BUDGETS, Budget, make_segmenter
+
+from sk_ssimae.estimators import BaseSegmenter
+
+mpl.use("Agg")
+
+
+class Studio:
+    """A folder of results for one budget and seed; what is in it is not done again.
+
+    Files are written beside their place and moved there, so that one is whole or absent.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        budget: str,
+        *,
+        data: Path | None,
+        seed: int = 0,
+        device: str = "auto",
+        alexnet: str | None = None,
+    ) -> None:
+        self.budget: Budget = BUDGETS[budget]
+        self.folder = out / (budget if seed == 0 else f"{budget}-seed-{seed}")
+        self.data = data
+        self.seed = seed
+        self.device = device
+        self.alexnet = alexnet
+
+    def train(
+        self, dataset: Dataset, family: str, *, patches: int | None = None, **params: Any
+    ) -> BaseSegmenter:
+        """Give a fitted segmenter: from its file, or trained now on the budget's patches."""
+        patches = self.budget.patches if patches is None else patches
+        changes = "".join(f"-{name}-{value}" for name, value in params.items())
+        features = "-alexnet" if family == "FM" and self.alexnet else ""
+        name = f"{dataset.name}-{family}{features}{changes}-{patches or 'published'}"
+        path = self.folder / "models" / f"{name}.joblib"
+        if path.exists():
+            fitted: BaseSegmenter = joblib.load(path)
+            return fitted
+        segmenter = make_segmenter(
+            family,
+            dataset.protocol,
+            patches,
+            alexnet=self.alexnet,
+            random_state=self.seed,
+            device=self.device,
+            **params,
+        )
+        print(f"  training {name}", flush=True)
+        segmenter.fit(dataset.good)
+        write(path, lambda temporary: joblib.dump(segmenter, temporary))
+        return segmenter
+
+    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Give what JSON holds: from its file, or computed now."""
+        path = self.folder / "parts" / f"{name}.json"
+        if not path.exists():
+            print(f"  computing {name}", flush=True)
+            result = compute()
+            write(path, lambda temporary: temporary.write_text(json.dumps(result)))
+        return json.loads(path.read_text())
+
+    def save_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Print a table and write it as CSV."""
+
+        def write_csv(path: Path) -> None:
+            with path.open("w", newline="") as file:
+                csv.writer(file).writerows([columns, *rows])
+
+        write(self.folder / f"{name}.csv", write_csv)
+        cells = [[_cell(value) for value in row] for row in [columns, *rows]]
+        widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
+        for row in cells:
+            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print(f"  {line.rstrip()}")
+
+    def save_figure(self, name: str, figure: Any) -> None:
+        """Write a figure as PNG."""
+        path = self.folder / f"{name}.png"
+        write(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+        print(f"  {path}")
+
+    def save_settings(self, name: str, seconds: float) -> None:
+        """Write what the figures of an experiment depend on."""
+        settings = describe_machine() | {
+            "experiment": name,
+            "budget": self.budget._asdict(),
+            "seed": self.seed,
+            "device": self.device,
+            "features": self.alexnet or "efficientnet-lite0",
+            "date": time.strftime("%Y-%m-%d"),
+            "seconds": round(seconds, 1),
+        }
+        text = json.dumps(settings, indent=2)
+        write(self.folder / f"{name}.json", lambda temporary: temporary.write_text(text))
+
+
+def write(path: Path, save: Callable[[Path], Any]) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
