@@ -23,6 +23,7 @@ _SUBPACKAGES = (
     "metrics",
     "model_selection",
     "modules",
+    "persistence",
     "plotting",
     "testing",
 )

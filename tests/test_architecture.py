@@ -17,6 +17,7 @@ DIRECTIONS = {
     "losses": LEAVES,
     "modules": LEAVES | {"losses"},
     "estimators": LEAVES | {"metrics", "model_selection", "losses", "modules"},
+    "persistence": LEAVES | {"metrics", "model_selection", "losses", "modules", "estimators"},
     "datasets": LEAVES | {"metrics"},
     "plotting": LEAVES | {"metrics"},
     "testing": LEAVES,

@@ -1,5 +1,6 @@
 """The autoencoder that also matches the features of a pretrained network."""
 
+import copy
 import os
 from numbers import Real
 from typing import Any, ClassVar
@@ -88,3 +89,10 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
         return FeatureMatchingLoss(
             load_feature_extractor(self.feature_extractor), self.feature_weight
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()
+        if isinstance(self.feature_extractor, nn.Module):
+            # As the network: a pickle opens without the device that its module was on.
+            state["feature_extractor"] = copy.deepcopy(self.feature_extractor).cpu()
+        return state

@@ -3,12 +3,13 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
+from skorch.history import History
 from torch import Tensor, nn
 from torch.nn import Parameter
 
@@ -179,7 +180,7 @@ class ReconstructionNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state.pop("_inference", None)
-        state.update(device="cpu", optimizer_=None, callbacks=None, callbacks_=[], _scaler=None)
+        state.update(_without_training())
         for name in ("module", "criterion"):
             on_cpu = copy.deepcopy(state[f"{name}_"]).cpu()
             # The net was given instances: `module` and `module_` are one object.
@@ -188,6 +189,41 @@ class ReconstructionNet(NeuralNet):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    @classmethod
+    def of_trained(
+        cls, module: nn.Module, criterion: nn.Module, history: History, *, interrupted: bool
+    ) -> Self:
+        """Make the net that a pickle of a trained one would give.
+
+        Parameters
+        ----------
+        module, criterion : Module
+            Trained network and its loss, on the CPU.
+        history : History
+            Losses and seconds.
+        interrupted : bool
+            Whether the keyboard ended training.
+
+        Returns
+        -------
+        ReconstructionNet
+            A net that computes, and has neither optimiser nor callbacks.
+        """
+        net = cls(module, criterion=criterion, train_split=None, verbose=0).initialize()
+        net.__dict__.update(_without_training(), history_=history, interrupted_=interrupted)
+        return net
+
+
+def _without_training() -> dict[str, Any]:
+    """Give the attributes of a net from a pickle or a file, on the CPU and past its training."""
+    return {
+        "device": "cpu",
+        "optimizer_": None,
+        "callbacks": None,
+        "callbacks_": [],
+        "_scaler": None,
+    }
 
 
 def one_cycle_schedule(peak: float, n_steps: int) -> Callback:

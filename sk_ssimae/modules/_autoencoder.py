@@ -32,6 +32,11 @@ class EncoderDecoder(nn.Module):
         As for :class:`ConvolutionalAutoencoder`.
     n_encoder_outputs : int
         Numbers that the encoder gives for a patch.
+
+    Attributes
+    ----------
+    n_channels, latent_dim, patch_size, normalization
+        As given.
     """
 
     def __init__(
@@ -54,6 +59,8 @@ class EncoderDecoder(nn.Module):
             raise ValueError(
                 f"normalization must be 'batch' or None, got {normalization!r} instead."
             )
+        self.n_channels, self.latent_dim = n_channels, latent_dim
+        self.patch_size, self.normalization = patch_size, normalization
         bottleneck = patch_size // _DOWNSCALING
         self.encoder = nn.Sequential(
             *_encoder_layers(n_channels, n_encoder_outputs, bottleneck, normalization)

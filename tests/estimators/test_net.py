@@ -11,7 +11,11 @@ from skorch.callbacks import Callback
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+)
 
 READS = {
     "item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__",
@@ -204,3 +208,52 @@ def test_other_implementations_of_adam(tiny, good):
     segmenter = SSIMAutoencoderSegmenter(**tiny, net_params=net_params).fit(good)
     assert segmenter.net_.optimizer_.param_groups[0]["foreach"]
     assert not segmenter.net_.optimizer_.param_groups[0]["fused"]
+
+
+def pickled_devices(thing):
+    """Give the devices of all tensors that a pickle would hold, and "generator" for generators."""
+    devices = set()
+
+    class Recorder(pickle.Pickler):
+        def reducer_override(self, part):
+            if isinstance(part, torch.Tensor | torch.UntypedStorage):
+                devices.add(part.device.type)
+                return float, ()
+            if isinstance(part, torch.Generator):
+                devices.add("generator")
+                return float, ()
+            return NotImplemented
+
+    Recorder(io.BytesIO()).dump(thing)
+    return devices
+
+
+@pytest.fixture
+def other_device(monkeypatch):
+    """Give a device in the place of a GPU: none of its tensors may be left in a pickle."""
+    bring = torch.Tensor.cpu
+
+    def cpu(tensor):
+        return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else bring(tensor)
+
+    monkeypatch.setattr(torch.Tensor, "cpu", cpu)
+    return torch.device("meta")
+
+
+def test_pickles_made_on_a_gpu_open_without_one(segmenter_class, tiny, good, other_device):
+    segmenter = segmenter_class(**tiny).fit(good)
+    net = segmenter.net_
+    modules = [net.module_, net.criterion_]
+    net.criterion_.register_buffer("some", torch.ones(3))  # Not all losses have one of their own.
+    if isinstance(segmenter, FeatureMatchingAutoencoderSegmenter):
+        segmenter.feature_extractor = nn.Linear(2, 2)
+        modules.append(segmenter.feature_extractor)
+    for module in modules:
+        module.to(other_device)
+    net.device, segmenter.device = other_device, "auto"
+    assert pickled_devices([module.state_dict() for module in modules]) == {"meta"}
+    assert pickled_devices(segmenter) == {"cpu"}
+    loaded = pickle.loads(pickle.dumps(segmenter))
+    assert loaded.net_.device == "cpu"
+    assert loaded.predict(good).shape == good.shape
+    assert {tensor.device for tensor in net.module_.parameters()} == {other_device}  # As it was.

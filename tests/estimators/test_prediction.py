@@ -317,8 +317,8 @@ def test_joblib_into_another_process(fitted, all_segmenter_classes, good, tmp_pa
             np.testing.assert_array_equal(masks, segmenter.predict(good))
 
 
-def test_pickles_hold_weights_and_little_else(tiny, good, tmp_path):
-    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+def test_pickles_hold_weights_and_little_else(segmenter_class, fitted, good, tmp_path):
+    segmenter = fitted(segmenter_class)
     joblib.dump(segmenter, tmp_path / "segmenter.joblib")
     n_bytes = 4 * sum(p.numel() for p in segmenter.net_.module_.parameters())
     assert (tmp_path / "segmenter.joblib").stat().st_size < 1.1 * n_bytes

@@ -1,0 +1,42 @@
+"""Writing a file so that, whatever happens, the old one or the new one is there, and whole."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file, or leave the one that was there as it was.
+
+    Parameters
+    ----------
+    path : path
+        The file; a link is followed.
+    content : bytes
+        What it holds afterwards.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist or cannot be written to, or the disk is full.
+    """
+    target = path.resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"path must name a file, got the folder {str(path)!r} instead.")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path: the folder {str(target.parent)!r} does not exist.")
+    # In the same folder: a replacement is atomic within a file system only.
+    temporary = target.with_name(f".sk_ssimae-{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(target.stat().st_mode & 0o7777)
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise

@@ -1,0 +1,205 @@
+"""The file: safetensors whose metadata hold one JSON document and a checksum of the whole."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from typing import Any, BinaryIO, NamedTuple
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+FORMAT = "sk_ssimae"
+#: Raise it with every change of what a document holds, parameters of segmenters included, and
+#: let this version read the former one: its file stands in tests/persistence/data.
+FORMAT_VERSION = 1
+
+# Some hundred thousand epochs. Parsing JSON takes up to twenty times its size in memory.
+_LARGEST_HEADER = 16 * 2**20
+_BLOCK = 2**20
+# The document is text within JSON, so that its quotation marks are escaped once: those of texts
+# within the document are escaped twice and cannot be taken for it.
+_DIGEST = re.compile(rb'"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
+_NO_DIGEST = b"0" * 64
+# How pickles of all protocols since 2 begin, and the archives in which torch keeps them.
+_PICKLES = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
+
+
+class TensorHeader(NamedTuple):
+    """What a file declares about a tensor: type, as safetensors names it, and shape."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Header(NamedTuple):
+    """What a file declares: its document, and the type and shape of each tensor."""
+
+    document: dict[str, Any]
+    tensors: dict[str, TensorHeader]
+
+
+def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
+    """Make the content of a file.
+
+    Parameters
+    ----------
+    document : dict
+        What JSON can hold.
+    tensors : dict of Tensor
+        Contiguous tensors on the CPU, by name.
+
+    Returns
+    -------
+    bytes
+        The content. Its checksum is the SHA-256 of itself with zeros in the checksum's place.
+
+    Raises
+    ------
+    ValueError
+        If the document is so long that `read_header` would refuse it.
+    """
+    text = json.dumps({"sha256": _NO_DIGEST.decode(), **document}, allow_nan=False)
+    content = safetensors.torch.save(tensors, metadata={FORMAT: text})
+    start = 8 + int.from_bytes(content[:8], "little")
+    if start > _LARGEST_HEADER:
+        raise ValueError(
+            f"What is stored beside the weights must be at most {_LARGEST_HEADER} bytes, got "
+            f"{start} instead: history_ holds {len(document.get('history', []))} epochs."
+        )
+    header, data = content[:start], memoryview(content)[start:]
+    place = _place_of_digest(header)
+    return b"".join([header[: place.start], _digest(header, [data]), header[place.stop :], data])
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read what a file declares, and check that it is whole; no tensor is read.
+
+    Memory is bounded by a constant, whatever the file declares.
+
+    Parameters
+    ----------
+    file : file
+        Open at its start.
+
+    Returns
+    -------
+    Header
+        Its document lacks the checksum and is a dict, about whose content nothing is known.
+
+    Raises
+    ------
+    ValueError
+        If this is another kind of file, of a newer format, cut short or damaged.
+    """
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > min(size - 8, _LARGEST_HEADER):
+        raise ValueError(_say_what_else_it_is(start, size))
+    raw = file.read(length)
+    metadata, declared = _parse(raw)
+    if FORMAT not in metadata:
+        raise ValueError(f"it is a safetensors file, but its metadata lack {FORMAT!r}.")
+    document = _parse_object(metadata[FORMAT], "its document")
+    _check_format(document)
+    tensors = {name: _tensor_header(name, entry) for name, entry in declared.items()}
+    end = max((entry["data_offsets"][1] for entry in declared.values()), default=0)
+    if 8 + length + end != size:
+        raise ValueError(
+            f"it should have {8 + length + end} bytes and has {size}: it was cut or added to."
+        )
+    header = start + raw
+    if header[_place_of_digest(header)] != _digest(header, iter(lambda: file.read(_BLOCK), b"")):
+        raise ValueError("its checksum does not fit: it is damaged. Copy or save it anew.")
+    document.pop("sha256", None)
+    return Header(document, tensors)
+
+
+def read_tensors(file: BinaryIO) -> dict[str, Tensor]:
+    """Read the tensors of a file whose header has been found good.
+
+    Raises
+    ------
+    ValueError
+        If they overlap or leave gaps.
+    """
+    file.seek(0)
+    try:
+        return safetensors.torch.load(file.read())
+    except SafetensorError as error:
+        raise ValueError(f"its tensors do not add up ({error}).") from error
+
+
+def _say_what_else_it_is(start: bytes, size: int) -> str:
+    if size < 8:
+        return f"it has {size} bytes: it was cut or never written."
+    if start.startswith(_PICKLES):
+        return (
+            "it looks like a pickle. joblib.load opens what joblib.dump wrote; do so only if you "
+            "trust its source, because a pickle runs the code that it holds."
+        )
+    return "it is not a file that sk_ssimae.persistence.save has written, or it was cut."
+
+
+def _parse(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split the header into metadata and the declarations of tensors."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"its header is not text ({error}).") from error
+    declared = _parse_object(text, "its header")
+    metadata = declared.pop("__metadata__", {})
+    if type(metadata) is not dict:
+        raise ValueError("its metadata are no JSON object.")
+    return metadata, declared
+
+
+def _parse_object(text: Any, what: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError(f"{what} is not JSON ({error!s:.200}).") from error
+    if type(parsed) is not dict:
+        raise ValueError(f"{what} is no JSON object.")
+    return parsed
+
+
+def _tensor_header(name: str, entry: Any) -> TensorHeader:
+    match entry:
+        case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [start, end]} if all(
+            type(number) is int and number >= 0 for number in (*shape, start, end)
+        ):
+            return TensorHeader(dtype, tuple(shape))
+    raise ValueError(f"it declares {name!r:.80} in a way that safetensors does not know.")
+
+
+def _check_format(document: dict[str, Any]) -> None:
+    version = document.get("version")
+    if document.get("format") != FORMAT or type(version) is not int or version < 1:
+        raise ValueError(
+            f"its document must be of format {FORMAT!r} and have a version, got "
+            f"{document.get('format')!r:.80} and {version!r:.80} instead."
+        )
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"it was written by a newer sk_ssimae (format {version!r:.80}; this version reads up "
+            f"to {FORMAT_VERSION}): upgrade."
+        )
+
+
+def _place_of_digest(header: bytes) -> slice:
+    found = _DIGEST.search(header)
+    if found is None:
+        raise ValueError("its document lacks a checksum.")
+    return slice(*found.span(1))
+
+
+def _digest(header: bytes, data: Iterable[bytes | memoryview]) -> bytes:
+    place = _place_of_digest(header)
+    digest = hashlib.sha256(header[: place.start] + _NO_DIGEST + header[place.stop :])
+    for block in data:
+        digest.update(block)
+    return digest.hexdigest().encode()

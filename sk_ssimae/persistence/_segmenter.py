@@ -1,0 +1,191 @@
+"""Saving and loading a fitted segmenter."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
+from sk_ssimae.persistence._atomic import replace_file
+from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
+from sk_ssimae.persistence._document import describe, restore
+from sk_ssimae.persistence._parts import LOSS_PARAMETERS, take_apart
+
+
+def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
+    """Save a fitted segmenter to a file that can be opened without trusting its writer.
+
+    The file is in the safetensors format: weights, and one JSON document with the class, the
+    parameters, the threshold and how it was found, the losses of the epochs, and the versions of
+    what it was made with. It is some 20 kB larger than the weights. Either the whole file is
+    written, or an error is raised and the file that was there before stays as it was.
+
+    Parameters
+    ----------
+    segmenter : segmenter of this package
+        Fitted. Three parameters that only training uses cannot be written down: `callbacks`,
+        `net_params`, and a `random_state` that is a generator. They are None when loaded.
+    path : path
+        File to write, usually with the suffix ".safetensors".
+
+    Raises
+    ------
+    sklearn.exceptions.NotFittedError
+        If the segmenter is not fitted.
+    TypeError
+        If it is not one of this package's, such as a Pipeline or a family of your own, or has a
+        parameter that only code can restore, such as a module as `feature_extractor`. Those are for
+        ``joblib.dump``.
+    ValueError
+        If a parameter is out of its interval, weights are not finite, or the network was replaced
+        after `fit`.
+    OSError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load : Opens the file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from sk_ssimae import L2AutoencoderSegmenter
+    >>> from sk_ssimae.datasets import make_woven_fabric
+    >>> from sk_ssimae.persistence import load, save
+    >>> good = make_woven_fabric(2, shape=(48, 48), random_state=0)
+    >>> segmenter = L2AutoencoderSegmenter(
+    ...     patch_size=16, stride=16, n_patches=64, max_epochs=1, random_state=0
+    ... ).fit(good)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(segmenter, Path(folder) / "fabric.safetensors")
+    ...     loaded = load(Path(folder) / "fabric.safetensors")
+    >>> bool((loaded.decision_function(good) == segmenter.decision_function(good)).all())
+    True
+    """
+    _check_class(segmenter)
+    target = _as_path(path)
+    check_is_fitted(segmenter, "net_")
+    segmenter._check_params()
+    parts, blueprint = take_apart(segmenter)
+    document = describe(segmenter, blueprint)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.tensors().items()}
+    _check_finite(tensors, "net_")
+    replace_file(target, pack(document, tensors))
+
+
+@torch.inference_mode(False)
+def load(
+    path: str | os.PathLike[str], *, device: str | torch.device | None = None
+) -> BaseSegmenter:
+    """Load a segmenter that `save` has written.
+
+    Nothing in the file is run, whatever it holds: the class is looked up in a fixed table, every
+    parameter is checked as in `fit`, and weights are read only after their types and shapes have
+    been found to be those of the network that the parameters describe. Memory stays in proportion
+    to the size of the file. The checksum tells damage, not forgery.
+
+    Parameters
+    ----------
+    path : path
+        File to read.
+    device : str, torch.device or None, default=None
+        Value for the parameter `device`; None leaves the one saved. Weights are on the CPU until
+        they are used, so that a segmenter trained on a GPU opens anywhere; "auto" lets it compute
+        anywhere too.
+
+    Returns
+    -------
+    segmenter
+        Fitted. Its results are those of the one saved to the last bit, on the same device with the
+        same versions. It can be calibrated, cloned and fitted again; its `net_` has neither
+        optimiser nor callbacks.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If it was not written by `save`, was written by a newer version of the package, or is
+        damaged: the message names the file and what is wrong with it.
+
+    See Also
+    --------
+    save : Writes the file, with an example.
+    """
+    source = _as_path(path)
+    if device is not None:
+        resolve_device(device)
+    if source.exists() and not source.is_file():  # A pipe or a device might never end.
+        raise ValueError(f"path must name a file, got {str(source)!r} instead.")
+    try:
+        segmenter = _load(source)
+    # Beside our own, what NumPy and torch raise on numbers that are too large for them.
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
+    if device is not None:
+        segmenter.set_params(device=device)
+    return segmenter
+
+
+def _load(path: Path) -> BaseSegmenter:
+    with path.open("rb") as file:
+        header = read_header(file)
+        description = restore(header.document)
+        _check_headers(header.tensors, description.blueprint.headers())
+        tensors = read_tensors(file)
+    _check_finite(tensors, "it")
+    parts = description.blueprint.make(tensors)
+    segmenter = description.segmenter
+    segmenter.net_ = ReconstructionNet.of_trained(
+        parts.network, parts.loss, description.history, interrupted=description.interrupted
+    )
+    segmenter.history_ = description.history
+    return segmenter
+
+
+def _check_class(segmenter: Any) -> None:
+    if type(segmenter) in LOSS_PARAMETERS:
+        return
+    name = type(segmenter).__name__
+    if isinstance(segmenter, BaseSegmenter):
+        raise TypeError(
+            f"segmenter must be of a class of this package, got {name} instead, which only its own "
+            "code can restore: use joblib.dump."
+        )
+    raise TypeError(
+        f"segmenter must be one of {[cls.__name__ for cls in LOSS_PARAMETERS]}, got {name} "
+        "instead. Save the segmenter itself: the last step of a Pipeline, the best_estimator_ of a "
+        "search."
+    )
+
+
+def _as_path(path: Any) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path must be the path of a file, got {type(path).__name__} instead.")
+    return Path(path)
+
+
+def _check_headers(found: dict[str, TensorHeader], expected: dict[str, TensorHeader]) -> None:
+    for name in sorted({*found, *expected}):
+        if found.get(name) != expected.get(name):
+            raise ValueError(
+                f"its parameters describe a network with {_say(name, expected)}, but it holds "
+                f"{_say(name, found)}."
+            )
+
+
+def _say(name: str, headers: dict[str, TensorHeader]) -> str:
+    if name not in headers:
+        return f"no {name:.80}"
+    return f"{name:.80} of {headers[name].dtype} {headers[name].shape}"
+
+
+def _check_finite(tensors: dict[str, Tensor], where: str) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{where} holds weights that are NaN or infinite, in {name}.")

@@ -1,0 +1,103 @@
+"""Values of parameters as JSON and back, none of which changes its type on the way."""
+
+import math
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+import torch
+
+_PLAIN = (type(None), bool, int, str)
+# The remainder of NumPy's types either differs from machine to machine or is no parameter.
+_NUMPY_TYPES = {
+    dtype.__name__: dtype
+    for dtype in (
+        *(np.bool_, np.str_, np.float16, np.float32, np.float64),
+        *(np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+    )
+}
+_NON_FINITE = ("nan", "inf", "-inf")
+
+
+def encode(value: Any, name: str) -> Any:
+    """Write a value so that JSON holds it and its type.
+
+    What JSON has no type for becomes an object with one key, the type: ``{"tuple": [256, 320]}``.
+
+    Parameters
+    ----------
+    value : None, bool, int, float, str, NumPy scalar, tuple of such, torch.device or Path
+        The value.
+    name : str
+        What it is, for the error.
+
+    Returns
+    -------
+    None, bool, int, float, str, list or dict
+        What `decode` reads.
+
+    Raises
+    ------
+    TypeError
+        If the value is of another type.
+
+    Examples
+    --------
+    >>> from sk_ssimae.persistence._values import decode, encode
+    >>> encode((256, 320), "image_size")
+    {'tuple': [256, 320]}
+    >>> decode(encode((256, 320), "image_size"))
+    (256, 320)
+    """
+    # Exact types: a subclass, such as an enumeration, would come back as something else.
+    if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):
+        return value
+    if type(value) is float:
+        return {"float": str(value)}
+    if type(value) is tuple:
+        return {"tuple": [encode(item, name) for item in value]}
+    if type(value) in _NUMPY_TYPES.values():
+        return {"numpy": [type(value).__name__, encode(value.item(), name)]}
+    if isinstance(value, torch.device):
+        return {"torch.device": str(value)}
+    if isinstance(value, PurePath):
+        return {"path": str(value)}
+    raise TypeError(
+        f"{name} must be a number, text, a path, a device, a tuple of such or None to be saved, "
+        f"got {value!r} instead. joblib.dump keeps other types."
+    )
+
+
+def decode(stored: Any) -> Any:
+    """Read what `encode` wrote.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    if type(stored) in (*_PLAIN, float):
+        return stored
+    if type(stored) is dict and len(stored) == 1:
+        ((kind, content),) = stored.items()
+        if kind == "float" and content in _NON_FINITE:
+            return float(content)
+        if kind == "tuple" and type(content) is list:
+            return tuple(decode(item) for item in content)
+        if kind == "numpy" and type(content) is list and len(content) == 2:
+            return _decode_numpy(*content)
+        if kind == "torch.device" and type(content) is str:
+            return torch.device(content)
+        if kind == "path" and type(content) is str:
+            return Path(content)
+    raise ValueError(f"it holds a value that this version does not know: {stored!r:.80}.")
+
+
+def _decode_numpy(name: Any, item: Any) -> Any:
+    value = decode(item)
+    if not (isinstance(name, str) and name in _NUMPY_TYPES and type(value) in (*_PLAIN, float)):
+        raise ValueError(f"it holds a NumPy value that this version does not know: {name!r:.80}.")
+    scalar = _NUMPY_TYPES[name](value)
+    if encode(scalar.item(), name) != item:
+        raise ValueError(f"it holds {item!r:.80}, which is no value of NumPy's {name}.")
+    return scalar

@@ -1,0 +1,72 @@
+import copy
+
+import pytest
+
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+)
+from sk_ssimae.persistence import save
+from sk_ssimae.persistence._container import pack, read_header, read_tensors
+
+
+@pytest.fixture(scope="session")
+def trained(tiny, good):
+    """Segmenters trained once."""
+    named = {"feature_extractor": "efficientnet-lite0"}
+    segmenters = [
+        SSIMAutoencoderSegmenter(**tiny, window_size=7, window="gaussian", gamma=2),
+        L2AutoencoderSegmenter(**tiny, normalization=None),
+        VariationalAutoencoderSegmenter(**tiny, n_samples=2),
+        FeatureMatchingAutoencoderSegmenter(**tiny, **named),
+    ]
+    return {type(segmenter): segmenter.fit(good) for segmenter in segmenters}
+
+
+@pytest.fixture
+def ssim(trained):
+    """A fitted segmenter to do with as one likes."""
+    return copy.deepcopy(trained[SSIMAutoencoderSegmenter])
+
+
+@pytest.fixture
+def segmenter(trained, segmenter_class):
+    """Likewise, of each family."""
+    return copy.deepcopy(trained[type(segmenter_class())])
+
+
+@pytest.fixture(scope="session")
+def content(trained, tmp_path_factory):
+    path = tmp_path_factory.mktemp("persistence") / "a"
+    save(trained[SSIMAutoencoderSegmenter], path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(content, tmp_path):
+    """A file of `ssim`."""
+    path = tmp_path / "saved.safetensors"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture(scope="session")
+def images(defective):
+    """Few windows' worth of texture and defects."""
+    return defective[0][:1, 8:32, 8:40]
+
+
+@pytest.fixture
+def forge():
+    """Change what a file holds and give it the checksum that belongs to it."""
+
+    def forge(path, change):
+        with path.open("rb") as file:
+            document = read_header(file).document
+            tensors = read_tensors(file)
+        change(document, tensors)
+        path.write_bytes(pack(document, tensors))
+
+    return forge

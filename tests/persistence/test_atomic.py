@@ -1,0 +1,93 @@
+import errno
+import os
+import resource
+import stat
+
+import numpy as np
+import pytest
+
+from sk_ssimae.persistence import load, save
+from sk_ssimae.persistence._atomic import replace_file
+
+
+@pytest.fixture
+def disk_full():
+    """Let the system refuse to write large files, as it does when the disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_old_file(ssim, saved, disk_full):
+    before = saved.read_bytes()
+    with pytest.raises(OSError, match="File too large"):
+        save(ssim.set_params(threshold=1.0), saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+    assert load(saved).threshold == "pixel_fpr"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_failures_of_each_step_leave_the_old_file(tmp_path, monkeypatch, step, error):
+    def fail(*_):
+        raise error
+
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(type(error)):
+        replace_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_leaves_no_file_where_there_was_none(tmp_path, disk_full):
+    with pytest.raises(OSError, match="File too large"):
+        replace_file(tmp_path / "a", bytes(200_000))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_readers_keep_the_file_they_opened(tmp_path):
+    path = tmp_path / "a"
+    replace_file(path, b"old")
+    with path.open("rb") as file:
+        replace_file(path, b"new")
+        assert file.read() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_permissions_are_those_of_the_old_file_or_the_usual_ones(tmp_path):
+    path, usual = tmp_path / "a", tmp_path / "usual"
+    replace_file(path, b"new")
+    usual.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(usual.stat().st_mode)
+    path.chmod(0o640)
+    replace_file(path, b"newer")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_links_are_followed(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    replace_file(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_folders(ssim, tmp_path):
+    with pytest.raises(IsADirectoryError, match="path must name a file, got the folder"):
+        save(ssim, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*no_such' does not exist"):
+        save(ssim, tmp_path / "no_such" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_written_through_a_relative_path(ssim, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(ssim, "a")
+    np.testing.assert_array_equal(
+        load("a").decision_function(images), ssim.decision_function(images)
+    )

@@ -1,0 +1,64 @@
+"""Files that make_format_1.py wrote: whatever changes, they are read as they were."""
+
+import gzip
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sk_ssimae.persistence import load
+
+DATA = Path(__file__).parent / "data"
+# threshold_, then mean and two pixels of a residual map, as make_format_1.py printed them.
+EXPECTED = {
+    "SSIMAutoencoderSegmenter": (
+        1.0279825925827026, 1.0036160945892334, 1.0032730102539062, 1.0006238222122192,
+    ),
+    "L2AutoencoderSegmenter": (
+        0.05, 0.3386675715446472, 0.3019815981388092, 0.44875821471214294,
+    ),
+    "VariationalAutoencoderSegmenter": (
+        6.151307106018066, 6.1508612632751465, 6.151309013366699, 6.150937557220459,
+    ),
+    "FeatureMatchingAutoencoderSegmenter": (
+        0.22149783372879028, 0.4620085656642914, 0.5315459370613098, 0.24102498590946198,
+    ),
+}  # fmt: skip
+PARAMETERS = {
+    "SSIMAutoencoderSegmenter": {"window_size": 7, "window": "gaussian", "image_size": (32, 48)},
+    "L2AutoencoderSegmenter": {"normalization": None, "threshold": 0.05, "smoothing": 1.5},
+    "VariationalAutoencoderSegmenter": {"residual": "kl", "lr": np.float64(1e-3)},
+    "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": "alexnet", "feature_weight": 1},
+}
+IMAGE = np.float32(
+    0.5 + 0.3 * np.sin(np.arange(40) / 2)[:, None] * np.cos(np.arange(56) / 3)
+)  # Nothing that a generator of random numbers makes.
+
+
+@pytest.fixture(params=EXPECTED)
+def released(request, tmp_path):
+    packed = DATA / f"format_1_{request.param}.safetensors.gz"
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(gzip.decompress(packed.read_bytes()))
+    return load(path, device="cpu")
+
+
+def test_results_are_those_of_the_version_that_wrote_the_file(released):
+    threshold, mean, *pixels = EXPECTED[type(released).__name__]
+    assert released.threshold_ == threshold
+    (residual_map,) = released.decision_function([IMAGE])
+    found = [residual_map.mean(), residual_map[3, 5], residual_map[30, 40]]
+    np.testing.assert_allclose(found, [mean, *pixels], rtol=2e-5)
+    assert released.predict([IMAGE])[0].shape == IMAGE.shape
+
+
+def test_what_stands_beside_the_weights(released):
+    params = PARAMETERS[type(released).__name__]
+    shared = {"latent_dim": 4, "patch_size": 16, "stride": 8, "n_patches": 32, "random_state": 0}
+    assert (shared | params).items() <= released.get_params().items()
+    assert (released.n_channels_, released.n_defective_dropped_) == (1, 0)
+    assert [row["epoch"] for row in released.history_] == [1, 2]
+    assert all(math.isfinite(row["train_loss"]) and row["dur"] > 0 for row in released.history_)
+    if isinstance(released.threshold, str):
+        assert released.calibration_[1:] == ("pixel_fpr", 0.01, "images", 3)
