@@ -26,8 +26,8 @@ def encode(value: Any, name: str) -> Any:
 
     Parameters
     ----------
-    value : None, bool, int, float, str, NumPy scalar, tuple of such, torch.device or Path
-        The value.
+    value : None, bool, int, float, str, NumPy scalar, torch.device, Path, or tuple or dict of such
+        The value; the keys of a dict are str.
     name : str
         What it is, for the error.
 
@@ -56,6 +56,8 @@ def encode(value: Any, name: str) -> Any:
         return {"float": str(value)}
     if type(value) is tuple:
         return {"tuple": [encode(item, name) for item in value]}
+    if type(value) is dict and all(type(key) is str for key in value):
+        return {"dict": {key: encode(item, name) for key, item in value.items()}}
     if type(value) in _NUMPY_TYPES.values():
         return {"numpy": [type(value).__name__, encode(value.item(), name)]}
     if isinstance(value, torch.device):
@@ -63,8 +65,8 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, PurePath):
         return {"path": str(value)}
     raise TypeError(
-        f"{name} must be a number, text, a path, a device, a tuple of such or None to be saved, "
-        f"got {value!r} instead. joblib.dump keeps other types."
+        f"{name} must be a number, text, a path, a device, a tuple or dict of such, or None to be "
+        f"saved, got {value!r} instead. joblib.dump keeps other types."
     )
 
 
@@ -84,6 +86,8 @@ def decode(stored: Any) -> Any:
             return float(content)
         if kind == "tuple" and type(content) is list:
             return tuple(decode(item) for item in content)
+        if kind == "dict" and type(content) is dict:
+            return {key: decode(item) for key, item in content.items()}
         if kind == "numpy" and type(content) is list and len(content) == 2:
             return _decode_numpy(*content)
         if kind == "torch.device" and type(content) is str:

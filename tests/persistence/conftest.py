@@ -17,7 +17,9 @@ def trained(tiny, good):
     """Segmenters trained once."""
     named = {"feature_extractor": "efficientnet-lite0"}
     segmenters = [
-        SSIMAutoencoderSegmenter(**tiny, window_size=7, window="gaussian", gamma=2),
+        SSIMAutoencoderSegmenter(
+            **tiny, window_size=7, window="gaussian", gamma=2, residual_params={"c2": 3e-3}
+        ),
         L2AutoencoderSegmenter(**tiny, normalization=None),
         VariationalAutoencoderSegmenter(**tiny, n_samples=2),
         FeatureMatchingAutoencoderSegmenter(**tiny, **named),

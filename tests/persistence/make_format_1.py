@@ -20,7 +20,12 @@ from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.persistence import save
 
 PARAMETERS = {
-    "SSIMAutoencoderSegmenter": {"window_size": 7, "window": "gaussian", "image_size": (32, 48)},
+    "SSIMAutoencoderSegmenter": {
+        "window_size": 7,
+        "window": "gaussian",
+        "image_size": (32, 48),
+        "residual_params": {"gamma": 3, "c2": 3e-3},
+    },
     "L2AutoencoderSegmenter": {"normalization": None, "threshold": 0.05, "smoothing": 1.5},
     "VariationalAutoencoderSegmenter": {"residual": "kl", "lr": np.float64(1e-3)},
     "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": torch.nn.AvgPool2d(4)},

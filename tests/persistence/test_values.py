@@ -14,7 +14,7 @@ VALUES = [
     None, True, 3, -(2**80), 0.1, -0.0, 5e-324, math.inf, -math.inf, "", "a\ud800\n",
     (), (1, (2.5, "b")), np.bool_(True), np.int8(-3), np.uint64(2**64 - 1), np.float16(0.1),
     np.float32(0.1), np.float64(0.1), np.float32(np.inf), np.str_("c"), Path("../d/e"),
-    torch.device("cuda:3"), (np.int64(3), None),
+    torch.device("cuda:3"), (np.int64(3), None), {}, {"a": (1, 0.5), "tuple": {"dict": 2}},
 ]  # fmt: skip
 
 
@@ -36,7 +36,8 @@ class Number(IntEnum):
 
 
 @pytest.mark.parametrize(
-    "value", [[1], {"a": 1}, {1}, b"a", 1j, Number.ONE, Fraction(1), object, np.zeros(1), len]
+    "value",
+    [[1], {1: 2}, {"a": [1]}, {1}, b"a", 1j, Number.ONE, Fraction(1), object, np.zeros(1), len],
 )
 def test_other_values_are_refused(value):
     with pytest.raises(TypeError, match=r"lr must be a number, .* instead. joblib.dump keeps"):
@@ -49,6 +50,7 @@ def test_other_values_are_refused(value):
     "stored",
     [
         [1], {}, {"a": 1}, {"tuple": 1}, {"tuple": [[1]]}, {"tuple": [], "a": 1}, {"path": 1},
+        {"dict": []}, {"dict": {"a": [1]}}, {"a": {}},
         {"float": "1"}, {"float": 1}, {"float": []}, {"numpy": "float64"}, {"torch.device": 0},
         {"numpy": ["object", 1]}, {"numpy": ["int8", 1.5]}, {"numpy": ["float64", "1"]},
         {"numpy": ["bool", None]}, {"numpy": [["int8"], 1]}, {"numpy": ["int8", {"tuple": []}]},
