@@ -14,8 +14,7 @@ smoothed maps have by default; on request also with test-time augmentation (--au
 smoothing widths, as shares of the image's shorter side, are scored from one set of residual maps.
 
 The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
-AlexNet. Between good nanofibre patches and blurred ones they differ 800 to 2,300 times as much as
-pixels, in summed squares: the weight 1e-3 makes both count alike.
+AlexNet.
 """
 
 import argparse
@@ -27,8 +26,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import joblib
-from _common import describe_machine
+from _common import (
+    BOLTS,
+    CHOOSING_IMAGES,
+    EFFICIENTNET,
+    Trained,
+    describe_machine,
+    train_once,
+    write_whole,
+)
 from scipy.ndimage import gaussian_filter
 
 from sk_ssimae import (
@@ -39,27 +45,22 @@ from sk_ssimae import (
 )
 from sk_ssimae.datasets import load_image_folder, load_nanotwice
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.estimators._ssim import OF_SMOOTHED_MAPS as WEIGHTED
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
-CHOOSING_IMAGES = (7, 14, 26, 30, 34)  # ITIA1108, 1115, 1127, 1131 and 1135, counted from 0.
-BOLTS = ("02_006", "00_002", "01_023")
 CHOOSING_BOLT = BOLTS[0]
 CHOOSING_SET = "nanotwice-choosing"
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
 N_EPOCHS = 10
 AUGMENTED = "dihedral"
+# What residual_params="auto" makes of the default loss.
+WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
 
 # Classes, and what differs from their defaults.
 RECIPES = {
     "default": SSIMAutoencoderSegmenter,
     "l2": L2AutoencoderSegmenter,
     "vae": VariationalAutoencoderSegmenter,
-    "fm-efficientnet-lite0": functools.partial(
-        FeatureMatchingAutoencoderSegmenter,
-        feature_extractor="efficientnet-lite0",
-        feature_weight=1e-3,
-    ),
+    "fm-efficientnet-lite0": functools.partial(FeatureMatchingAutoencoderSegmenter, **EFFICIENTNET),
 } | {
     name: functools.partial(SSIMAutoencoderSegmenter, **params)
     for name, params in {
@@ -98,9 +99,11 @@ def main() -> None:
     for run in [] if arguments.table else missing_runs(arguments):
         print(f"{run['set']}: {run['recipe']}, {run['patches']:,} patches, seed {run['seed']}")
         dataset = load(run["set"], arguments.data)
-        segmenter = train(dataset, run, file_of(run | {"augmented": False}, arguments.out))
-        figures = describe_machine() | run | measure(segmenter, dataset, augmented=run["augmented"])
-        file_of(run, arguments.out).write_text(json.dumps(figures, indent=2))
+        trained = train(dataset, run, file_of(run | {"augmented": False}, arguments.out))
+        figures = describe_machine() | {"trained_on": trained.machine} | run
+        figures |= measure(trained.segmenter, dataset, augmented=run["augmented"])
+        text = json.dumps(figures, indent=2)
+        write_whole(file_of(run, arguments.out), lambda path, text=text: path.write_text(text))
     print_table(arguments.out)
 
 
@@ -148,21 +151,16 @@ def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
     return Dataset(good, defective, masks, parts, latent_dim=500)
 
 
-def train(dataset: Dataset, run: dict, path: Path) -> BaseSegmenter:
+def train(dataset: Dataset, run: dict, path: Path) -> Trained:
     """Train, or take what an earlier run has trained."""
-    kept = path.with_suffix(".joblib")
-    if kept.exists():
-        trained: BaseSegmenter = joblib.load(kept)
-        return trained
     segmenter: BaseSegmenter = RECIPES[run["recipe"]](
         latent_dim=dataset.latent_dim,
         n_patches=run["patches"] // N_EPOCHS,
         max_epochs=N_EPOCHS,
         random_state=run["seed"],
         verbose=1,
-    ).fit(dataset.good)
-    joblib.dump(segmenter, kept)
-    return segmenter
+    )
+    return train_once(segmenter, dataset.good, path.with_suffix(".joblib"))
 
 
 def measure(segmenter: BaseSegmenter, dataset: Dataset, *, augmented: bool) -> dict:

@@ -193,17 +193,15 @@ def check_some_defective(y: Any, n_images: int) -> None:
         )
 
 
-def check_mask_shape(masks: list[Any] | None, index: int, shape: tuple[int, ...]) -> None:
-    """Check that the mask of an image, if there are masks, has the image's height and width.
+def check_mask_shape(mask: Any, index: int, shape: tuple[int, ...]) -> None:
+    """Check that the mask of an image has the image's height and width.
 
     Raises
     ------
     ValueError
         If the mask has another shape.
     """
-    if masks is None:
-        return
-    mask_shape = np.shape(masks[index])[:2]
+    mask_shape = np.shape(mask)[:2]
     if mask_shape != shape:
         raise ValueError(
             f"y[{index}] must have the height and width of X[{index}], {shape}, got {mask_shape} "

@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from _common import BOLTS
+
 from sk_ssimae.datasets import load_image_folder, load_mvtec_ad, load_nanotwice, load_texture
 
 MVTEC_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
-BOLTS = ("02_006", "00_002", "01_023")
 
 
 class Dataset(NamedTuple):

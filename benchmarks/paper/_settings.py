@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from _common import EFFICIENTNET
+
 from sk_ssimae import (
     FeatureMatchingAutoencoderSegmenter,
     L2AutoencoderSegmenter,
@@ -13,9 +15,6 @@ from sk_ssimae import (
 from sk_ssimae.estimators import BaseSegmenter
 
 N_EPOCHS = 10
-# Between good nanofibre patches and blurred ones the features of EfficientNet-Lite0 differ 800 to
-# 2,300 times as much as pixels do, in summed squares: this weight makes both count alike.
-EFFICIENTNET_WEIGHT = 1e-3
 
 
 class Budget(NamedTuple):
@@ -66,7 +65,7 @@ def matched_features(alexnet: str | None) -> dict[str, Any]:
     """Choose the features: the publication's, if there is a file of AlexNet's weights."""
     if alexnet:
         return {"feature_extractor": alexnet, "feature_weight": 1}
-    return {"feature_extractor": "efficientnet-lite0", "feature_weight": EFFICIENTNET_WEIGHT}
+    return EFFICIENTNET
 
 
 def title_of(family: str, alexnet: str | None) -> str:

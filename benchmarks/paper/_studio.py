@@ -2,15 +2,13 @@
 
 import csv
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import matplotlib as mpl
-from _common import describe_machine
+from _common import describe_machine, train_once, write_whole
 from _data import Dataset
 from _settings import BUDGETS, Budget, make_segmenter
 
@@ -22,7 +20,7 @@ mpl.use("Agg")
 class Studio:
     """A folder of results for one budget and seed; what is in it is not done again.
 
-    Files are written beside their place and moved there, so that one is whole or absent.
+    Every file is whole or absent, and a model that was trained in part is not kept.
     """
 
     def __init__(
@@ -41,6 +39,7 @@ class Studio:
         self.seed = seed
         self.device = device
         self.alexnet = alexnet
+        self.machines: dict[str, dict] = {}  # On which the models in use were trained.
 
     def train(
         self, dataset: Dataset, family: str, *, patches: int | None = None, **params: Any
@@ -50,10 +49,6 @@ class Studio:
         changes = "".join(f"-{name}-{value}" for name, value in params.items())
         features = "-alexnet" if family == "FM" and self.alexnet else ""
         name = f"{dataset.name}-{family}{features}{changes}-{patches or 'published'}"
-        path = self.folder / "models" / f"{name}.joblib"
-        if path.exists():
-            fitted: BaseSegmenter = joblib.load(path)
-            return fitted
         segmenter = make_segmenter(
             family,
             dataset.protocol,
@@ -63,10 +58,12 @@ class Studio:
             device=self.device,
             **params,
         )
-        print(f"  training {name}", flush=True)
-        segmenter.fit(dataset.good)
-        write(path, lambda temporary: joblib.dump(segmenter, temporary))
-        return segmenter
+        path = self.folder / "models" / f"{name}.joblib"
+        if not path.exists():
+            print(f"  training {name}", flush=True)
+        trained = train_once(segmenter, dataset.good, path)
+        self.machines[name] = trained.machine
+        return trained.segmenter
 
     def keep(self, name: str, compute: Callable[[], Any]) -> Any:
         """Give what JSON holds: from its file, or computed now."""
@@ -74,7 +71,7 @@ class Studio:
         if not path.exists():
             print(f"  computing {name}", flush=True)
             result = compute()
-            write(path, lambda temporary: temporary.write_text(json.dumps(result)))
+            write_whole(path, lambda temporary: temporary.write_text(json.dumps(result)))
         return json.loads(path.read_text())
 
     def save_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -84,7 +81,7 @@ class Studio:
             with path.open("w", newline="") as file:
                 csv.writer(file).writerows([columns, *rows])
 
-        write(self.folder / f"{name}.csv", write_csv)
+        write_whole(self.folder / f"{name}.csv", write_csv)
         cells = [[_cell(value) for value in row] for row in [columns, *rows]]
         widths = [max(len(row[index]) for row in cells) for index in range(len(columns))]
         for row in cells:
@@ -94,7 +91,7 @@ class Studio:
     def save_figure(self, name: str, figure: Any) -> None:
         """Write a figure as PNG."""
         path = self.folder / f"{name}.png"
-        write(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+        write_whole(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
         print(f"  {path}")
 
     def save_settings(self, name: str, seconds: float) -> None:
@@ -107,20 +104,10 @@ class Studio:
             "features": self.alexnet or "efficientnet-lite0",
             "date": time.strftime("%Y-%m-%d"),
             "seconds": round(seconds, 1),
+            "models": self.machines,
         }
         text = json.dumps(settings, indent=2)
-        write(self.folder / f"{name}.json", lambda temporary: temporary.write_text(text))
-
-
-def write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        save(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        write_whole(self.folder / f"{name}.json", lambda temporary: temporary.write_text(text))
 
 
 def _cell(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Figure 1: a nanofibre defect, its reconstructions and residual maps, L2 beside SSIM."""
 
 import numpy as np
+from _common import CHOOSING_IMAGES
 from _data import NANOTWICE, find
 from _studio import Studio
 from matplotlib import pyplot as plt
@@ -13,7 +14,7 @@ SIDE = 256  # Of the cut shown, in pixels.
 def run(studio: Studio) -> None:
     """Show the surroundings of the defect that is largest in one of the images chosen on."""
     for dataset in find((NANOTWICE,), studio.data):
-        index = 7  # ITIA1108: the publication does not name its image.
+        index = CHOOSING_IMAGES[0]  # The publication does not name its image.
         image, mask = imread(dataset.defective[index]), dataset.masks[index]
         cut = around_largest(mask)
         figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained")

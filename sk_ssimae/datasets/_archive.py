@@ -74,7 +74,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 def _write(content: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
     path = folder.joinpath(*PureWindowsPath(member.filename).parts)
-    if member.is_dir():
+    if member.filename.endswith(("/", "\\")):
         path.mkdir(parents=True, exist_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """Checkerboards of many scales and orientations."""
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,7 +58,8 @@ def make_checkerboards(
     ((2, 64, 96), dtype('float32'))
     """
     check_n_samples_and_shape(n_samples, shape)
-    if np.shape(square_size) != (2,) or not 2 <= square_size[0] <= square_size[1] < np.inf:
+    is_pair = np.shape(square_size) == (2,) and all(isinstance(n, Real) for n in square_size)
+    if not is_pair or not 2 <= square_size[0] <= square_size[1] < np.inf:
         raise ValueError(
             "square_size must be (least, largest) in pixels with 2 <= least <= largest, got "
             f"{square_size} instead."

@@ -1,6 +1,7 @@
 """Defects drawn into images, with exact masks."""
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -81,8 +82,8 @@ def draw_defects(
         raise ValueError(
             f"kinds must be chosen from {sorted(_DRAWERS)}, got {list(kinds)} instead."
         )
-    if n_defects < 1:
-        raise ValueError(f"n_defects must be at least 1, got {n_defects} instead.")
+    if not isinstance(n_defects, Integral) or n_defects < 1:
+        raise ValueError(f"n_defects must be an integer of at least 1, got {n_defects!r} instead.")
     rng = make_rng(random_state)
     defective, masks = good.copy(), np.zeros(good.shape[:3], dtype=bool)
     with_channels = defective.reshape(*good.shape[:3], -1)  # A view: drawn into below.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sk_ssimae.datasets._archive import unpack
 
-_HASH = re.compile(r"((md5|sha1|sha256|sha512):)?[0-9a-fA-F]+")
+_DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _TIMEOUT = 60  # Seconds without an answer or a byte.
 
 
@@ -80,13 +80,19 @@ def fetch_archive(
 def _check(url: str, known_hash: str | None, n_retries: int) -> None:
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"url must begin with http:// or https://, got {url!r} instead.")
-    if known_hash is not None and not _HASH.fullmatch(known_hash):
+    if known_hash is not None and not _is_hash(known_hash):
         raise ValueError(
             "known_hash must be None, a SHA-256 in hexadecimal digits, or 'algorithm:digits' with "
             f"md5, sha1, sha256 or sha512, got {known_hash!r} instead."
         )
     if not isinstance(n_retries, Integral) or n_retries < 0:
         raise ValueError(f"n_retries must be an integer of at least 0, got {n_retries!r} instead.")
+
+
+def _is_hash(text: str) -> bool:
+    algorithm, _, digits = text.rpartition(":")
+    n_digits = _DIGITS.get(algorithm or "sha256")
+    return len(digits) == n_digits and re.fullmatch("[0-9a-fA-F]+", digits) is not None
 
 
 def _is_complete(folder: Path, required: tuple[str, ...]) -> bool:

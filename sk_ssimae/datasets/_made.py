@@ -19,8 +19,11 @@ def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
     """
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
-    if np.shape(shape) != (2,) or min(shape) < 1:
-        raise ValueError(f"shape must be (height, width), both at least 1, got {shape} instead.")
+    is_pair = np.shape(shape) == (2,) and all(isinstance(n, Integral) for n in shape)
+    if not is_pair or min(shape) < 1:
+        raise ValueError(
+            f"shape must be (height, width), both integers of at least 1, got {shape} instead."
+        )
 
 
 def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Field:

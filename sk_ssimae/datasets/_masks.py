@@ -1,5 +1,6 @@
 """Masks in files, read when they are asked for."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -65,8 +66,11 @@ def _image_shape(path: Path) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:  # Reads no pixels.
-            return image.height, image.width
-    except OSError:
+        with warnings.catch_warnings():
+            # Pillow suspects large files, which are no surprise here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:  # Reads no pixels.
+                return image.height, image.width
+    except (OSError, Image.DecompressionBombError):
         height, width = read_image(path, f"image {str(path)!r}").shape[:2]
         return height, width

@@ -1,6 +1,7 @@
 """Mats of nanofibres as a scanning electron microscope shows them, made from random numbers."""
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -58,10 +59,12 @@ def make_nanofibres(
     ((2, 64, 96), dtype('float32'))
     """
     check_n_samples_and_shape(n_samples, shape)
-    if not 2 <= fibre_diameter < np.inf:
-        raise ValueError(f"fibre_diameter must be at least 2 pixels, got {fibre_diameter} instead.")
-    if not 0 < density <= 5:
-        raise ValueError(f"density must be above 0 and at most 5, got {density} instead.")
+    if not isinstance(fibre_diameter, Real) or not 2 <= fibre_diameter < np.inf:
+        raise ValueError(
+            f"fibre_diameter must be a number of at least 2 pixels, got {fibre_diameter!r} instead."
+        )
+    if not isinstance(density, Real) or not 0 < density <= 5:
+        raise ValueError(f"density must be above 0 and at most 5, got {density!r} instead.")
     rng = make_rng(random_state)
     images = np.empty((n_samples, *shape), dtype=np.float32)
     for image in images:

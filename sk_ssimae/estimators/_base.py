@@ -4,6 +4,7 @@ import html
 import warnings
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -140,9 +141,11 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         if defective.all():
             raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
         good = []
-        masks = list(y) if holds_masks(y) else None
-        for index, image in enumerate(images):  # All are opened and checked, good or not.
-            check_mask_shape(masks, index, image.shape[:2])
+        masks = y if holds_masks(y) else repeat(None)
+        # All are opened and checked, good or not.
+        for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+            if mask is not None:
+                check_mask_shape(mask, index, image.shape[:2])
             if not defective[index]:
                 good.append(self._region(image))
         rng = make_rng(self.random_state)
@@ -205,7 +208,8 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         if calibration is None or self._calibrated_for != self._calibration_key():
             raise NotFittedError(
                 f"threshold={self.threshold!r} with target_fpr={self.target_fpr:g} has not been "
-                "calibrated: call calibrate with good images, or fit again."
+                "calibrated for the residual maps as they are set now: call calibrate with good "
+                "images, or fit again."
             )
         return calibration.threshold
 

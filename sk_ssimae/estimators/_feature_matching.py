@@ -91,7 +91,7 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
+        state = dict(super().__getstate__())  # A copy: it may be the attributes themselves.
         if isinstance(self.feature_extractor, nn.Module):
             # As the network: a pickle opens without the device that its module was on.
             state["feature_extractor"] = copy.deepcopy(self.feature_extractor).cpu()

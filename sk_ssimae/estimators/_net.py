@@ -194,7 +194,7 @@ class ReconstructionNet(NeuralNet):
     def of_trained(
         cls, module: nn.Module, criterion: nn.Module, history: History, *, interrupted: bool
     ) -> Self:
-        """Make the net that a pickle of a trained one would give.
+        """Make a net of what was trained elsewhere; its settings of training are skorch's defaults.
 
         Parameters
         ----------

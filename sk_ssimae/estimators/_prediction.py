@@ -81,8 +81,9 @@ class FittedSegmenter(SegmenterParameters):
         array of bool, shape (n, h, w), or list of arrays (h, w)
             Masks.
         """
+        images = self._check_images(X)
         # A float64, so that NumPy does not round it to the maps' float32: as score_images does not.
-        threshold, images = np.float64(self.threshold_), self._check_images(X)
+        threshold = np.float64(self.threshold_)
         return _collect((opened > threshold for opened in self._iter_opened(images)), images)
 
     def score_images(self, X: Any) -> NDArray[np.float64]:
@@ -144,11 +145,11 @@ class FittedSegmenter(SegmenterParameters):
         images = self._check_images(X)
         check_masks(y)
         check_some_defective(y, len(images))
-        masks, residual_maps = list(y), []
-        for index, image in enumerate(images):
-            check_mask_shape(masks, index, image.shape[:2])
+        residual_maps = []
+        for index, (image, mask) in enumerate(zip(images, y, strict=True)):
+            check_mask_shape(mask, index, image.shape[:2])
             residual_maps.append(self._residual_map(self._region(image)))
-        return pixel_roc_auc_score(masks, residual_maps)
+        return pixel_roc_auc_score(y, residual_maps)
 
     def reconstruct_windows(self, windows: Tensor) -> Tensor:
         """Reconstruct windows as large as patches; by default what the network gives.

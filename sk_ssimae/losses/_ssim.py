@@ -179,6 +179,9 @@ class SSIMLoss(nn.Module):
     (0.0, True)
     """
 
+    #: Names of the parameters of `__init__`.
+    PARAMETERS = ("window_size", "window", "c1", "c2", "alpha", "beta", "gamma")
+
     kernel: Tensor
 
     def __init__(
@@ -220,10 +223,9 @@ class SSIMLoss(nn.Module):
         return 1 - mean
 
     def replace(self, **params: Any) -> "SSIMLoss":
-        """Make a loss that differs in some of the parameters of `__init__`."""
-        names = ("window_size", "window", "c1", "c2", "alpha", "beta", "gamma")
-        own = {name: getattr(self, name) for name in names}
-        return SSIMLoss(**(own | params)).to(self.kernel.device)
+        """Make a loss of the same class and device that differs in the parameters given."""
+        own = {name: getattr(self, name) for name in self.PARAMETERS}
+        return type(self)(**(own | params)).to(self.kernel.device)
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""

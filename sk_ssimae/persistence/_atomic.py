@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+from functools import partial
 from pathlib import Path
 
 
@@ -29,12 +30,14 @@ def replace_file(path: Path, content: bytes) -> None:
     # In the same folder: a replacement is atomic within a file system only.
     temporary = target.with_name(f".sk_ssimae-{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        # What replaces a file that others may not read is closed to them from the start.
+        mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
+        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
-            temporary.chmod(target.stat().st_mode & 0o7777)
+            temporary.chmod(mode)  # Whatever the umask is.
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -1,8 +1,9 @@
 """What a file says of a segmenter beside its weights, as JSON and back."""
 
+import math
 import platform
 from collections.abc import Iterable
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,13 +164,18 @@ def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
     _check_keys(values, (*Calibration._fields, "found_for"), "its calibration")
     match values:
         case {
-            "threshold": Real(),
-            "rule": "pixel_fpr" | "image_fpr",
-            "target_fpr": Real(),
+            "threshold": float(threshold),
+            "rule": "pixel_fpr" | "image_fpr" as rule,
+            "target_fpr": Real() as target_fpr,
             "held_out": "images" | "regions",
-            "n_held_out": Integral(),
+            "n_held_out": int(n_held_out),
             "found_for": tuple(found_for),
-        }:
+        } if (
+            math.isfinite(threshold)
+            and 0 < float(target_fpr) < 1
+            and n_held_out > 0
+            and found_for[:2] == (rule, target_fpr)
+        ):
             segmenter._calibrated_for = found_for
             segmenter.calibration_ = Calibration(*(values[name] for name in Calibration._fields))
         case _:

@@ -13,13 +13,14 @@ from sk_ssimae.estimators import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.persistence._container import TensorHeader
 
 #: Parameters of a segmenter that its network keeps as attributes.
 NETWORK_PARAMETERS = ("latent_dim", "patch_size", "normalization")
 #: The segmenters that a file can hold, and the parameters that the loss of each keeps.
 LOSS_PARAMETERS: dict[type[BaseSegmenter], tuple[str, ...]] = {
-    SSIMAutoencoderSegmenter: ("window_size", "window", "alpha", "beta", "gamma", "c1", "c2"),
+    SSIMAutoencoderSegmenter: SSIMLoss.PARAMETERS,
     L2AutoencoderSegmenter: (),
     VariationalAutoencoderSegmenter: ("kl_weight",),
     FeatureMatchingAutoencoderSegmenter: ("feature_weight",),

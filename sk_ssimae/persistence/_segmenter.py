@@ -139,6 +139,9 @@ def _load(path: Path) -> BaseSegmenter:
         _check_headers(header.tensors, description.blueprint.headers())
         tensors = read_tensors(file)
     _check_finite(tensors, "it")
+    variance = tensors.get("loss.variance")
+    if variance is not None and variance <= 0:
+        raise ValueError(f"its variance of a pixel must be above 0, got {float(variance)} instead.")
     parts = description.blueprint.make(tensors)
     segmenter = description.segmenter
     segmenter.net_ = ReconstructionNet.of_trained(

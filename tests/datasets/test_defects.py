@@ -111,7 +111,8 @@ def test_kinds_take_turns():
             r"kinds must be chosen from .* got \['hole'\]",
         ),
         (np.zeros((1, 64, 64)), {"kinds": []}, r"got \[\]"),
-        (np.zeros((1, 64, 64)), {"n_defects": 0}, "n_defects must be at least 1, got 0"),
+        (np.zeros((1, 64, 64)), {"n_defects": 0}, "n_defects must be an integer .* got 0"),
+        (np.zeros((1, 64, 64)), {"n_defects": 1.5}, "n_defects must be an integer .* got 1.5"),
     ],
 )
 def test_wrong_defects(images, params, message):

@@ -193,6 +193,8 @@ def test_missing_packages(fetch, server, monkeypatch, package):
     [
         ({"url": "file:///x.zip"}, "url must begin with http:// or https://, got 'file:///x.zip'"),
         ({"known_hash": "crc:12"}, "known_hash must be None, a SHA-256 .* got 'crc:12'"),
+        ({"known_hash": "ab"}, "known_hash must be None, a SHA-256 .* got 'ab'"),
+        ({"known_hash": "md5:" + 64 * "0"}, "known_hash must be None, a SHA-256"),
         ({"n_retries": -1}, "n_retries must be an integer of at least 0, got -1"),
     ],
 )

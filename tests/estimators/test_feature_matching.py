@@ -69,6 +69,9 @@ def test_pickle_leaves_the_extractor_behind(tiny, good):
     weights = sum(p.nbytes for p in segmenter.net_.module_.parameters())
     data = pickle.dumps(segmenter)
     assert len(data) < 1.1 * weights
+    segmenter.feature_extractor = large
+    pickle.dumps(segmenter)
+    assert segmenter.feature_extractor is large
     np.testing.assert_array_equal(
         pickle.loads(data).decision_function(good), segmenter.decision_function(good)
     )
