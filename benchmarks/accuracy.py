@@ -9,9 +9,9 @@ what is reported comes from the other images, or from all 40 beside the publicat
 nanotwice-choosing has the former alone, and takes less time. Each run is a file in FOLDER, and one
 that is there is not repeated; --table prints what is there. The trained segmenters are kept too.
 
-Each segmenter is scored with the SSIM of its loss as residual and with the weighted one that
-smoothed maps have by default; on request also with test-time augmentation (--augmented). All
-smoothing widths, as shares of the image's shorter side, are scored from one set of residual maps.
+Each segmenter is scored with the SSIM of its loss as residual, as by default, and with one that
+weighs structure; on request also with test-time augmentation (--augmented). All smoothing widths,
+as shares of the image's shorter side, are scored from one set of residual maps.
 
 The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
 AlexNet.
@@ -52,7 +52,6 @@ CHOOSING_SET = "nanotwice-choosing"
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
 N_EPOCHS = 10
 AUGMENTED = "dihedral"
-# What residual_params="auto" makes of the default loss.
 WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
 
 # Classes, and what differs from their defaults.

@@ -17,7 +17,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
     dict
         Parameters shared by all segmenters. The window and constants of SSIM are not among them:
         the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents,
-        and those of the loss hold for residual maps too where these are not smoothed.
+        for the loss and for residual maps.
         The batch size is not stated in the publication; 128 is that of the authors' later work.
 
     Raises

@@ -27,8 +27,8 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     """Segment defects by the structural dissimilarity of an autoencoder's reconstruction.
 
     Trained on defect-free images to a high structural similarity (SSIM), the network reproduces
-    what it knows; 1 - SSIM of an image and its reconstruction shows the rest, be it grey values,
-    contrast or structure.
+    what it knows; 1 - SSIM of an image and its reconstruction, in the same window and with the same
+    constants as in training, shows the rest, be it grey values, contrast or structure.
 
     Parameters
     ----------
@@ -42,11 +42,11 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     c1, c2 : float, default=1e-4 and 9e-4
         Positive constants of SSIM, (0.01 L)² and (0.03 L)² for the intensity range L = 1. The
         publication prints 0.01 and 0.03.
-    residual_params : "auto", dict or None, default="auto"
+    residual_params : dict or None, default=None
         What is other in the SSIM of residual maps than in that of the loss: any of the parameters
-        above. None, as published, is nothing. "auto" weighs structure in a narrower window if maps
-        are smoothed, and is None if not: 9 / 11 of `window_size`, three times `gamma` and 10 / 3 of
-        `c2`. It can be set after `fit`; then call `calibrate` again.
+        above, as in ``{"gamma": 3, "c2": 3e-3}``, which weighs structure and passes over what has
+        little contrast. None, as published, is nothing. It can be set after `fit`; then call
+        `calibrate` again.
     {parameters}
 
     Attributes
@@ -80,7 +80,7 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSegmenter._parameter_constraints,
         **_SSIM_CONSTRAINTS,
-        "residual_params": [dict, StrOptions({"auto"}), None],
+        "residual_params": [dict, None],
     }
 
     def __init__(
@@ -93,7 +93,7 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
         gamma: float = 1,
         c1: float = 1e-4,
         c2: float = 9e-4,
-        residual_params: dict[str, Any] | Literal["auto"] | None = "auto",
+        residual_params: dict[str, Any] | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -120,12 +120,8 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
 
     def _changes(self) -> dict[str, Any]:
         """Give what is other in the residual map than in the loss that was trained with."""
-        criterion, given = self.net_.criterion_, self.residual_params
-        if isinstance(given, str):
-            # A loss of another class, in a family derived from this one, has a residual of its own.
-            is_weighted = self.smoothing != 0 and type(criterion) is SSIMLoss
-            return _weigh_structure(criterion) if is_weighted else {}
-        changes = given if isinstance(given, dict) else {}
+        changes = self.residual_params if isinstance(self.residual_params, dict) else {}
+        criterion = self.net_.criterion_
         return {k: v for k, v in changes.items() if getattr(criterion, str(k), None) != v}
 
     def _calibration_key(self) -> tuple[Any, ...]:
@@ -154,13 +150,3 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
             raise ValueError(
                 f"{name} must be odd and at most patch_size={self.patch_size}, got {size} instead."
             )
-
-
-def _weigh_structure(loss: SSIMLoss) -> dict[str, Any]:
-    """Give the SSIM of smoothed maps: 9 pixels, exponent 3 and c2 = 3e-3 for the default loss.
-
-    Chosen on NanoTWICE's hold-out and fabric 02_006: see the documentation's page on accuracy. The
-    exponent is three times the loss's, so that an odd one keeps the sign of an inverted structure.
-    """
-    half = round((9 / 11 * loss.window_size - 1) / 2)
-    return {"window_size": 2 * half + 1, "gamma": 3 * loss.gamma, "c2": 10 / 3 * loss.c2}

@@ -1,0 +1,106 @@
+import csv
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+from skorch.callbacks import Callback
+
+from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.exceptions import InterruptedFitWarning
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TINY = {"latent_dim": 4, "patch_size": 16, "stride": 16, "batch_size": 16, "image_size": None}
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the sdist has no benchmarks")
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """Let scripts import each other, and forget them afterwards."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.syspath_prepend(BENCHMARKS / "paper")
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(BENCHMARKS):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def studio(tmp_path):
+    return importlib.import_module("_studio").Studio(tmp_path, "quick", data=None)
+
+
+@pytest.fixture
+def fabric():
+    good = make_woven_fabric(2, shape=(48, 48), random_state=0)
+    return importlib.import_module("_data").Dataset("fabric", list(good), [], [], "textures")
+
+
+def read_table(studio, name):
+    with (studio.folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_table_1_is_the_publications_network(studio):
+    importlib.import_module("table_1").run(studio)
+    rows = read_table(studio, "table-1")
+    outputs = [row[1] for row in rows[1:]]
+    encoder = ["128 x 128 x 1", "64 x 64 x 32", "32 x 32 x 32", "32 x 32 x 32", "16 x 16 x 64"]
+    encoder += ["16 x 16 x 64", "8 x 8 x 128", "8 x 8 x 64", "8 x 8 x 32", "1 x 1 x 100"]
+    assert outputs[:10] == encoder
+    assert outputs[10:-1] == encoder[-2::-1]
+    assert rows[-1][1] == "1,048,549"
+
+
+def test_figure_2_has_equal_residuals_that_ssim_tells_apart(studio):
+    importlib.import_module("figure_2").run(studio)
+    rows = read_table(studio, "figure-2")[1:]
+    assert (studio.folder / "figure-2.png").stat().st_size > 1000
+    for index, (_, l2, *similarities) in enumerate(rows):
+        assert float(l2) == 0.25
+        components = [float(number) for number in similarities[:3]]
+        assert components.pop(index) < 0.01
+        assert min(components) > 0.99
+
+
+def test_what_is_missing_is_said(studio, capsys):
+    importlib.import_module("figures_6_7").run(studio)
+    said = capsys.readouterr().out
+    assert "nanotwice skipped: download dfg05er_Data.zip" in said
+    assert "texture_1 skipped: download textures.zip" in said
+    assert "mvtec_wood skipped" in said
+
+
+def test_nothing_is_trained_twice(studio, fabric, monkeypatch):
+    trained = studio.train(fabric, "L2", patches=64, **TINY)
+    monkeypatch.setattr(BaseSegmenter, "fit", None)
+    again = studio.train(fabric, "L2", patches=64, **TINY)
+    maps = [segmenter.decision_function(fabric.good)[0] for segmenter in (trained, again)]
+    assert (maps[0] == maps[1]).all()
+    studio.seed = 1  # As a default that has changed: the file's name says nothing of it.
+    with pytest.raises(SystemExit, match="was trained with other random_state: move it away"):
+        studio.train(fabric, "L2", patches=64, **TINY)
+
+
+class Interrupt(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_what_was_trained_in_part_is_not_kept(studio, fabric):
+    with pytest.warns(InterruptedFitWarning), pytest.raises(KeyboardInterrupt):
+        studio.train(fabric, "L2", patches=64, callbacks=[Interrupt()], **TINY)
+    assert not list(studio.folder.rglob("*.joblib"))
+
+
+def test_parts_are_computed_once_and_kept_whole(studio):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        studio.keep("a", lambda: {"scores": object()})
+    assert not [path for path in studio.folder.rglob("*") if path.is_file()]
+    calls = []
+    for _ in range(2):
+        assert studio.keep("a", lambda: calls.append(1) or {"b": 0.5}) == {"b": 0.5}
+    assert len(calls) == 1
