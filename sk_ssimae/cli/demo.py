@@ -23,7 +23,7 @@ BUDGET: dict[str, Any] = {
     "max_epochs": 8,
     "random_state": SEED,
 }
-EXPECTED_LEAD = 0.05
+EXPECTED_LEAD = 0.02
 
 
 def main(picture: Path) -> dict[str, float]:
