@@ -43,6 +43,7 @@ def describe_machine() -> dict:
         "numpy": np.__version__,
         "threads": torch.get_num_threads(),
         "machine": _processor(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 

@@ -9,9 +9,9 @@ what is reported comes from the other images, or from all 40 beside the publicat
 nanotwice-choosing has the former alone, and takes less time. Each run is a file in FOLDER, and one
 that is there is not repeated; --table prints what is there. The trained segmenters are kept too.
 
-Each segmenter is scored with the SSIM of its loss as residual, as by default, and with one that
-weighs structure; on request also with test-time augmentation (--augmented). All smoothing widths,
-as shares of the image's shorter side, are scored from one set of residual maps.
+Each segmenter is scored as by default; on request (--beyond) also with what goes beyond the
+publication: a residual that weighs structure, test-time augmentation, and both. All smoothing
+widths, as shares of the image's shorter side, are scored from one set of residual maps.
 
 The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
 AlexNet.
@@ -22,7 +22,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,9 +98,9 @@ def main() -> None:
     for run in [] if arguments.table else missing_runs(arguments):
         print(f"{run['set']}: {run['recipe']}, {run['patches']:,} patches, seed {run['seed']}")
         dataset = load(run["set"], arguments.data)
-        trained = train(dataset, run, file_of(run | {"augmented": False}, arguments.out))
+        trained = train(dataset, run, file_of(run | {"beyond": False}, arguments.out))
         figures = describe_machine() | {"trained_on": trained.machine} | run
-        figures |= measure(trained.segmenter, dataset, augmented=run["augmented"])
+        figures |= measure(trained.segmenter, dataset, arguments.smoothings, beyond=run["beyond"])
         text = json.dumps(figures, indent=2)
         write_whole(file_of(run, arguments.out), lambda path, text=text: path.write_text(text))
     print_table(arguments.out)
@@ -113,7 +113,7 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
             for patches in arguments.patches:
                 for seed in arguments.seeds:
                     run = {"set": name, "recipe": recipe, "patches": patches, "seed": seed}
-                    run["augmented"] = arguments.augmented
+                    run["beyond"] = arguments.beyond
                     if not file_of(run, arguments.out).exists():
                         yield run
 
@@ -121,7 +121,7 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
 def file_of(run: dict, folder: Path) -> Path:
     """Name the file of a run."""
     name = "-".join(str(run[key]) for key in ("set", "recipe", "patches", "seed"))
-    name += "-augmented" if run["augmented"] else ""
+    name += "-beyond" if run["beyond"] else ""
     return folder / f"{name.replace(' ', '_')}.json"
 
 
@@ -162,16 +162,16 @@ def train(dataset: Dataset, run: dict, path: Path) -> Trained:
     return train_once(segmenter, dataset.good, path.with_suffix(".joblib"))
 
 
-def measure(segmenter: BaseSegmenter, dataset: Dataset, *, augmented: bool) -> dict:
-    """Score each part with each residual and each width of smoothing."""
+def measure(
+    segmenter: BaseSegmenter, dataset: Dataset, smoothings: Sequence[float], *, beyond: bool
+) -> dict:
+    """Score each part with each kind of residual map and each width of smoothing."""
     results = {}
     start = time.perf_counter()
-    for residual, params in residuals(segmenter).items():
-        for augmentation in [None, AUGMENTED] if augmented else [None]:
-            segmenter.set_params(**params, smoothing=0, test_time_augmentation=augmentation)
-            residual_maps = list(segmenter.iter_decision_function(dataset.defective))
-            name = f"{residual}, {augmentation}" if augmentation else residual
-            results[name] = scores(residual_maps, dataset)
+    for name, params in kinds_of_maps(segmenter, beyond=beyond).items():
+        segmenter.set_params(**params, smoothing=0)
+        residual_maps = list(segmenter.iter_decision_function(dataset.defective))
+        results[name] = scores(residual_maps, dataset, smoothings)
     n_maps = len(results) * len(dataset.defective)
     return {
         "scores": results,
@@ -181,20 +181,28 @@ def measure(segmenter: BaseSegmenter, dataset: Dataset, *, augmented: bool) -> d
     }
 
 
-def residuals(segmenter: BaseSegmenter) -> dict[str, dict]:
-    """Name the residuals to score, and the parameters that give them."""
+def kinds_of_maps(segmenter: BaseSegmenter, *, beyond: bool) -> dict[str, dict]:
+    """Name the kinds of residual maps to score, and the parameters that give them."""
+    if not beyond:
+        return {"as by default": {}}
+    kinds: dict[str, dict] = {
+        "as by default": {"test_time_augmentation": None},
+        AUGMENTED: {"test_time_augmentation": AUGMENTED},
+    }
     if not isinstance(segmenter, SSIMAutoencoderSegmenter):
-        return {"of the loss": {}}
+        return kinds
+    residuals = {"": None, ", weighted": WEIGHTED}
     return {
-        "of the loss": {"residual_params": None},
-        "weighted": {"residual_params": WEIGHTED},
+        f"{name}{suffix}": params | {"residual_params": residual}
+        for name, params in kinds.items()
+        for suffix, residual in residuals.items()
     }
 
 
-def scores(residual_maps: list, dataset: Dataset) -> dict:
+def scores(residual_maps: list, dataset: Dataset, smoothings: Sequence[float]) -> dict:
     """Compute pixel ROC AUC and PRO AUC up to a false positive rate of 0.3."""
     results: dict = {}
-    for smoothing in SMOOTHINGS:
+    for smoothing in smoothings:
         smoothed = [gaussian_filter(m, smoothing * min(m.shape)) for m in residual_maps]
         for part, indices in dataset.parts.items():
             chosen = [dataset.masks[i] for i in indices], [smoothed[i] for i in indices]
@@ -206,20 +214,21 @@ def scores(residual_maps: list, dataset: Dataset) -> dict:
 
 
 def print_table(folder: Path) -> None:
-    """Print each run in a line a part and residual."""
-    widths = "".join(f"{f'smoothed {smoothing:.1%}':>15}" for smoothing in SMOOTHINGS)
-    print(f"{'set, recipe, patches, seed, part, residual':<72}{'seconds':>8}{widths}")
+    """Print each run in a line a part and kind of residual map."""
+    print(
+        f"{'set, recipe, patches, seed, part, residual maps':<72}{'seconds':>8}  smoothed: AUC PRO"
+    )
     for path in sorted(folder.glob("*.json")):
         run = json.loads(path.read_text())
         name = ", ".join(str(run[key]) for key in ("set", "recipe", "patches", "seed"))
-        for residual, by_part in run["scores"].items():
+        for maps, by_part in run["scores"].items():
             for part, by_smoothing in by_part.items():
                 cells = "".join(
-                    f"{score['pixel_roc_auc']:>8.3f} {score['pro_auc']:.3f} "
-                    for score in by_smoothing.values()
+                    f"  {float(smoothing):.1%}: {score['pixel_roc_auc']:.3f} {score['pro_auc']:.3f}"
+                    for smoothing, score in by_smoothing.items()
                 )
-                row = f"{name}, {part}, {residual}"
-                print(f"{row:<72}{run['training_seconds']:>8.0f} {cells}")
+                row = f"{name}, {part}, {maps}"
+                print(f"{row:<72}{run['training_seconds']:>8.0f}{cells}")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -233,7 +242,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["default"])
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--augmented", action="store_true", help="score eight orientations too")
+    parser.add_argument("--smoothings", nargs="+", type=float, default=SMOOTHINGS)
+    parser.add_argument("--beyond", action="store_true", help="score what is not published too")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     return parser.parse_args()
 

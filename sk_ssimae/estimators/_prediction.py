@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sk_ssimae._images import Image, Images, as_unit_float, resize
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
+from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -191,13 +192,17 @@ class FittedSegmenter(SegmenterParameters):
 
     @torch.inference_mode()
     def _residual_map(self, region: Region) -> Map:
-        residual = self._residual(self._load(region)).cpu().numpy()
+        pixels = self._load(region)
+        with reproducible(pixels.device):
+            residual = self._residual(pixels).cpu().numpy()
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         return smooth(resize(residual, _shape(region.pixels)), sigma)
 
     @torch.inference_mode()
     def _reconstruction(self, region: Region) -> NDArray[np.float32]:
-        reconstruction = self._reconstruct(self._load(region)).permute(1, 2, 0).cpu().numpy()
+        pixels = self._load(region)
+        with reproducible(pixels.device):
+            reconstruction = self._reconstruct(pixels).permute(1, 2, 0).cpu().numpy()
         return resize(reconstruction, _shape(region.pixels))
 
     def _load(self, region: Region) -> Tensor:

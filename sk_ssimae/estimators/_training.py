@@ -11,6 +11,7 @@ import torch
 from skorch.callbacks import ProgressBar
 from torch import nn
 
+from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -98,7 +99,8 @@ def train(
             "optimizer or optimizer__betas."
         )
     net = ReconstructionNet(**settings, **(defaults | net_params))
-    net.fit(sampler)
+    with reproducible(device):
+        net.fit(sampler)
     _check_loss(net)
     return net
 
