@@ -21,7 +21,9 @@ DIRECTIONS = {
     "datasets": LEAVES | {"metrics"},
     "plotting": LEAVES | {"metrics"},
     "testing": LEAVES,
-    "cli": LEAVES | {"metrics", "model_selection", "estimators", "datasets", "plotting"},
+    "cli": LEAVES
+    | {"metrics", "model_selection", "estimators", "datasets", "plotting", "persistence"},
+    "__main__": {"cli"},
 }
 NUMPY_ONLY = LEAVES | {"metrics", "model_selection"}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
@@ -52,7 +54,10 @@ def test_imports_keep_their_direction(path):
         assert imports <= {"numpy", "sk_ssimae", *scipy, *sys.stdlib_module_names}
 
 
-@pytest.mark.parametrize("module", ["sk_ssimae", "sk_ssimae.metrics", "sk_ssimae.model_selection"])
+@pytest.mark.parametrize(
+    "module",
+    ["sk_ssimae", "sk_ssimae.metrics", "sk_ssimae.model_selection", "sk_ssimae.cli._app"],
+)
 def test_light_modules_do_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,1 +1,19 @@
-"""Programs to run from the command line."""
+"""The command line: from a folder of images to masks, scores and a report."""
+
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; the process ends with one of the exit codes of `sk-ssimae --help`."""
+    try:
+        import rich  # noqa: F401
+        import typer  # noqa: F401
+    except ImportError as error:
+        sys.exit(
+            f'error: The command line needs typer and rich ({error}): pip install "sk-ssimae[cli]".'
+        )
+    from sk_ssimae.cli._app import app
+
+    app(prog_name="sk-ssimae")

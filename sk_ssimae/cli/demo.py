@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.datasets import DefectiveImages, draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
 from sk_ssimae.plotting import ResidualMapDisplay
+from sk_ssimae.plotting._pyplot import import_pyplot
 
 SEED = 0
 _RESULTS = ["reconstruction", "residual map", "mask"]
@@ -39,6 +41,8 @@ def main(picture: Path) -> dict[str, float]:
     dict
         Pixel ROC AUC of each segmenter, by the name of its class.
     """
+    check_output_file(picture, "PICTURE")
+    import_pyplot()  # Tells what is missing before minutes of training.
     good = make_woven_fabric(20, random_state=SEED)
     test = draw_defects(make_woven_fabric(12, random_state=SEED + 1), random_state=SEED)
     print(f"Made fabric: {len(good)} good images to train on, {len(test.images)} with defects.")

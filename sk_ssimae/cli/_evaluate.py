@@ -1,0 +1,160 @@
+"""How well a model finds defects that masks are known of."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from sk_ssimae.cli._files import check_output_file, replace_file
+from sk_ssimae.cli._segmentation import Segmentation, load_model, segment
+from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.datasets._folders import as_bunch, list_images, pair
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.metrics import (
+    image_roc_auc_score,
+    pixel_average_precision_score,
+    pixel_f1_max_score,
+    pixel_roc_auc_score,
+    pro_auc_score,
+)
+
+_TITLES = {
+    "pixel_roc_auc": "pixel ROC AUC",
+    "pro_auc": "PRO AUC (to a false positive rate of 0.3)",
+    "pixel_average_precision": "pixel average precision",
+    "pixel_f1_max": "largest pixel F1",
+    "pixel_f1_max_threshold": "  at the residual (found on these very images)",
+    "image_roc_auc": "image ROC AUC",
+    "threshold": "the model's threshold",
+    "pixel_precision": "  precision of pixels there",
+    "pixel_recall": "  recall of pixels there",
+    "pixel_fpr": "  share of good pixels marked there",
+    "defective_images_found": "  defective images with a mark there",
+    "good_images_flagged": "  good images with a mark there",
+}
+
+
+class _Counts(NamedTuple):
+    """Pixels by truth and verdict at the model's threshold."""
+
+    true_positive: int
+    false_positive: int
+    defective: int
+    good: int
+
+
+def evaluate(
+    model: Path,
+    images: Path,
+    masks: Path,
+    *,
+    good: Path | None,
+    json_file: Path | None,
+    device: str,
+    terminal: Terminal,
+) -> None:
+    """Score a model on images with masks, and print a table.
+
+    Parameters
+    ----------
+    model : path
+        File that `fit` has written.
+    images, masks : path
+        Folders; images and masks pair by name.
+    good : path or None
+        Folder of good images that training has not seen.
+    json_file : path or None
+        File for the scores.
+    device : str
+        Where to compute.
+    terminal : Terminal
+        Where to print.
+    """
+    if json_file is not None:
+        check_output_file(json_file, "--json")
+    image_files = list_images(images, "IMAGES")
+    mask_files = pair(image_files, list_images(masks, "MASKS"))
+    good_files = [] if good is None else list_images(good, "--good")
+    data = as_bunch(good_files, image_files, mask_files)
+    segmenter = load_model(model, device)
+    truth, found = [], []
+    with terminal.progress() as progress:
+        for index, image in enumerate(progress.track(data.data, description="Images")):
+            mask = data.target[index]
+            found.append(segment(segmenter, image))
+            _check_size(mask, found[-1], image)
+            truth.append(mask)
+    scores = _score(segmenter, truth, found)
+    if json_file is not None:
+        replace_file(json_file, (json.dumps(scores, indent=2) + "\n").encode())
+    terminal.out.print(_table(scores, len(truth)))
+
+
+def _check_size(mask: Any, found: Segmentation, image: Path) -> None:
+    if mask.shape != found.mask.shape:
+        raise ValueError(
+            f"MASKS: the mask of {str(image)!r} must have the image's height and width, "
+            f"{found.mask.shape}, got {mask.shape} instead."
+        )
+
+
+def _score(
+    segmenter: BaseSegmenter, truth: Sequence[Any], found: Sequence[Segmentation]
+) -> dict[str, Any]:
+    maps = [one.residual_map for one in found]
+    best = pixel_f1_max_score(truth, maps)
+    counts = _count(truth, found)
+    n_marked = counts.true_positive + counts.false_positive
+    scores: dict[str, Any] = {
+        "pixel_roc_auc": pixel_roc_auc_score(truth, maps),
+        "pro_auc": pro_auc_score(truth, maps),
+        "pixel_average_precision": pixel_average_precision_score(truth, maps),
+        "pixel_f1_max": best.f1,
+        "pixel_f1_max_threshold": best.threshold,
+        "image_roc_auc": None,
+        "threshold": segmenter.threshold_,
+        # Without a mark there is no precision.
+        "pixel_precision": counts.true_positive / n_marked if n_marked else None,
+        "pixel_recall": counts.true_positive / counts.defective,
+        "pixel_fpr": counts.false_positive / counts.good,
+    }
+    defective = np.array([mask.any() for mask in truth])
+    flagged = np.array([one.defective for one in found])
+    scores["defective_images_found"] = [int(flagged[defective].sum()), int(defective.sum())]
+    if not defective.all():
+        scores["image_roc_auc"] = image_roc_auc_score(
+            defective.astype(int), [one.score for one in found]
+        )
+        scores["good_images_flagged"] = [int(flagged[~defective].sum()), int((~defective).sum())]
+    return scores
+
+
+def _count(truth: Sequence[Any], found: Sequence[Segmentation]) -> _Counts:
+    per_image = [
+        (
+            np.count_nonzero(one.mask & mask),
+            np.count_nonzero(one.mask & ~mask),
+            np.count_nonzero(mask),
+            np.count_nonzero(~mask),
+        )
+        for mask, one in zip(truth, found, strict=True)
+    ]
+    return _Counts(*(sum(column) for column in zip(*per_image, strict=True)))
+
+
+def _table(scores: dict[str, Any], n_images: int) -> Table:
+    table = Table("score", title=f"{n_images} images", title_justify="left")
+    table.add_column("value", justify="right")
+    for name, title in _TITLES.items():
+        match scores.get(name):
+            case None:
+                if name in scores:
+                    table.add_row(title, "-")
+            case [int(part), int(whole)]:
+                table.add_row(title, f"{part} of {whole}")
+            case value:
+                table.add_row(title, f"{value:.4f}")
+    return table

@@ -1,0 +1,195 @@
+"""Training on a folder of good images."""
+
+import ast
+import difflib
+import math
+import warnings
+from collections.abc import Callable
+from numbers import Integral
+from pathlib import Path
+from typing import Any
+
+from skorch.callbacks import Callback
+
+from sk_ssimae import persistence
+from sk_ssimae.cli._files import check_output_file
+from sk_ssimae.cli._segmentation import promise
+from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
+from sk_ssimae.datasets._folders import list_images
+from sk_ssimae.estimators import (
+    BaseSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+)
+from sk_ssimae.exceptions import InterruptedFitWarning
+
+METHODS: dict[str, type[BaseSegmenter]] = {
+    "ssim": SSIMAutoencoderSegmenter,
+    "l2": L2AutoencoderSegmenter,
+    "vae": VariationalAutoencoderSegmenter,
+}
+# Parameters that --set leaves to an option, or to Python.
+_ELSEWHERE = {
+    "latent_dim": "--latent-dim",
+    "patch_size": "--patch-size",
+    "image_size": "--image-size",
+    "threshold": "--threshold",
+    "target_fpr": "--target-fpr",
+    "device": "--device",
+    "random_state": "--seed",
+    "verbose": "--quiet",
+    "callbacks": "Python",
+    "net_params": "Python",
+}
+
+
+def fit(
+    good_dir: Path,
+    output: Path,
+    method: str,
+    parameters: dict[str, Any],
+    *,
+    settings: list[str],
+    patches: int | None,
+    overwrite: bool,
+    terminal: Terminal,
+) -> int:
+    """Train a segmenter, save it and say where it is; give the exit code.
+
+    Parameters
+    ----------
+    good_dir : path
+        Folder of defect-free images.
+    output : path
+        File to write.
+    method : {"ssim", "l2", "vae"}
+        What to train.
+    parameters : dict
+        Parameters of the segmenter, those that have options.
+    settings : list of str
+        Further ones, each as ``NAME=VALUE``.
+    patches : int or None
+        Patches of the whole training; None for the segmenter's own number.
+    overwrite : bool
+        Replace a file that exists.
+    terminal : Terminal
+        Where to print.
+    """
+    check_output_file(output, "--output")
+    if output.exists() and not overwrite:
+        raise FileExistsError(
+            f"--output: {str(output)!r} exists. Choose another name, or --overwrite to replace it."
+        )
+    segmenter = make_segmenter(method, parameters, settings, patches)
+    images = list_images(good_dir, "GOOD_DIR")
+    _train(segmenter, images, terminal)
+    persistence.save(segmenter, output)
+    _summarize(segmenter, len(images), output, terminal)
+    if _interrupted(segmenter):
+        epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
+        terminal.complain(f"interrupted in {epochs}: {str(output)!r} is trained that far.")
+        return INTERRUPTED
+    return 0
+
+
+def make_segmenter(
+    method: str, parameters: dict[str, Any], settings: list[str], patches: int | None
+) -> BaseSegmenter:
+    """Make the segmenter that the options describe.
+
+    Raises
+    ------
+    ValueError
+        If a setting has no name, or one that is unknown or has an option of its own.
+    """
+    cls = METHODS[method]
+    parsed = dict(_parse_setting(setting, cls._get_param_names()) for setting in settings)
+    if patches is not None and "n_patches" in parsed:
+        raise ValueError("--patches and --set n_patches exclude each other: leave one out.")
+    segmenter = cls(**parameters, **parsed)
+    epochs = segmenter.max_epochs
+    # What is no number of epochs, fit refuses by itself.
+    if patches is not None and isinstance(epochs, Integral) and epochs > 0:
+        segmenter.set_params(n_patches=math.ceil(patches / epochs))
+    return segmenter
+
+
+def _parse_setting(setting: str, names: list[str]) -> tuple[str, Any]:
+    name, separator, text = setting.partition("=")
+    if not separator:
+        raise ValueError(f"--set must be given NAME=VALUE, got {setting!r} instead.")
+    if name in _ELSEWHERE:
+        raise ValueError(f"--set {name}: use {_ELSEWHERE[name]} for it.")
+    if name not in names:
+        free = sorted({*names} - {*_ELSEWHERE})
+        close = difflib.get_close_matches(name, free, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(free)}."
+        raise ValueError(f"--set {name}: there is no such parameter. {hint}")
+    try:
+        return name, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return name, text
+
+
+class EpochProgress(Callback):
+    """Tell how far training is.
+
+    Parameters
+    ----------
+    on_batch : callable
+        Called with the number of patches of each batch. The segmenter copies its callbacks; plain
+        functions stay what they are.
+    on_epoch : callable
+        Called with each epoch's number and loss.
+    """
+
+    def __init__(
+        self, on_batch: Callable[[int], None], on_epoch: Callable[[int, float], None]
+    ) -> None:
+        self.on_batch = on_batch
+        self.on_epoch = on_epoch
+
+    def on_batch_end(self, net: Any, batch: Any = None, **kwargs: Any) -> None:
+        """Count the patches of a batch."""
+        self.on_batch(len(batch[0]))
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Tell the loss."""
+        self.on_epoch(len(net.history), net.history[-1, "train_loss"])
+
+
+def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+    epochs = segmenter.max_epochs
+    with terminal.progress(counted=False) as progress:
+        task = progress.add_task("Reading images", total=None)
+
+        def on_batch(n_patches: int) -> None:
+            if progress.tasks[task].total is None:
+                progress.update(task, description="Epoch 1", total=epochs * segmenter.n_patches)
+            progress.advance(task, n_patches)
+
+        def on_epoch(epoch: int, loss: float) -> None:
+            progress.update(
+                task, description=f"Epoch {min(epoch + 1, epochs)} of {epochs}, loss {loss:.4g}"
+            )
+            if progress.disable:  # Without a terminal: a line for the log.
+                terminal.note(f"epoch {epoch} of {epochs}, loss {loss:.4g}")
+
+        segmenter.set_params(callbacks=[EpochProgress(on_batch, on_epoch)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InterruptedFitWarning)  # It is said at the end.
+            segmenter.fit(images)
+    segmenter.set_params(callbacks=None)
+
+
+def _interrupted(segmenter: BaseSegmenter) -> bool:
+    # Between two epochs the keyboard ends training, too, which the net does not note.
+    return segmenter.net_.interrupted_ or len(segmenter.history_) < segmenter.max_epochs
+
+
+def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
+    terminal.say(
+        f"{type(segmenter).__name__}, trained on {n_images} images, is in {str(output)!r}."
+    )
+    terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")

@@ -1,0 +1,63 @@
+"""What a model's file says about itself."""
+
+import inspect
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from sklearn.exceptions import NotFittedError
+
+from sk_ssimae.cli._segmentation import checksum, open_model, promise
+from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.estimators import BaseSegmenter
+
+
+def info(model: Path, terminal: Terminal) -> None:
+    """Print what a model is.
+
+    Parameters
+    ----------
+    model : path
+        File that `fit` has written.
+    terminal : Terminal
+        Where to print.
+    """
+    # Loaded as a whole, because only that finds out whether the file is good.
+    segmenter = open_model(model)
+    with safe_open(model, "np") as file:
+        document = json.loads(file.metadata()["sk_ssimae"])
+    facts = {
+        "file": f"{model} ({model.stat().st_size / 1e6:.2f} MB)",
+        "sha256": checksum(model),
+        "segmenter": type(segmenter).__name__,
+        "parameters": _say_parameters(segmenter),
+        "channels": segmenter.n_channels_,
+        "training": _say_training(segmenter),
+        **_say_threshold(segmenter),
+        "made with": ", ".join(f"{k} {v}" for k, v in document["versions"].items()),
+    }
+    for name, fact in facts.items():
+        terminal.say(f"{name:<12}{fact}")
+
+
+def _say_parameters(segmenter: BaseSegmenter) -> str:
+    defaults = inspect.signature(type(segmenter)).parameters
+    values = segmenter.get_params(deep=False)
+    others = [f"{k}={v!r}" for k, v in values.items() if v != defaults[k].default]
+    return ", ".join(others) or "all at their defaults"
+
+
+def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:
+    try:
+        return {"threshold": f"{segmenter.threshold_:.6g}", "promise": promise(segmenter)}
+    except NotFittedError as error:
+        return {"threshold": str(error)}
+
+
+def _say_training(segmenter: BaseSegmenter) -> str:
+    losses = [row["train_loss"] for row in segmenter.history_ if "train_loss" in row]
+    seconds = sum(row.get("dur", 0.0) for row in segmenter.history_)
+    text = f"{len(losses)} epochs in {seconds:.0f} s"
+    if losses:
+        text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
+    return f"{text}, interrupted" if segmenter.net_.interrupted_ else text

@@ -1,0 +1,135 @@
+"""Small pictures of an image, its residual map and its mask, as data URLs for an HTML file."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from sk_ssimae._images import as_unit_float, check_image, read_image
+from sk_ssimae.cli._scale import ResidualScale
+from sk_ssimae.estimators import BaseSegmenter
+
+LONGEST_SIDE = 320
+_LEVELS = 32
+# Colours of residuals, red, green, blue and opacity, from the low end of the scale to the high one:
+# good texture stays visible, and what exceeds the threshold, in the middle, covers it.
+_COLOURS = np.array(
+    [
+        (255, 245, 190, 0),
+        (254, 217, 118, 35),
+        (253, 141, 60, 150),
+        (227, 26, 28, 215),
+        (128, 0, 38, 240),
+    ]
+)
+_MASK_COLOURS = np.array([(0, 0, 0, 0), (227, 26, 28, 50), (227, 26, 28, 255)])
+
+
+class ColourScale(NamedTuple):
+    """The residuals that the colours of a report begin and end with, the same for all images.
+
+    Attributes
+    ----------
+    low, high : float
+        Residuals; what is beyond has the colour of the end.
+    """
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, segmenter: BaseSegmenter) -> "ColourScale":
+        """Put the threshold in the middle, unless residuals cannot be as high as the end."""
+        low, highest = ResidualScale.of(segmenter)
+        above = 2 * (segmenter.threshold_ - low)
+        return cls(low, min(low + above, highest) if above > 0 else highest)
+
+    def position(self, residual: Any) -> Any:
+        """Tell where residuals lie between the ends, in [0, 1]."""
+        return np.clip((residual - self.low) / (self.high - self.low), 0, 1)
+
+    @staticmethod
+    def css() -> str:
+        """Give the colours as the stops of a CSS gradient."""
+        return ", ".join(f"rgba({r}, {g}, {b}, {a / 255:.3f})" for r, g, b, a in _COLOURS)
+
+
+class Pictures(NamedTuple):
+    """Pictures of one image: data URLs, all of one width and height in pixels."""
+
+    width: int
+    height: int
+    image: str
+    residual_map: str
+    mask: str
+
+
+def draw(
+    image: Path, residual_map: NDArray[np.float32], mask: NDArray[np.bool_], colours: ColourScale
+) -> Pictures:
+    """Draw the pictures of an image, at most `LONGEST_SIDE` pixels high and wide.
+
+    Where several pixels become one, it shows their largest residual, and is marked if any of them
+    is: nothing that was found gets lost.
+    """
+    height, width = mask.shape
+    shrink = min(1.0, LONGEST_SIDE / max(height, width))
+    shape = max(1, round(height * shrink)), max(1, round(width * shrink))
+    small = colours.position(_shrink(residual_map, shape))
+    levels = np.rint(small * (_LEVELS - 1)).astype(np.uint8)
+    # Which kind each pixel is: 0 good, 1 marked, 2 the outline of what is marked.
+    marked = np.pad(_shrink(mask, shape), 1)
+    outline = marked & ~ndimage.binary_erosion(marked, np.ones((3, 3), bool))
+    kinds = (marked.astype(np.uint8) + outline)[1:-1, 1:-1]
+    return Pictures(
+        shape[1],
+        shape[0],
+        _photograph(image, shape),
+        _paint(levels, _palette()),
+        _paint(kinds, _MASK_COLOURS),
+    )
+
+
+def _shrink(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Shrink (h, w) to another shape by maxima."""
+    rows, columns = (np.arange(n) * size // n for n, size in zip(shape, values.shape, strict=True))
+    tall: NDArray[Any] = np.maximum.reduceat(values, rows, axis=0)
+    return np.asarray(np.maximum.reduceat(tall, columns, axis=1))
+
+
+def _palette() -> NDArray[Any]:
+    stops = np.linspace(0, 1, len(_COLOURS))
+    at = np.linspace(0, 1, _LEVELS)
+    return np.stack([np.interp(at, stops, channel) for channel in _COLOURS.T], axis=1)
+
+
+def _photograph(path: Path, shape: tuple[int, int]) -> str:
+    from PIL import Image
+
+    name = repr(str(path))
+    pixels = as_unit_float(check_image(read_image(path, name), name))
+    if pixels.shape[-1] != 3:  # Colours that no screen has: their mean.
+        pixels = pixels.mean(axis=-1)
+    picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
+    file = io.BytesIO()
+    picture.resize(shape[::-1], Image.Resampling.BOX).save(file, "JPEG", quality=75)
+    return _data_url("jpeg", file)
+
+
+def _paint(levels: NDArray[np.uint8], colours: NDArray[Any]) -> str:
+    from PIL import Image
+
+    colours = np.rint(colours).astype(np.uint8)
+    picture = Image.fromarray(levels)
+    picture.putpalette(colours[:, :3].tobytes())
+    file = io.BytesIO()
+    picture.save(file, "PNG", transparency=colours[:, 3].tobytes(), optimize=True)
+    return _data_url("png", file)
+
+
+def _data_url(kind: str, file: io.BytesIO) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,182 @@
+"""One HTML file that shows what a model finds in images."""
+
+import html
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import Any, NamedTuple
+
+import sk_ssimae
+from sk_ssimae.cli._files import (
+    check_output_file,
+    collect_images,
+    identity,
+    name_images,
+    replace_file,
+)
+from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
+from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._segmentation import load_model, promise, segment
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
+from sk_ssimae.estimators import BaseSegmenter
+
+
+class Entry(NamedTuple):
+    """A row of the report; without pictures if the image is bad, and then with an error.
+
+    Attributes
+    ----------
+    path : path
+        The image.
+    name : str
+        Its name, unlike that of any other.
+    score : float
+        Its score.
+    marked_share : float
+        Share of marked pixels.
+    largest_region : int
+        Pixels of the largest marked region.
+    defective : bool
+        Whether a pixel is marked.
+    pictures : Pictures or None
+        What is shown.
+    error : str
+        What was wrong.
+    """
+
+    path: Path
+    name: str
+    score: float = float("-inf")
+    marked_share: float = 0.0
+    largest_region: int = 0
+    defective: bool = False
+    pictures: Pictures | None = None
+    error: str = ""
+
+
+def report(
+    model: Path,
+    sources: list[Path],
+    output: Path,
+    *,
+    device: str,
+    skip_bad: bool,
+    terminal: Terminal,
+) -> int:
+    """Segment images and show what comes of it; give the exit code.
+
+    Parameters
+    ----------
+    model : path
+        File that `fit` has written.
+    sources : list of path
+        Images and folders of images.
+    output : path
+        HTML file to write.
+    device : str
+        Where to compute.
+    skip_bad : bool
+        Show a bad image's error and go on, instead of stopping.
+    terminal : Terminal
+        Where to print.
+    """
+    check_output_file(output, "--output")
+    images = collect_images(sources)
+    segmenter = load_model(model, device)
+    names = name_images(images, {})
+    colours = ColourScale.of(segmenter)
+    entries = []
+    with terminal.progress() as progress:
+        for image in progress.track(images, description="Images"):
+            name = names[identity(image)]
+            entry = _look_at(segmenter, image, name, colours, skip_bad=skip_bad)
+            if entry.error:
+                terminal.complain(entry.error)
+            entries.append(entry)
+    page = render(segmenter, model.name, entries, colours)
+    replace_file(output, page.encode(errors="backslashreplace"))
+    size = f"{len(page) / 1e6:.1f} MB"
+    terminal.say(f"{_count(entries)}. The report is {str(output)!r}, {size}.")
+    return SOME_IMAGES_FAILED if any(entry.error for entry in entries) else 0
+
+
+def _look_at(
+    segmenter: BaseSegmenter, image: Path, name: str, colours: ColourScale, *, skip_bad: bool
+) -> Entry:
+    try:
+        found = segment(segmenter, image)
+        pictures = draw(image, found.residual_map, found.mask, colours)
+    except IMAGE_ERRORS as error:
+        if not skip_bad:
+            raise
+        return Entry(image, name, error=one_line(error))
+    return Entry(
+        image,
+        name,
+        found.score,
+        found.marked_share,
+        found.largest_region,
+        found.defective,
+        pictures,
+    )
+
+
+def render(segmenter: BaseSegmenter, model: str, entries: list[Entry], colours: ColourScale) -> str:
+    """Make the page, the highest scores first."""
+    template = resources.files("sk_ssimae.cli").joinpath("report.html").read_text("utf-8")
+    ordered = sorted(entries, key=lambda entry: entry.score, reverse=True)
+    threshold = segmenter.threshold_
+    return Template(template).substitute(
+        model=html.escape(model),
+        segmenter=type(segmenter).__name__,
+        count=_count(entries),
+        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        version=sk_ssimae.__version__,
+        threshold=f"{threshold:.4g}",
+        promise=html.escape(promise(segmenter)),
+        low=f"{colours.low:.3g}",
+        high=f"{colours.high:.3g}",
+        position=f"{100 * float(colours.position(threshold)):.1f}",
+        gradient=colours.css(),
+        longest_side=LONGEST_SIDE,
+        rows="\n".join(_row(entry) for entry in ordered),
+    )
+
+
+def _row(entry: Entry) -> str:
+    name, path = html.escape(entry.name), html.escape(str(entry.path))
+    values: dict[str, Any] = {
+        "name": name,
+        "score": "" if entry.error else f"{entry.score:.9g}",
+        "share": f"{entry.marked_share:.6g}",
+        "region": entry.largest_region,
+        "defective": int(entry.defective),
+    }
+    data = " ".join(f'data-{key}="{value}"' for key, value in values.items())
+    title = f'<th scope="row"><b>{name}</b><small>{path}</small></th>'
+    if entry.pictures is None:
+        error = html.escape(entry.error)
+        return f'<tr {data} class="bad">{title}<td colspan="6">{error}</td></tr>'
+    verdict = "defective" if entry.defective else "good"
+    # The panels lay map and mask over the image, which the file holds once.
+    pictures = entry.pictures
+    style = f"--image: url({pictures.image}); --shape: {pictures.width} / {pictures.height}"
+    return (
+        f'<tr {data} style="{style}">{title}'
+        f'<td><b>{entry.score:.4g}</b><span class="{verdict}">{verdict}</span></td>'
+        f"<td>{100 * entry.marked_share:.3g} %</td><td>{entry.largest_region} px</td>"
+        f"{_panel('input')}{_panel('residual map', pictures.residual_map)}"
+        f"{_panel('mask', pictures.mask)}</tr>"
+    )
+
+
+def _panel(label: str, overlay: str = "") -> str:
+    picture = f'<img src="{overlay}" alt="">' if overlay else ""
+    return f'<td class="picture"><div role="img" aria-label="{label}">{picture}</div></td>'
+
+
+def _count(entries: list[Entry]) -> str:
+    failed = sum(bool(entry.error) for entry in entries)
+    text = f"{len(entries)} images, {sum(entry.defective for entry in entries)} of them defective"
+    return f"{text}, {failed} failed" if failed else text

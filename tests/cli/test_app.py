@@ -1,0 +1,115 @@
+import copy
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+import sk_ssimae
+from sk_ssimae import SSIMAutoencoderSegmenter, cli
+from sk_ssimae.cli import _app, _fit
+from sk_ssimae.persistence import save
+
+
+def test_help_lists_commands_and_exit_codes(run):
+    result = run("--help")
+    assert result.exit_code == 0
+    for text in ("demo", "fit", "predict", "evaluate", "report", "info", "130", "some images"):
+        assert text in result.output
+    assert run("--version").output == f"sk_ssimae {sk_ssimae.__version__}\n"
+
+
+def test_options_of_fit_have_the_defaults_of_the_estimators():
+    options = inspect.signature(_app.fit).parameters
+    parameters = inspect.signature(SSIMAutoencoderSegmenter).parameters
+    named = ["latent_dim", "patch_size", "image_size", "threshold", "target_fpr", "device"]
+    for name in named:
+        assert options[name].default == parameters[name].default
+    total = parameters["n_patches"].default * parameters["max_epochs"].default
+    (patches,) = options["patches"].annotation.__metadata__
+    assert f"By default {total}." in patches.help
+    assert set(_app.Method) == set(_fit.METHODS)
+
+
+@pytest.mark.parametrize("args", [["fit"], ["predict", "m", "--no-such-option"], ["no-command"]])
+def test_what_is_not_understood_exits_with_2(run, args):
+    assert run(*args).exit_code == 2
+
+
+def test_module_prints_help_without_torch():
+    # Importing torch is what takes long.
+    code = (
+        "import runpy, sys; sys.argv[1:] = ['fit', '--help']\n"
+        "try: runpy.run_module('sk_ssimae', run_name='__main__')\n"
+        "finally: sys.exit('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "GOOD_DIR" in done.stdout
+
+
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_missing_extra_is_one_sentence(monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    # A text as the code goes to standard error, and the process exits with 1.
+    assert str(ended.value.code).startswith("error: The command line needs typer and rich (")
+    assert str(ended.value.code).endswith('pip install "sk-ssimae[cli]".')
+
+
+def test_demo_checks_its_picture_first(run, tmp_path):
+    result = run("demo", tmp_path / "no" / "demo.png")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: PICTURE: the folder ")
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info"])
+def test_a_bad_model_is_named(run, tmp_path, folders, command):
+    given = {
+        "predict": [folders.good, "-o", tmp_path / "out"],
+        "report": [folders.good, "-o", tmp_path / "r.html"],
+        "evaluate": [folders.defective, folders.masks],
+        "info": [],
+    }[command]
+    result = run(command, tmp_path / "none", *given)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: MODEL: there is no file {str(tmp_path / 'none')!r}. sk-ssimae fit makes one.\n"
+    )
+    (tmp_path / "m").write_bytes(b"x" * 100)
+    result = run(command, tmp_path / "m", *given)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"error: {str(tmp_path / 'm')!r} cannot be loaded: ")
+    assert list(tmp_path.iterdir()) == [tmp_path / "m"]
+
+
+def test_info_says_what_the_model_is(run, model, segmenter):
+    result = run("info", model)
+    assert (result.exit_code, result.stderr) == (0, "")
+    facts = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
+    assert facts["segmenter"] == "SSIMAutoencoderSegmenter"
+    assert "latent_dim=8" in facts["parameters"]
+    assert "n_patches=64, patch_size=16, random_state=0, stride=8" in facts["parameters"]
+    assert "batch_size" not in facts["parameters"]
+    assert facts["threshold"] == f"{segmenter.threshold_:.6g}"
+    assert facts["promise"] == segmenter.calibration_.promise()
+    assert facts["channels"] == "1"
+    assert facts["training"].startswith("2 epochs in ")
+    assert f"loss {segmenter.history_[-1, 'train_loss']:.4g}" in facts["training"]
+    assert f"sk_ssimae {sk_ssimae.__version__}" in facts["made"]
+    assert facts["file"].startswith(str(model))
+    assert len(facts["sha256"]) == 64
+
+
+def test_model_without_threshold(run, model, folders, segmenter, tmp_path):
+    uncalibrated = copy.copy(segmenter).set_params(target_fpr=0.25)
+    save(uncalibrated, tmp_path / "m")
+    reason = "with target_fpr=0.25 has not been calibrated: call calibrate with good images"
+    shown = run("info", tmp_path / "m")
+    assert shown.exit_code == 0
+    assert reason in shown.stdout
+    assert "promise" not in shown.stdout
+    refused = run("report", tmp_path / "m", folders.good, "-o", tmp_path / "r.html")
+    assert refused.exit_code == 1
+    assert reason in refused.stderr

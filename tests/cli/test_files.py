@@ -1,0 +1,86 @@
+import io
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import tifffile
+
+from sk_ssimae import (
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+)
+from sk_ssimae.cli._files import collect_images, identity, name_images
+from sk_ssimae.cli._scale import ResidualScale
+from sk_ssimae.cli._terminal import one_line
+
+
+def names(*paths, named=None):
+    return list(name_images([Path(path) for path in paths], named or {}).values())
+
+
+def test_names_differ_and_stay():
+    assert names("a/1.png", "b/2.png") == ["1", "2"]
+    assert names("a/1.png", "b/1.png") == ["a_1", "b_1"]
+    assert names("a/x.png", "b/X.png") == ["a_x", "b_X"]
+    # What neither stem nor folder tells apart; and the order plays no part.
+    both = names("c/a/1.png", "d/a/1.png")
+    assert both == names("d/a/1.png", "c/a/1.png")[::-1]
+    assert len({*both}) == 2
+    assert all(name.startswith("a_1_") and len(name) == 12 for name in both)
+    named = {identity(Path("a/1.png")): "1"}
+    assert names("a/1.png", "b/1.png", named=named) == ["1", "b_1"]
+    assert names("b/1.png", named=named) == ["b_1"]
+    assert names("b/2.png", named=named) == ["2"]
+
+
+def test_images_are_listed_once_in_their_order(tmp_path):
+    for name in ("b.png", "a.PNG", "notes.txt", ".hidden.png"):
+        (tmp_path / name).touch()
+    found = collect_images([tmp_path / "notes.txt", tmp_path, tmp_path / "b.png"])
+    assert [path.name for path in found] == ["notes.txt", "a.PNG", "b.png"]
+
+
+def fitted(cls, threshold, variance=None, **parameters):
+    segmenter = cls(threshold=threshold, **parameters)
+    segmenter.net_ = SimpleNamespace(criterion_=SimpleNamespace(variance=variance))
+    return segmenter
+
+
+@pytest.mark.parametrize(
+    ("segmenter", "low", "high"),
+    [
+        (fitted(SSIMAutoencoderSegmenter, 0.3), 0, 2),
+        (fitted(L2AutoencoderSegmenter, 0.001), 0, 0.064),
+        (fitted(L2AutoencoderSegmenter, 0.5), 0, 1),
+        (fitted(L2AutoencoderSegmenter, -1.0), 0, 1),
+        # From the residual of a perfect reconstruction, which is below 0 here.
+        (
+            fitted(VariationalAutoencoderSegmenter, 0.0, 0.01),
+            0.5 * math.log(0.02 * math.pi),
+            0.5 * math.log(0.02 * math.pi) + 50,
+        ),
+        (fitted(VariationalAutoencoderSegmenter, 2.0, residual="kl"), 0, 128),
+        (fitted(VariationalAutoencoderSegmenter, 0.0, residual="kl"), 0, 65.535),
+    ],
+)
+def test_scale_follows_from_the_model(segmenter, low, high):
+    scale = ResidualScale.of(segmenter)
+    assert scale == pytest.approx((low, high))
+    assert scale.high > segmenter.threshold_
+
+
+def test_tiff_holds_residuals_and_clips_what_is_beyond():
+    scale = ResidualScale(-1.0, 3.0)
+    residual_map = np.array([[-1, 0, 3], [-1.01, 3.00001, 9]], dtype=np.float32)
+    values = tifffile.imread(io.BytesIO(scale.to_tiff(residual_map)))
+    assert values.tolist() == [[0, 16384, 65535], [0, 65535, 65535]]
+    assert scale.n_clipped(residual_map) == 2  # One is beyond by less than is rounded.
+
+
+def test_errors_are_one_line():
+    assert one_line(ValueError("X[3] ('a b.png') must\nhave")) == "'a b.png' must have"
+    assert one_line(FileNotFoundError(2, "No such file", "m")) == "m: No such file"
+    assert one_line(MemoryError()) == "MemoryError"

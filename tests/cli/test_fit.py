@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from skimage.io import imread
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.cli import _fit
+from sk_ssimae.cli._fit import EpochProgress, make_segmenter
+from sk_ssimae.persistence import load
+
+
+def test_fit_trains_what_the_estimator_would(folders, segmenter, tiny):
+    images = sorted(folders.good.iterdir())
+    expected = SSIMAutoencoderSegmenter(**{**tiny, "batch_size": 16}).fit(images)
+    assert segmenter.threshold_ == expected.threshold_
+    np.testing.assert_array_equal(
+        segmenter.decision_function([imread(images[0])])[0],
+        expected.decision_function([imread(images[0])])[0],
+    )
+
+
+def test_fit_says_where_the_model_is(run, tmp_path, folders, tiny_options):
+    output = tmp_path / "m.safetensors"
+    result = run("fit", folders.good, "-o", output, "--method=l2", *tiny_options)
+    assert result.exit_code == 0
+    fitted = load(output)
+    assert result.stdout == (
+        f"L2AutoencoderSegmenter, trained on 3 images, is in {str(output)!r}.\n"
+        f"Threshold {fitted.threshold_:.4g}. {fitted.calibration_.promise()}\n"
+    )
+    # Without a terminal a line for each epoch, and nothing that moves the cursor.
+    last = fitted.history_[-1, "train_loss"]
+    assert result.stderr.splitlines()[1:] == [f"epoch 2 of 2, loss {last:.4g}"]
+    assert "\x1b" not in result.output
+    assert fitted.callbacks is None
+
+    again = run("fit", folders.good, "-o", output, *tiny_options)
+    assert again.exit_code == 1
+    assert again.stderr == (
+        f"error: --output: {str(output)!r} exists. Choose another name, or --overwrite to replace "
+        "it.\n"
+    )
+    quiet = ["--overwrite", "--quiet", "--threshold=0.5"]
+    result = run("fit", folders.good, "-o", output, *tiny_options, *quiet)
+    assert (result.exit_code, result.output) == (0, "")
+    replaced = load(output)
+    assert isinstance(replaced, SSIMAutoencoderSegmenter)
+    assert replaced.threshold_ == 0.5
+
+
+def test_interrupted_training_is_saved(run, tmp_path, folders, tiny_options, monkeypatch):
+    def interrupt(self, net, batch=None, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
+    output = tmp_path / "m.safetensors"
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
+    assert result.exit_code == 130
+    assert result.output == (
+        f"error: interrupted in epoch 2 of 2: {str(output)!r} is trained that far.\n"
+    )
+    assert load(output).threshold_ > 0
+
+
+def test_what_ends_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_fit, "list_images", interrupt)
+    result = run("fit", folders.good, "-o", tmp_path / "m")
+    assert (result.exit_code, result.output) == (130, "error: interrupted.\n")
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--patch-size=20"], "patch_size must be a multiple of 16, got 20 instead."),
+        (["--image-size=1x2x3"], "--image-size must be such as 256 or 256x320, got '1x2x3' inst"),
+        (["--image-size=big"], "--image-size must be such as 256 or 256x320, got 'big' instead."),
+        (["--threshold=low"], "--threshold must be pixel_fpr, image_fpr or a number, got 'low' "),
+        (["--threshold=image_fpr", "--patch-size=32"], "99 good images that training has not seen"),
+        (["--set=stride"], "--set must be given NAME=VALUE, got 'stride' instead."),
+        (["--set=latent_dim=4"], "--set latent_dim: use --latent-dim for it."),
+        (["--set=callbacks=[]"], "--set callbacks: use Python for it."),
+        (["--set=max_epoch=4"], "no such parameter. Did you mean 'max_epochs'?"),
+        (["--set=qqq=4"], "--set qqq: there is no such parameter. There are alpha, augmentation"),
+        (["--set=window=round"], "The 'window' parameter of SSIMAutoencoderSegmenter must be"),
+        (["--set=max_epochs=0", "--patches=9"], "The 'max_epochs' parameter"),
+        (["--set=n_patches=9", "--patches=9"], "--patches and --set n_patches exclude each other"),
+        (["--device=abacus"], "device must be 'auto' or a device that torch can use here, got"),
+        ([], "must be at least patch_size=128 pixels high and wide, got shape (40, 56)."),
+    ],
+)
+def test_wrong_options_are_named(run, tmp_path, folders, options, message):
+    result = run("fit", folders.good, "-o", tmp_path / "m", *options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "m").exists()
+
+
+def test_wrong_folders_are_named(run, tmp_path, folders, bad):
+    for good_dir, output, message in [
+        (tmp_path / "no", tmp_path / "m", "GOOD_DIR: the folder "),
+        (tmp_path, tmp_path / "m", "holds no image"),
+        (folders.good, tmp_path / "no" / "m", "--output: the folder "),
+        (folders.good, tmp_path, "--output must name a file, got the folder "),
+        # As the user named it: the list in which it has an index is not theirs.
+        (bad.parent, tmp_path / "m", f"error: {str(bad)!r} cannot be read as an image: "),
+    ]:
+        result = run("fit", good_dir, "-o", output)
+        assert result.exit_code == 1
+        assert message in result.stderr
+
+
+def test_options_reach_the_segmenter():
+    settings = ["max_epochs=3", "augmentation=dihedral", "residual_params={'gamma': 1}"]
+    segmenter = make_segmenter("ssim", {"image_size": (64, 32)}, [*settings, "c1=0.5"], 100)
+    assert (
+        segmenter.get_params()
+        == SSIMAutoencoderSegmenter(
+            image_size=(64, 32),
+            max_epochs=3,
+            augmentation="dihedral",
+            residual_params={"gamma": 1},
+            c1=0.5,
+            n_patches=34,
+        ).get_params()
+    )

@@ -1,0 +1,144 @@
+import base64
+import io
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sk_ssimae.cli import _pictures
+from sk_ssimae.cli._pictures import ColourScale, draw
+
+
+class Page(HTMLParser):
+    """What a page says: its rows, its texts, and all that it loads."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.rows, self.tags, self.text = [], [], ""
+        self.loaded = re.findall(r"url\(([^)]*)\)", text)
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.tags.append(tag)
+        self.loaded += [values[name] for name in ("src", "href", "srcset") if name in values]
+        if "data-name" in values:
+            self.rows.append(values)
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def report(run, model, folders, tmp_path_factory):
+    root = tmp_path_factory.mktemp("report")
+    (root / "<b>&.png").write_bytes(b"no image")
+    output = root / "report.html"
+    given = ["report", model, folders.defective, root / "<b>&.png", "-o", output]
+    stopped = run(*given)
+    assert stopped.exit_code == 1
+    assert "cannot be read as an image" in stopped.stderr
+    assert not output.exists()
+    result = run(*given, "--on-error=skip")
+    assert result.exit_code == 3
+    assert "5 images, " in result.stdout
+    return output
+
+
+def test_report_shows_each_image(report, segmenter, folders):
+    page = Page(report.read_text("utf-8"))
+    images = sorted(folders.defective.iterdir())
+    scores = segmenter.score_images(images)
+    shown = {row["data-name"]: row for row in page.rows}
+    for image, score, mask in zip(images, scores, segmenter.predict(images), strict=True):
+        row = shown[image.stem]
+        assert float(row["data-score"]) == pytest.approx(score, rel=1e-6)
+        assert row["data-defective"] == str(int(mask.any()))
+        assert str(image) in page.text
+    order = [float(row["data-score"] or "-inf") for row in page.rows]
+    assert order == sorted(order, reverse=True)
+    assert f"{segmenter.threshold_:.4g}" in page.text
+    # Text, not markup: what the file is called is not to be believed.
+    assert segmenter.calibration_.promise() in page.text
+    assert shown["<b>&"]["class"] == "bad"
+    assert page.tags.count("b") == 2 * len(images) + 3
+
+
+def test_report_loads_nothing(report):
+    text = report.read_text("utf-8")
+    page = Page(text)
+    assert len(page.loaded) == 3 * 4
+    assert all(url.startswith("data:image/") for url in page.loaded)
+    assert "default-src 'none'" in text
+    assert "//" not in re.sub(r"base64,[\w+/=]+|// [A-Z].*", "", text)
+
+
+def test_report_sorts_in_a_browser(report):
+    browsers = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    browser = next(filter(None, map(shutil.which, browsers)), None)
+    if browser is None:
+        pytest.skip(f"needs one of {', '.join(browsers)}")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [
+            *(browser, *flags, "--disable-background-networking", "--no-first-run"),
+            *(f"--user-data-dir={report.parent / 'profile'}", "--virtual-time-budget=2000"),
+            *("--dump-dom", f"{report.as_uri()}#sort=name&order=desc&only=1"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    page = Page(done.stdout)
+    assert [row["data-name"] for row in page.rows] == ["3", "2", "1", "0", "<b>&"]
+    assert '<body class="only">' in done.stdout
+    assert 'aria-sort="descending"><button data-key="name">' in done.stdout
+    # What the page's own rules forbid it would say here.
+    assert "Content Security Policy" not in done.stderr
+    assert "CONSOLE" not in done.stderr
+
+
+def decode(url):
+    return Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2])))
+
+
+def test_pictures_are_bounded_and_lose_no_defect(tmp_path, write):
+    write(tmp_path / "x.png", np.full((100, 1000), 0.5))
+    mask = np.zeros((100, 1000), dtype=bool)
+    mask[50, 707] = True
+    residual_map = np.where(mask, 0.9, 0.1).astype(np.float32)
+    drawn = draw(tmp_path / "x.png", residual_map, mask, ColourScale(0, 1))
+    assert (drawn.width, drawn.height) == (_pictures.LONGEST_SIDE, 32)
+    for url in drawn[2:]:
+        assert decode(url).size == (320, 32)
+    assert np.asarray(decode(drawn.image)).std() < 1
+    for url in (drawn.residual_map, drawn.mask):
+        opacity = np.asarray(decode(url).convert("RGBA"))[..., 3]
+        row, column = np.unravel_index(opacity.argmax(), opacity.shape)
+        assert (row, column) == (50 * 32 // 100, 707 * 320 // 1000)
+        assert opacity.max() > 200
+    assert (np.asarray(decode(drawn.mask)) > 0).sum() == 1
+
+
+def test_colours_are_those_of_the_model(segmenter):
+    colours = ColourScale.of(segmenter)
+    assert colours.low == 0
+    assert colours.high == pytest.approx(min(2 * segmenter.threshold_, 2))
+    assert colours.position(np.array([-1, 0, 9])).tolist() == [0, 0, 1]
+    assert colours.css().startswith("rgba(255, 245, 190, 0.000), ")
+
+
+def test_colour_images_stay_in_colour(tmp_path, write):
+    picture = np.zeros((20, 30, 3))
+    picture[..., 0] = 1
+    write(tmp_path / "red.png", picture)
+    nothing = np.zeros((20, 30), np.float32)
+    drawn = draw(tmp_path / "red.png", nothing, nothing > 0, ColourScale(0, 1))
+    red, green, blue = np.asarray(decode(drawn.image)).reshape(-1, 3).mean(axis=0)
+    assert red > 240
+    assert max(green, blue) < 20
