@@ -90,10 +90,11 @@ def demo(
 
     It takes about two minutes and needs the extra plot.
     """
-    with reporting():
+    with reporting() as terminal:
         from sk_ssimae.cli import demo as program
 
-        program.check(program.main(picture))
+        code = program.check(program.main(picture), terminal)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -155,7 +156,10 @@ def fit(
 ) -> None:
     """Train a model on a folder of good images.
 
-    Ctrl-C ends training: the model is saved as far as it came, and the exit code is 130.
+    Ctrl-C ends training: the model is saved as far as it came, if an epoch was complete, and the
+    exit code is 130. A model that --overwrite would replace is kept then, and the new one saved
+    beside it, as in m.interrupted.safetensors. Ctrl-C again ends the search for a threshold: the
+    model is saved without one.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _fit
@@ -191,14 +195,15 @@ def predict(
     ],
     on_error: BadImage = OnError.stop,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove what a former run left, and begin anew.")
+        bool, typer.Option("--overwrite", help="Remove what a former predict left, and begin anew.")
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
     """Segment images: masks, 16-bit residual maps and a CSV of scores.
 
-    Run again, it goes on where it was: what is complete is not computed again.
+    Run again, it goes on where it was: what is complete is not computed again. Other files than
+    its own are left alone: a folder with masks that are not of predict is refused.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _predict

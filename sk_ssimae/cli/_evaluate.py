@@ -73,13 +73,14 @@ def evaluate(
     terminal : Terminal
         Where to print.
     """
-    if json_file is not None:
-        check_output_file(json_file, "--json")
     image_files = list_images(images, "IMAGES")
     mask_files = pair(image_files, list_images(masks, "MASKS"))
     good_files = [] if good is None else list_images(good, "--good")
+    if json_file is not None:
+        inputs = [model, *image_files, *mask_files, *good_files]
+        check_output_file(json_file, "--json", inputs, begins=b"{")
     data = as_bunch(good_files, image_files, mask_files)
-    segmenter = load_model(model, device)
+    segmenter = load_model(model, device).segmenter
     truth, found = [], []
     with terminal.progress() as progress:
         for index, image in enumerate(progress.track(data.data, description="Images")):
@@ -88,9 +89,10 @@ def evaluate(
             _check_size(mask, found[-1], image)
             truth.append(mask)
     scores = _score(segmenter, truth, found)
+    # First: a full disk must not take minutes of work with it.
+    terminal.out.print(_table(scores, len(truth)))
     if json_file is not None:
         replace_file(json_file, (json.dumps(scores, indent=2) + "\n").encode())
-    terminal.out.print(_table(scores, len(truth)))
 
 
 def _check_size(mask: Any, found: Segmentation, image: Path) -> None:

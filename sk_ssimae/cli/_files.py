@@ -2,13 +2,23 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sk_ssimae.datasets._folders import list_images
-from sk_ssimae.persistence._atomic import replace_file
+from sk_ssimae.persistence._atomic import replace_file, resolve
 
-__all__ = ["check_output_file", "collect_images", "identity", "name_images", "replace_file"]
+__all__ = [
+    "check_output_file",
+    "collect_images",
+    "identity",
+    "name_images",
+    "replace_file",
+    "resolve",
+]
+
+# File systems take 255 bytes, with the suffix of a mask or a map.
+_LONGEST_NAME = 255 - len(".png")
 
 
 def collect_images(sources: Sequence[Path]) -> list[Path]:
@@ -47,8 +57,9 @@ def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, st
     """Choose the name that the outputs of each image have, no two the same.
 
     Names are the stems of the files; where two are the same, those of the folders and the stems,
-    joined by ``_``; where that does not tell all apart either, with eight digits of a checksum of
-    the path. Upper and lower case count as the same, as on some disks they are.
+    joined by ``_``; where that does not tell all apart either, or is too long for the name of a
+    file, it is cut to length and eight digits of a checksum of the path follow. Upper and lower
+    case count as the same, as on some disks they are.
 
     Parameters
     ----------
@@ -79,7 +90,8 @@ def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, st
         names = {str(path): rule(path) for path in paths}
         different = len({name.casefold() for name in names.values()}) == len(names)
         new = {name.casefold() for file, name in names.items() if file not in named}
-        if different and not new & taken:
+        fit = all(len(os.fsencode(name)) <= _LONGEST_NAME for name in names.values())
+        if different and fit and not new & taken:
             break
     return {file: named.get(file, name) for file, name in names.items()}
 
@@ -93,29 +105,63 @@ def _folder_and_stem(path: Path) -> str:
 
 
 def _with_digest(path: Path) -> str:
-    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    return f"{_folder_and_stem(path)}_{digest}"
+    ending = f"_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    text = os.fsencode(_folder_and_stem(path))
+    longest = _LONGEST_NAME - len(ending)
+    if len(text) <= longest:
+        return os.fsdecode(text) + ending
+    # What is cut may be the middle of a letter, which is left out then.
+    return text[:longest].decode(errors="ignore") + ending
 
 
-def check_output_file(path: Path, option: str) -> None:
-    """Refuse a file that cannot be written, before anything is computed.
+def check_output_file(
+    path: Path, option: str, inputs: Iterable[Path] = (), *, begins: bytes = b""
+) -> None:
+    """Refuse a file that cannot be written or must not be, before anything is computed.
 
     Parameters
     ----------
     path : path
-        File to write later; one that exists is replaced then.
+        File to write later; one that exists is replaced then. Links are followed.
     option : str
         Option that names it, for the error.
+    inputs : iterable of path
+        Files that are read and must stay.
+    begins : bytes
+        How a file begins that may be replaced; an empty one may be.
 
     Raises
     ------
     OSError
-        If it is a folder, or its folder does not exist or cannot be written to.
+        If it is a folder, a device, one of the inputs or a file of another kind, or its folder does
+        not exist or cannot be written to.
     """
-    if path.is_dir():
+    target = resolve(path)
+    if target.is_dir():
         raise IsADirectoryError(f"{option} must name a file, got the folder {str(path)!r} instead.")
-    folder = path.absolute().parent
+    if target.exists():
+        _check_replaceable(target, f"{option}: {str(path)!r}", inputs, begins)
+    folder = target.parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{option}: the folder {str(folder)!r} does not exist. Make it.")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{option}: the folder {str(folder)!r} cannot be written to.")
+
+
+def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: bytes) -> None:
+    remedy = "Choose another name."
+    if not target.is_file():
+        raise FileExistsError(f"{name} is a device, pipe or socket and no file. {remedy}")
+    for given in inputs:
+        if given.exists() and given.samefile(target):
+            raise FileExistsError(f"{name} is read as {str(given)!r} by this command. {remedy}")
+    if begins and _start(target, len(begins)) not in (b"", begins):
+        raise FileExistsError(
+            f"{name} exists and is of another kind than what would replace it: it does not begin "
+            f"with {begins.decode(errors='backslashreplace')!r}. {remedy}"
+        )
+
+
+def _start(path: Path, length: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(length)

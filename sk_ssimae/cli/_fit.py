@@ -1,8 +1,10 @@
 """Training on a folder of good images."""
 
 import ast
+import contextlib
 import difflib
 import math
+import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -13,7 +15,7 @@ from skorch.callbacks import Callback
 
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
-from sk_ssimae.cli._segmentation import promise
+from sk_ssimae.cli._segmentation import n_complete_epochs, promise, was_interrupted
 from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
 from sk_ssimae.datasets._folders import list_images
 from sk_ssimae.estimators import (
@@ -72,24 +74,28 @@ def fit(
     patches : int or None
         Patches of the whole training; None for the segmenter's own number.
     overwrite : bool
-        Replace a file that exists.
+        Replace a file that exists, once training is complete.
     terminal : Terminal
         Where to print.
     """
-    check_output_file(output, "--output")
-    if output.exists() and not overwrite:
-        raise FileExistsError(
-            f"--output: {str(output)!r} exists. Choose another name, or --overwrite to replace it."
-        )
-    segmenter = make_segmenter(method, parameters, settings, patches)
     images = list_images(good_dir, "GOOD_DIR")
-    _train(segmenter, images, terminal)
-    persistence.save(segmenter, output)
+    check_output_file(output, "--output", images)
+    if os.path.lexists(output):
+        if not overwrite:
+            raise FileExistsError(
+                f"--output: {str(output)!r} exists. Choose another name, or --overwrite to replace "
+                "it."
+            )
+        check_output_file(_beside(output), "--output", images)
+    segmenter = make_segmenter(method, parameters, settings, patches)
+    try:
+        _train(segmenter, images, terminal)
+        if was_interrupted(segmenter):
+            raise KeyboardInterrupt
+        persistence.save(segmenter, output)
+    except KeyboardInterrupt:
+        return _end_interrupted(segmenter, len(images), output, terminal)
     _summarize(segmenter, len(images), output, terminal)
-    if _interrupted(segmenter):
-        epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
-        terminal.complain(f"interrupted in {epochs}: {str(output)!r} is trained that far.")
-        return INTERRUPTED
     return 0
 
 
@@ -142,13 +148,19 @@ class EpochProgress(Callback):
         functions stay what they are.
     on_epoch : callable
         Called with each epoch's number and loss.
+    on_end : callable
+        Called when training has ended and at least one epoch was complete.
     """
 
     def __init__(
-        self, on_batch: Callable[[int], None], on_epoch: Callable[[int, float], None]
+        self,
+        on_batch: Callable[[int], None],
+        on_epoch: Callable[[int, float], None],
+        on_end: Callable[[], None],
     ) -> None:
         self.on_batch = on_batch
         self.on_epoch = on_epoch
+        self.on_end = on_end
 
     def on_batch_end(self, net: Any, batch: Any = None, **kwargs: Any) -> None:
         """Count the patches of a batch."""
@@ -157,6 +169,14 @@ class EpochProgress(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Tell the loss."""
         self.on_epoch(len(net.history), net.history[-1, "train_loss"])
+
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
+        """Tell the end, or end the fit where there is nothing to go on with."""
+        if n_complete_epochs(net.history) == 0:
+            raise KeyboardInterrupt
+        # The estimator has no net yet: here, the keyboard would take the model with it.
+        with contextlib.suppress(KeyboardInterrupt):
+            self.on_end()
 
 
 def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
@@ -176,16 +196,51 @@ def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> 
             if progress.disable:  # Without a terminal: a line for the log.
                 terminal.note(f"epoch {epoch} of {epochs}, loss {loss:.4g}")
 
-        segmenter.set_params(callbacks=[EpochProgress(on_batch, on_epoch)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", InterruptedFitWarning)  # It is said at the end.
-            segmenter.fit(images)
-    segmenter.set_params(callbacks=None)
+        def on_end() -> None:
+            if not isinstance(segmenter.threshold, str):
+                return
+            progress.update(task, description="Finding the threshold")
+            if progress.disable:
+                terminal.note("finding the threshold")
+
+        segmenter.set_params(callbacks=[EpochProgress(on_batch, on_epoch, on_end)])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", InterruptedFitWarning)  # It is said at the end.
+                segmenter.fit(images)
+        finally:
+            segmenter.set_params(callbacks=None)
 
 
-def _interrupted(segmenter: BaseSegmenter) -> bool:
-    # Between two epochs the keyboard ends training, too, which the net does not note.
-    return segmenter.net_.interrupted_ or len(segmenter.history_) < segmenter.max_epochs
+def _end_interrupted(
+    segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal
+) -> int:
+    """Save what there is, but not in the place of a model that may be better."""
+    # The last that fit sets before the threshold is sought.
+    if not hasattr(segmenter, "n_defective_dropped_"):
+        terminal.complain("interrupted before an epoch was complete: nothing is saved.")
+        return INTERRUPTED
+    path = _beside(output) if output.exists() else output
+    persistence.save(segmenter, path)
+    if hasattr(segmenter, "threshold_"):
+        _summarize(segmenter, n_images, path, terminal)
+    kept = f" {str(output)!r} stays as it was." if path != output else ""
+    terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
+    return INTERRUPTED
+
+
+def _beside(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.interrupted{output.suffix}")
+
+
+def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
+    text = f"after training: {str(path)!r} is trained"
+    if was_interrupted(segmenter):
+        epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
+        text = f"in {epochs}: {str(path)!r} is trained that far"
+    if hasattr(segmenter, "threshold_"):
+        return f"{text}."
+    return f"{text} and has no threshold. Load it in Python and calibrate it with good images."
 
 
 def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:

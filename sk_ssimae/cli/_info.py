@@ -1,13 +1,11 @@
 """What a model's file says about itself."""
 
 import inspect
-import json
 from pathlib import Path
 
-from safetensors import safe_open
 from sklearn.exceptions import NotFittedError
 
-from sk_ssimae.cli._segmentation import checksum, open_model, promise
+from sk_ssimae.cli._segmentation import open_model, promise, was_interrupted
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -23,12 +21,10 @@ def info(model: Path, terminal: Terminal) -> None:
         Where to print.
     """
     # Loaded as a whole, because only that finds out whether the file is good.
-    segmenter = open_model(model)
-    with safe_open(model, "np") as file:
-        document = json.loads(file.metadata()["sk_ssimae"])
+    segmenter, document, sha256 = open_model(model)
     facts = {
         "file": f"{model} ({model.stat().st_size / 1e6:.2f} MB)",
-        "sha256": checksum(model),
+        "sha256": sha256,
         "segmenter": type(segmenter).__name__,
         "parameters": _say_parameters(segmenter),
         "channels": segmenter.n_channels_,
@@ -60,4 +56,4 @@ def _say_training(segmenter: BaseSegmenter) -> str:
     text = f"{len(losses)} epochs in {seconds:.0f} s"
     if losses:
         text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
-    return f"{text}, interrupted" if segmenter.net_.interrupted_ else text
+    return f"{text}, interrupted" if was_interrupted(segmenter) else text

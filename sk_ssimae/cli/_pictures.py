@@ -15,6 +15,7 @@ from sk_ssimae.estimators import BaseSegmenter
 
 LONGEST_SIDE = 320
 _LEVELS = 32
+_WHITE_PERCENTILE = 99.9
 # Colours of residuals, red, green, blue and opacity, from the low end of the scale to the high one:
 # good texture stays visible, and what exceeds the threshold, in the middle, covers it.
 _COLOURS = np.array(
@@ -111,13 +112,20 @@ def _photograph(path: Path, shape: tuple[int, int]) -> str:
     from PIL import Image
 
     name = repr(str(path))
-    pixels = as_unit_float(check_image(read_image(path, name), name))
+    image = check_image(read_image(path, name), name)
+    pixels = as_unit_float(image) if image.dtype == np.uint8 else _brighten(image)
     if pixels.shape[-1] != 3:  # Colours that no screen has: their mean.
         pixels = pixels.mean(axis=-1)
     picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
     file = io.BytesIO()
     picture.resize(shape[::-1], Image.Resampling.BOX).save(file, "JPEG", quality=75)
     return _data_url("jpeg", file)
+
+
+def _brighten(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stretch what may fill a small part of its range, as 12 bits in 16 do, to be seen."""
+    white = np.float32(np.percentile(pixels, _WHITE_PERCENTILE))
+    return np.minimum(pixels / white, 1) if white > 0 else pixels
 
 
 def _paint(levels: NDArray[np.uint8], colours: NDArray[Any]) -> str:

@@ -9,10 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sk_ssimae
-from sk_ssimae.cli._files import collect_images, identity, name_images, replace_file
-from sk_ssimae.cli._ledger import Ledger, Row
+from sk_ssimae.cli._files import collect_images, identity, name_images, replace_file, resolve
+from sk_ssimae.cli._ledger import PARTS, ImageState, Ledger, Row
+from sk_ssimae.cli._lock import hold_folder
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._segmentation import Segmentation, checksum, load_model, promise, segment
+from sk_ssimae.cli._segmentation import (
+    Segmentation,
+    load_model,
+    naming_what_is_too_large,
+    promise,
+    segment,
+)
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -50,16 +57,44 @@ def predict(
         Where to print.
     """
     images = collect_images(sources)
-    segmenter = load_model(model, device)
-    scale = ResidualScale.of(segmenter)
-    ledger = Ledger(out, _describe_run(model, segmenter, scale), overwrite=overwrite)
-    content = json.dumps(scale.description, indent=2) + "\n"
-    replace_file(out / "residual_maps" / "scale.json", content.encode())
+    _check_sources(images, out)
+    loaded = load_model(model, device)
+    scale = ResidualScale.of(loaded.segmenter)
+    run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
+    with hold_folder(out):
+        ledger = Ledger(out, run, overwrite=overwrite)
+        content = json.dumps(scale.description, indent=2) + "\n"
+        replace_file(out / "residual_maps" / "scale.json", content.encode())
+        return _predict_all(
+            loaded.segmenter, images, ledger, scale, skip_bad=skip_bad, terminal=terminal
+        )
+
+
+def _check_sources(images: list[Path], out: Path) -> None:
+    """Refuse images that the run might remove or replace."""
+    outputs = {resolve(out / part) for part in PARTS}
+    for folder in {Path(identity(image)).parent for image in images}:
+        if resolve(folder) in outputs:
+            raise ValueError(
+                f"IMAGES: {str(folder)!r} holds outputs of this --out. Give images that are "
+                "elsewhere."
+            )
+
+
+def _predict_all(
+    segmenter: BaseSegmenter,
+    images: list[Path],
+    ledger: Ledger,
+    scale: ResidualScale,
+    *,
+    skip_bad: bool,
+    terminal: Terminal,
+) -> int:
     names = name_images(images, ledger.names)
     rows = [row for image in images if (row := ledger.complete(image))]
     done = {row.file for row in rows}
     todo = [image for image in images if identity(image) not in done]
-    ledger.begin(todo)
+    ledger.begin({identity(image): names[identity(image)] for image in todo})
     try:
         with terminal.progress() as progress:
             task = progress.add_task("Images", total=len(images), completed=len(rows))
@@ -70,19 +105,17 @@ def predict(
                 rows.append(row)
                 progress.advance(task)
     except KeyboardInterrupt:
+        complete = sum(not row.error for row in rows)
         terminal.note(
-            f"{len(rows)} of {len(images)} images are complete. The same command goes on from "
-            "there."
+            f"{complete} of {len(images)} images are complete. The same command goes on from there."
         )
         raise
-    _summarize(rows, len(done), out, terminal)
+    _summarize(rows, len(done), ledger.folder, terminal)
     return SOME_IMAGES_FAILED if any(row.error for row in rows) else 0
 
 
-def _describe_run(model: Path, segmenter: BaseSegmenter, scale: ResidualScale) -> dict[str, Any]:
+def _describe(segmenter: BaseSegmenter, scale: ResidualScale) -> dict[str, Any]:
     return {
-        "model": str(model),
-        "sha256": checksum(model),
         "segmenter": type(segmenter).__name__,
         "threshold": segmenter.threshold_,
         "promise": promise(segmenter),
@@ -104,21 +137,25 @@ def _predict_one(
     file = identity(image)
     name = names[file]
     try:
+        # Before it is read: what changes meanwhile is computed again.
+        state = ImageState.of(image)
         found = segment(segmenter, image)
+        with naming_what_is_too_large(image):
+            mask, residual_map = _png(found.mask), scale.to_tiff(found.residual_map)
+            row = _row(file, name, found, scale, state)
     except IMAGE_ERRORS as error:
         row = Row(file, name, error=one_line(error))
         ledger.append(row)
         if not skip_bad:
             raise
         return row
-    replace_file(ledger.mask_file(name), _png(found.mask))
-    replace_file(ledger.residual_map_file(name), scale.to_tiff(found.residual_map))
-    row = _row(file, name, found, scale)
+    replace_file(ledger.mask_file(name), mask)
+    replace_file(ledger.residual_map_file(name), residual_map)
     ledger.append(row)
     return row
 
 
-def _row(file: str, name: str, found: Segmentation, scale: ResidualScale) -> Row:
+def _row(file: str, name: str, found: Segmentation, scale: ResidualScale, state: ImageState) -> Row:
     return Row(
         file,
         name,
@@ -127,6 +164,7 @@ def _row(file: str, name: str, found: Segmentation, scale: ResidualScale) -> Row
         marked_share=f"{found.marked_share:.6g}",
         largest_region=str(found.largest_region),
         clipped=str(scale.n_clipped(found.residual_map)),
+        **state._asdict(),
     )
 
 

@@ -17,7 +17,7 @@ from sk_ssimae.cli._files import (
 )
 from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
 from sk_ssimae.cli._predict import IMAGE_ERRORS
-from sk_ssimae.cli._segmentation import load_model, promise, segment
+from sk_ssimae.cli._segmentation import load_model, naming_what_is_too_large, promise, segment
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -81,9 +81,9 @@ def report(
     terminal : Terminal
         Where to print.
     """
-    check_output_file(output, "--output")
     images = collect_images(sources)
-    segmenter = load_model(model, device)
+    check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
+    segmenter = load_model(model, device).segmenter
     names = name_images(images, {})
     colours = ColourScale.of(segmenter)
     entries = []
@@ -106,7 +106,8 @@ def _look_at(
 ) -> Entry:
     try:
         found = segment(segmenter, image)
-        pictures = draw(image, found.residual_map, found.mask, colours)
+        with naming_what_is_too_large(image):
+            pictures = draw(image, found.residual_map, found.mask, colours)
     except IMAGE_ERRORS as error:
         if not skip_bad:
             raise

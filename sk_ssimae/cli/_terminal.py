@@ -98,14 +98,23 @@ def reporting(quiet: bool = False) -> Iterator[Terminal]:
             terminal.complain("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
         # What the package raises for what it was given; anything else is a fault of the program.
-        except (ValueError, TypeError, OSError, ImportError, MemoryError) as error:
+        except (ValueError, TypeError, OSError, ImportError) as error:
             terminal.complain(error)
             raise typer.Exit(FAILED) from None
-        except RuntimeError as error:
-            if type(error).__name__ != "OutOfMemoryError":  # That of torch.
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
                 raise
-            terminal.complain(f"the device's memory is full ({one_line(error)}).")
+            terminal.complain(f"memory is full ({one_line(error)}).")
             raise typer.Exit(FAILED) from None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error, or what caused it, is that memory ran out, here or on a GPU."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # Torch's.
+        return True
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 def one_line(error: Any) -> str:

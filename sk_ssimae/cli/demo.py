@@ -3,6 +3,7 @@
 python -m sk_ssimae.cli.demo [PICTURE]
 """
 
+import io
 import sys
 import time
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sk_ssimae.cli._files import check_output_file
+from sk_ssimae.cli import main as run_program
+from sk_ssimae.cli._files import check_output_file, replace_file
+from sk_ssimae.cli._terminal import FAILED, Terminal
 from sk_ssimae.datasets import DefectiveImages, draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
 from sk_ssimae.plotting import ResidualMapDisplay
@@ -41,7 +44,7 @@ def main(picture: Path) -> dict[str, float]:
     dict
         Pixel ROC AUC of each segmenter, by the name of its class.
     """
-    check_output_file(picture, "PICTURE")
+    check_output_file(picture, "PICTURE", begins=b"\x89PNG")
     import_pyplot()  # Tells what is missing before minutes of training.
     good = make_woven_fabric(20, random_state=SEED)
     test = draw_defects(make_woven_fabric(12, random_state=SEED + 1), random_state=SEED)
@@ -110,16 +113,21 @@ def _draw(
         title = axes[0, first + len(panels) - 2]
         short = name.removesuffix("AutoencoderSegmenter")
         title.set_title(f"{short}: pixel AUC {areas[name]:.3f}\n\nresidual map")
-    figure.savefig(picture, dpi=80)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=80)
     plt.close(figure)
+    replace_file(picture, file.getvalue())
 
 
-def check(areas: dict[str, float]) -> None:
-    """Exit with an error if SSIM is not clearly ahead: then something is broken."""
+def check(areas: dict[str, float], terminal: Terminal) -> int:
+    """Complain if SSIM is not clearly ahead, for then something is broken; give the exit code."""
     lead = areas["SSIMAutoencoderSegmenter"] - areas["L2AutoencoderSegmenter"]
-    if lead < EXPECTED_LEAD:
-        sys.exit(f"SSIM should be at least {EXPECTED_LEAD} ahead of L2, and is {lead:.3f}.")
+    if lead >= EXPECTED_LEAD:
+        return 0
+    terminal.complain(f"SSIM should be at least {EXPECTED_LEAD} ahead of L2, and is {lead:.3f}.")
+    return FAILED
 
 
 if __name__ == "__main__":
-    check(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo.png")))
+    sys.argv[1:1] = ["demo"]
+    run_program()

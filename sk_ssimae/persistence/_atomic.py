@@ -1,10 +1,28 @@
 """Writing a file so that, whatever happens, the old one or the new one is there, and whole."""
 
 import contextlib
+import errno
 import os
 import secrets
 from functools import partial
 from pathlib import Path
+
+
+def resolve(path: Path) -> Path:
+    """Follow links to the file itself, which need not exist.
+
+    Raises
+    ------
+    OSError
+        If links lead round in a circle.
+    """
+    try:
+        target = path.resolve()
+    except RuntimeError:  # So says Python before 3.13 of a circle.
+        target = path
+    if target.is_symlink():  # From 3.13 on the link is returned.
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -20,11 +38,16 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to, or the disk is full.
+        If the folder does not exist or cannot be written to, the disk is full, or there is
+        something that is no file, such as a device.
     """
-    target = path.resolve()
+    target = resolve(path)
     if target.is_dir():
         raise IsADirectoryError(f"path must name a file, got the folder {str(path)!r} instead.")
+    if target.exists() and not target.is_file():
+        raise FileExistsError(
+            f"path must name a file, got {str(path)!r} instead, which is a device, pipe or socket."
+        )
     if not target.parent.is_dir():
         raise FileNotFoundError(f"path: the folder {str(target.parent)!r} does not exist.")
     # In the same folder: a replacement is atomic within a file system only.

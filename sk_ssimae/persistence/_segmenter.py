@@ -1,8 +1,9 @@
 """Saving and loading a fitted segmenter."""
 
+import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from sklearn.utils.validation import check_is_fitted
@@ -78,7 +79,14 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     replace_file(target, pack(document, tensors))
 
 
-@torch.inference_mode(False)
+class Loaded(NamedTuple):
+    """What a file holds: the segmenter, the document, and the SHA-256 of these very bytes."""
+
+    segmenter: BaseSegmenter
+    document: dict[str, Any]
+    sha256: str
+
+
 def load(
     path: str | os.PathLike[str], *, device: str | torch.device | None = None
 ) -> BaseSegmenter:
@@ -117,27 +125,37 @@ def load(
     --------
     save : Writes the file, with an example.
     """
+    return load_with_checksum(path, device=device).segmenter
+
+
+@torch.inference_mode(False)
+def load_with_checksum(
+    path: str | os.PathLike[str], *, device: str | torch.device | None = None
+) -> Loaded:
+    """Do what `load` does, and tell the SHA-256 of the file, which was opened once."""
     source = _as_path(path)
     if device is not None:
         resolve_device(device)
     if source.exists() and not source.is_file():  # A pipe or a device might never end.
         raise ValueError(f"path must name a file, got {str(source)!r} instead.")
     try:
-        segmenter = _load(source)
+        loaded = _load(source)
     # Beside our own, what NumPy and torch raise on numbers that are too large for them.
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
     if device is not None:
-        segmenter.set_params(device=device)
-    return segmenter
+        loaded.segmenter.set_params(device=device)
+    return loaded
 
 
-def _load(path: Path) -> BaseSegmenter:
+def _load(path: Path) -> Loaded:
     with path.open("rb") as file:
         header = read_header(file)
         description = restore(header.document)
         _check_headers(header.tensors, description.blueprint.headers())
         tensors = read_tensors(file)
+        file.seek(0)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     _check_finite(tensors, "it")
     variance = tensors.get("loss.variance")
     if variance is not None and variance <= 0:
@@ -148,7 +166,7 @@ def _load(path: Path) -> BaseSegmenter:
         parts.network, parts.loss, description.history, interrupted=description.interrupted
     )
     segmenter.history_ = description.history
-    return segmenter
+    return Loaded(segmenter, header.document, sha256)
 
 
 def _check_class(segmenter: Any) -> None:

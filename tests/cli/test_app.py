@@ -1,4 +1,5 @@
 import copy
+import hashlib
 import inspect
 import subprocess
 import sys
@@ -64,6 +65,22 @@ def test_demo_checks_its_picture_first(run, tmp_path):
     assert result.stderr.startswith("error: PICTURE: the folder ")
 
 
+def test_demo_replaces_pictures_only(run, model):
+    before = model.read_bytes()
+    result = run("demo", model)
+    assert result.exit_code == 1
+    assert "exists and is of another kind" in result.stderr
+    assert model.read_bytes() == before
+
+
+def test_demo_runs_as_a_module(tmp_path):
+    picture = tmp_path / "no" / "demo.png"
+    command = [sys.executable, "-m", "sk_ssimae.cli.demo", str(picture)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: PICTURE: the folder ")
+
+
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info"])
 def test_a_bad_model_is_named(run, tmp_path, folders, command):
     given = {
@@ -99,13 +116,16 @@ def test_info_says_what_the_model_is(run, model, segmenter):
     assert f"loss {segmenter.history_[-1, 'train_loss']:.4g}" in facts["training"]
     assert f"sk_ssimae {sk_ssimae.__version__}" in facts["made"]
     assert facts["file"].startswith(str(model))
-    assert len(facts["sha256"]) == 64
+    assert facts["sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def test_model_without_threshold(run, model, folders, segmenter, tmp_path):
     uncalibrated = copy.copy(segmenter).set_params(target_fpr=0.25)
     save(uncalibrated, tmp_path / "m")
-    reason = "with target_fpr=0.25 has not been calibrated: call calibrate with good images"
+    reason = (
+        "with target_fpr=0.25 has not been calibrated for the residual maps as they are set now: "
+        "call calibrate with good images, or fit again."
+    )
     shown = run("info", tmp_path / "m")
     assert shown.exit_code == 0
     assert reason in shown.stdout

@@ -1,8 +1,11 @@
+import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from sk_ssimae.cli import _evaluate
 from sk_ssimae.datasets import load_image_folder
 from sk_ssimae.metrics import (
     pixel_average_precision_score,
@@ -10,10 +13,15 @@ from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pro_auc_score,
 )
+from sk_ssimae.persistence import save
 
 
-def test_scores_are_those_of_the_metrics(run, model, segmenter, folders, tmp_path):
-    given = ["evaluate", model, folders.defective, folders.masks, "--good", folders.good]
+def test_scores_are_those_of_the_metrics(run, segmenter, folders, tmp_path):
+    maps = segmenter.decision_function(load_image_folder(*folders).data)
+    # A threshold that some pixels exceed, good and defective ones.
+    segmenter = copy.copy(segmenter).set_params(threshold=float(np.quantile(maps, 0.9)))
+    save(segmenter, tmp_path / "m")
+    given = ["evaluate", tmp_path / "m", folders.defective, folders.masks, "--good", folders.good]
     result = run(*given, "--json", tmp_path / "scores.json")
     assert result.exit_code == 0
     scores = json.loads((tmp_path / "scores.json").read_text())
@@ -25,8 +33,7 @@ def test_scores_are_those_of_the_metrics(run, model, segmenter, folders, tmp_pat
     assert scores["pixel_f1_max"] == pixel_f1_max_score(truth, maps).f1
     assert scores["threshold"] == segmenter.threshold_
     marked, defective = np.stack(segmenter.predict(data.data)), np.stack(truth)
-    if marked.any():
-        assert scores["pixel_precision"] == defective[marked].mean()
+    assert scores["pixel_precision"] == defective[marked].mean()
     assert scores["pixel_recall"] == marked[defective].mean()
     assert scores["pixel_fpr"] == marked[~defective].mean()
     flagged = marked.any(axis=(1, 2))
@@ -46,6 +53,32 @@ def test_without_good_images_there_is_no_image_score(run, model, folders, tmp_pa
     scores = json.loads(path.read_text())
     assert scores["image_roc_auc"] is None
     assert "good_images_flagged" not in scores
+
+
+def test_the_table_comes_before_the_file(run, model, folders, tmp_path, monkeypatch):
+    def fail(*args):
+        raise OSError("The disk is full.")
+
+    monkeypatch.setattr(_evaluate, "replace_file", fail)
+    path = tmp_path / "scores.json"
+    result = run("evaluate", model, folders.defective, folders.masks, "--json", path)
+    assert (result.exit_code, result.stderr) == (1, "error: The disk is full.\n")
+    assert "pixel ROC AUC" in result.stdout
+
+
+def test_scores_replace_scores_only(run, model, folders, tmp_path):
+    masks = tmp_path / "masks"
+    shutil.copytree(folders.masks, masks)
+    path = tmp_path / "scores.json"
+    given = ["evaluate", model, folders.defective, masks, "--json"]
+    assert run(*given, path).exit_code == 0
+    assert run(*given, path).exit_code == 0
+    path.write_text("notes")
+    for file in (path, model, masks / "0_mask.png"):
+        before = file.read_bytes()
+        result = run(*given, file)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert file.read_bytes() == before
 
 
 def test_what_does_not_fit_is_named(run, model, folders, tmp_path, write):

@@ -1,20 +1,22 @@
 import io
 import math
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from sk_ssimae import (
     L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae.cli._files import collect_images, identity, name_images
+from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import one_line
+from sk_ssimae.cli._terminal import is_out_of_memory, one_line
 
 
 def names(*paths, named=None):
@@ -34,6 +36,61 @@ def test_names_differ_and_stay():
     assert names("a/1.png", "b/1.png", named=named) == ["1", "b_1"]
     assert names("b/1.png", named=named) == ["b_1"]
     assert names("b/2.png", named=named) == ["2"]
+
+
+def test_names_fit_into_a_file_system():
+    folder, stem = "ö" * 120, "x" * 200
+    (name,) = names(f"{folder}/{stem}.png")
+    assert name == stem  # Folder and stem are joined only where they must be.
+    both = names(f"a/{folder}/{stem}.png", f"b/{folder}/{stem}.png")
+    assert len({*both}) == 2
+    for name in both:
+        assert len(os.fsencode(f"{name}.png")) == 255
+        assert name.startswith(folder)
+    # A letter of two bytes is not cut in half.
+    (name,) = names("d/" + "ö" * 126)
+    assert name[:-9] == "d_" + "ö" * 120
+
+
+def test_output_files_that_must_not_be_written_are_refused(tmp_path):
+    given, link, loop, other = (tmp_path / name for name in ("x.png", "link", "loop", "other"))
+    given.write_bytes(b"an image")
+    link.symlink_to(given)
+    loop.symlink_to(loop)
+    with pytest.raises(FileExistsError, match=r"-o: '.*link' is read as '.*x.png' by this command"):
+        check_output_file(link, "-o", [other, given])
+    check_output_file(link, "-o", [other])
+    with pytest.raises(FileExistsError, match=r"does not begin with '<!D'. Choose another name"):
+        check_output_file(given, "-o", begins=b"<!D")
+    other.touch()
+    check_output_file(other, "-o", begins=b"<!D")  # There is nothing to lose.
+    with pytest.raises(OSError, match=r"symbolic links: '.*loop'"):
+        check_output_file(loop, "-o")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FileExistsError, match="pipe' is a device, pipe or socket and no file"):
+        check_output_file(tmp_path / "pipe", "-o")
+    # The folder that counts is that of the target.
+    link.unlink()
+    link.symlink_to(tmp_path / "no" / "target")
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*no' does not exist"):
+        check_output_file(link, "-o")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory."), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("DefaultCPUAllocator"), False),
+    ],
+)
+def test_lack_of_memory_is_known(error, expected):
+    assert is_out_of_memory(error) is expected
+    outer = ValueError("cannot be read")
+    outer.__cause__ = error
+    assert is_out_of_memory(outer) is expected
 
 
 def test_images_are_listed_once_in_their_order(tmp_path):

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from skimage.io import imread
@@ -5,6 +7,7 @@ from skimage.io import imread
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _fit
 from sk_ssimae.cli._fit import EpochProgress, make_segmenter
+from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.persistence import load
 
 
@@ -29,7 +32,10 @@ def test_fit_says_where_the_model_is(run, tmp_path, folders, tiny_options):
     )
     # Without a terminal a line for each epoch, and nothing that moves the cursor.
     last = fitted.history_[-1, "train_loss"]
-    assert result.stderr.splitlines()[1:] == [f"epoch 2 of 2, loss {last:.4g}"]
+    assert result.stderr.splitlines()[1:] == [
+        f"epoch 2 of 2, loss {last:.4g}",
+        "finding the threshold",
+    ]
     assert "\x1b" not in result.output
     assert fitted.callbacks is None
 
@@ -60,6 +66,107 @@ def test_interrupted_training_is_saved(run, tmp_path, folders, tiny_options, mon
         f"error: interrupted in epoch 2 of 2: {str(output)!r} is trained that far.\n"
     )
     assert load(output).threshold_ > 0
+    assert ", interrupted\n" in run("info", output).stdout
+
+    # A model that was complete is not replaced by one that is not.
+    before = output.read_bytes()
+    beside = tmp_path / "m.interrupted.safetensors"
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet", "--overwrite")
+    assert result.exit_code == 130
+    assert result.output == (
+        f"error: interrupted in epoch 2 of 2: {str(beside)!r} is trained that far. "
+        f"{str(output)!r} stays as it was.\n"
+    )
+    assert output.read_bytes() == before
+    assert load(beside).threshold_ > 0
+
+
+def test_interrupted_between_epochs_is_interrupted(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    def interrupt(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochProgress, "on_epoch_end", interrupt)
+    # The loss is of the first epoch, as other callbacks noted before.
+    output = tmp_path / "m"
+    assert run("fit", folders.good, "-o", output, *tiny_options).exit_code == 130
+    assert not load(output).net_.interrupted_
+    assert "1 epochs in " in (shown := run("info", output).stdout)
+    assert ", interrupted\n" in shown
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_nothing_is_saved_before_an_epoch_is_complete(
+    run, tmp_path, folders, tiny_options, monkeypatch, there
+):
+    def interrupt(self, net, batch=None, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
+    output = tmp_path / "m.safetensors"
+    if there:
+        output.write_bytes(b"a model")
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--overwrite")
+    assert result.exit_code == 130
+    assert result.output == ("error: interrupted before an epoch was complete: nothing is saved.\n")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a model"] * there
+
+
+def test_a_search_for_the_threshold_may_be_interrupted(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "_calibrate", interrupt)
+    output = tmp_path / "m"
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
+    assert result.exit_code == 130
+    assert result.output == (
+        f"error: interrupted after training: {str(output)!r} is trained and has no threshold. "
+        "Load it in Python and calibrate it with good images.\n"
+    )
+    monkeypatch.undo()
+    saved = load(output)
+    assert len(saved.history_) == 2
+    assert not hasattr(saved, "threshold_")
+    assert saved.calibrate(sorted(folders.good.iterdir())).threshold_ > 0
+
+
+def test_saving_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeypatch):
+    def interrupt(*args):
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    output = tmp_path / "m"
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
+    assert result.exit_code == 130
+    assert result.output == f"error: interrupted after training: {str(output)!r} is trained.\n"
+    assert load(output).threshold_ > 0
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_announcing_a_phase_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeypatch):
+    def interrupt(self, text):
+        if text == "finding the threshold":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Terminal, "note", interrupt)
+    assert run("fit", folders.good, "-o", tmp_path / "m", *tiny_options).exit_code == 0
+    assert load(tmp_path / "m").threshold_ > 0
+
+
+def test_a_dangling_link_is_guarded_and_followed(run, tmp_path, folders, tiny_options):
+    link, target = tmp_path / "m", tmp_path / "target"
+    link.symlink_to(target)
+    result = run("fit", folders.good, "-o", link, *tiny_options)
+    assert result.exit_code == 1
+    assert f"--output: {str(link)!r} exists." in result.stderr
+    assert run("fit", folders.good, "-o", link, *tiny_options, "--overwrite").exit_code == 0
+    assert link.is_symlink()
+    assert load(target).threshold_ > 0
 
 
 def test_what_ends_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
@@ -107,6 +214,7 @@ def test_wrong_folders_are_named(run, tmp_path, folders, bad):
         (tmp_path, tmp_path / "m", "holds no image"),
         (folders.good, tmp_path / "no" / "m", "--output: the folder "),
         (folders.good, tmp_path, "--output must name a file, got the folder "),
+        (folders.good, folders.good / "0.png", " is read as "),
         # As the user named it: the list in which it has an index is not theirs.
         (bad.parent, tmp_path / "m", f"error: {str(bad)!r} cannot be read as an image: "),
     ]:

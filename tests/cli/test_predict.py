@@ -1,15 +1,20 @@
 import csv
 import json
 import os
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from scipy import ndimage
 from skimage.io import imread
 
+from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _predict
-from sk_ssimae.cli._ledger import Row
+from sk_ssimae.cli._ledger import Ledger, Row
+from sk_ssimae.cli._lock import hold_folder
 
 
 def read_rows(out):
@@ -79,8 +84,17 @@ def test_run_says_what_the_outputs_are_of(out, model, segmenter):
     assert run["promise"] == segmenter.calibration_.promise()
 
 
-def test_rerun_computes_what_is_not_complete(run, out, model, folders, counted):
-    given = ["predict", model, folders.defective, folders.good / "1.png", "-o", out]
+@pytest.fixture
+def images(folders, tmp_path):
+    """Images that a test may change."""
+    return Path(shutil.copytree(folders.defective, tmp_path / "defective"))
+
+
+def test_rerun_computes_what_is_not_complete(run, model, folders, images, tmp_path, counted):
+    out = tmp_path / "out"
+    given = ["predict", model, images, folders.good / "1.png", "-o", out]
+    assert run(*given).exit_code == 0
+    counted.clear()
     before = (out / "scores.csv").read_bytes()
     result = run(*given)
     assert result.exit_code == 0
@@ -88,22 +102,56 @@ def test_rerun_computes_what_is_not_complete(run, out, model, folders, counted):
     assert counted == []
     assert (out / "scores.csv").read_bytes() == before
 
-    # One mask is gone, one image newer than its outputs, the last row cut short.
+    # One mask is gone, the last row cut short.
     (out / "masks" / "defective_0.png").unlink()
-    newer = (out / "masks" / "defective_2.png").stat().st_mtime_ns + 10**9
-    os.utime(folders.defective / "2.png", ns=(newer, newer))
     (out / "scores.csv").write_bytes(before[:-10])
     assert run(*given, "--quiet").output == ""
-    assert [path.name for path in counted] == ["0.png", "2.png", "1.png"]
+    assert [path.name for path in counted] == ["0.png", "1.png"]
     after = (out / "scores.csv").read_bytes()
     assert sorted(after.splitlines()) == sorted(before.splitlines())
-    os.utime(folders.defective / "2.png")
 
     # Names stay, though the images of this run would not need the folder's.
     counted.clear()
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
     assert [path.name for path in counted] == ["0.png", "2.png"]
-    assert {"good_1", "0", "2", "defective_1"} <= {*read_rows(out)}
+    assert {*read_rows(out)} == {*(f"defective_{i}" for i in range(4)), "good_1", "0", "2"}
+
+
+def test_images_that_changed_are_computed_again(run, model, images, tmp_path, counted):
+    (images / "link.png").symlink_to(images / "0.png")
+    given = ["predict", model, images, "-o", tmp_path / "out"]
+    assert run(*given).exit_code == 0
+    counted.clear()
+    # Older than its outputs, as what cp -p or an archive brings; another behind a link.
+    os.utime(images / "1.png", ns=(0, 10**18))
+    status = (images / "2.png").stat()
+    with (images / "2.png").open("ab") as file:
+        file.write(b"\0")
+    os.utime(images / "2.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (images / "link.png").unlink()
+    (images / "link.png").symlink_to(images / "3.png")
+    assert run(*given).exit_code == 0
+    assert [path.name for path in counted] == ["1.png", "2.png", "link.png"]
+    rows = read_rows(tmp_path / "out")
+    assert rows["link"]["score"] == rows["3"]["score"]
+    assert rows["link"]["target"] == str(images / "3.png")
+
+
+def test_an_image_that_changes_meanwhile_is_not_complete(
+    run, model, images, tmp_path, monkeypatch, counted
+):
+    def change(segmenter, image):
+        found = segment(segmenter, image)
+        os.utime(image, ns=(0, 10**18))
+        return found
+
+    segment = _predict.segment
+    monkeypatch.setattr(_predict, "segment", change)
+    given = ["predict", model, images / "0.png", "-o", tmp_path / "out"]
+    run(*given)
+    run(*given)
+    run(*given)
+    assert len(counted) == 2
 
 
 def test_an_interrupted_run_goes_on(run, model, folders, tmp_path, monkeypatch, counted):
@@ -191,18 +239,169 @@ def test_wrong_folders_are_refused(run, model, folders, tmp_path):
 
     assert f"IMAGES: there is no file or folder {str(out / 'x')!r}." in refused(out / "x")
     assert not out.exists()
-    (out / "masks").mkdir(parents=True)
-    assert "but no run.json that says which model they are of." in refused(folders.good)
-    (out / "run.json").write_text("{")
-    assert "is not JSON" in refused(folders.good)
-    run("predict", model, folders.good, "-o", out, "--overwrite")
-    (out / "scores.csv").write_text("a,b\n")
-    assert "must begin with the columns file, name, score," in refused(folders.good)
-    # A name that leads out of the folder is not one of ours.
-    (tmp_path / "mine.png").touch()
-    rows = [Row._fields, Row("x", "../../mine")]
-    (out / "scores.csv").write_text("".join(",".join(row) + "\n" for row in rows))
-    assert run("predict", model, folders.good, "-o", out, "--overwrite").exit_code == 0
-    assert (tmp_path / "mine.png").exists()
-    out = tmp_path / "mine.png"
+    out = tmp_path / "file"
+    out.touch()
     assert "--out must name a folder, got the file" in refused(folders.good)
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_what_is_not_ours_stays(run, model, folders, tmp_path, options):
+    """Neither is it taken for former outputs, nor offered to be removed."""
+    out = tmp_path / "out"
+    mask, scores, run_file = out / "masks" / "0.png", out / "scores.csv", out / "run.json"
+    mask.parent.mkdir(parents=True)
+    mask.write_bytes(b"truth")
+    scores.write_text("a,b\n1,2\n")
+
+    def refused():
+        before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+        result = run("predict", model, folders.good, "-o", out, *options)
+        assert result.exit_code == 1
+        assert "overwrite" not in result.stderr
+        assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+        return result.stderr
+
+    assert "but no run.json: they are not of sk-ssimae predict." in refused()
+    for content, message in [
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("[]", "must be of sk-ssimae predict, a JSON object with"),
+        ('{"model": "m"}', "must be of sk-ssimae predict, a JSON object with"),
+    ]:
+        run_file.write_text(content)
+        assert message in refused()
+    # Even beside a run.json of ours.
+    mask.unlink()
+    scores.unlink()
+    run_file.unlink()
+    mask.parent.rmdir()
+    assert run("predict", model, folders.good, "-o", out).exit_code == 0
+    former = scores.read_bytes()
+    for content, message in [
+        ("a,b\n1,2\n", "must begin with the columns file, name, score,"),
+        ("a", "must begin with the columns file, name, score,"),
+        (former.decode() + '"' + "x" * 200_000 + "\n", "is not CSV"),
+    ]:
+        scores.write_text(content)
+        assert message in refused()
+    # A name that leads out of the folder is not one of ours.
+    mine = tmp_path / "mine.png"
+    mine.touch()
+    rows = [Row._fields, Row("x", "../../mine")]
+    scores.write_text("".join(",".join(row) + "\n" for row in rows))
+    content = json.loads(run_file.read_text())
+    run_file.write_text(json.dumps({**content, "names": ["../../mine", 3]}))
+    assert run("predict", model, folders.good, "-o", out, *options).exit_code == 0
+    assert mine.exists()
+
+
+def outputs(out):
+    return {path.name for part in ("masks", "residual_maps") for path in (out / part).iterdir()}
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+def test_outputs_without_a_row_go(run, model, folders, tmp_path, monkeypatch, options):
+    def die(self, row):
+        raise RuntimeError("killed")
+
+    out = tmp_path / "out"
+    append = Ledger.append
+    monkeypatch.setattr(Ledger, "append", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run("predict", model, folders.good, "-o", out)
+    monkeypatch.setattr(Ledger, "append", append)
+    assert outputs(out) == {"0.png", "0.tif", "scale.json"}
+    (out / "masks" / "mine.png").touch()  # That of another stays.
+    assert run("predict", model, folders.good / "1.png", "-o", out, *options).exit_code == 0
+    assert outputs(out) == {"mine.png", "1.png", "1.tif", "scale.json"}
+
+
+def test_a_bad_image_keeps_no_former_outputs(run, model, images, tmp_path):
+    out = tmp_path / "out"
+    given = ["predict", model, images, "-o", out]
+    assert run(*given).exit_code == 0
+    (images / "1.png").write_bytes(b"no image")
+    # Where the run stops, those to be computed after it have nothing either.
+    os.utime(images / "2.png", ns=(0, 0))
+    assert run(*given).exit_code == 1
+    assert outputs(out) == {"0.png", "0.tif", "3.png", "3.tif", "scale.json"}
+    assert run(*given, "--on-error=skip").exit_code == 3
+    assert "1.png" not in outputs(out)
+    assert "2.png" in outputs(out)
+    assert read_rows(out)["1"]["error"] != ""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_is_too_large_is_an_error_of_its_image(
+    run, model, images, tmp_path, monkeypatch, error
+):
+    def decision_function(self, X):
+        if X[0].name == "1.png":
+            raise error
+        return original(self, X)
+
+    original = SSIMAutoencoderSegmenter.decision_function
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "decision_function", decision_function)
+    result = run("predict", model, images, "-o", tmp_path / "out", "--on-error=skip")
+    assert result.exit_code == 3
+    assert "1 of 4 images failed" in result.stderr
+    text = read_rows(tmp_path / "out")["1"]["error"]
+    assert text.startswith(f"{str(images / '1.png')!r} is too large for the memory here (")
+    assert "--image-size, or with a smaller --set inference_batch_size." in text
+
+
+def test_failed_images_are_not_complete(run, model, images, tmp_path, monkeypatch):
+    def interrupt(segmenter, image):
+        if image.name == "2.png":
+            raise KeyboardInterrupt
+        return segment(segmenter, image)
+
+    segment = _predict.segment
+    monkeypatch.setattr(_predict, "segment", interrupt)
+    (images / "0.png").write_bytes(b"no image")
+    result = run("predict", model, images, "-o", tmp_path / "out", "--on-error=skip")
+    assert result.exit_code == 130
+    assert "\n1 of 4 images are complete." in result.stderr
+
+
+def test_one_run_at_a_time_writes_to_a_folder(run, model, folders, tmp_path):
+    out = tmp_path / "out"
+    with hold_folder(out):
+        result = run("predict", model, folders.good, "-o", out)
+        assert result.exit_code == 1
+        assert result.stderr == (
+            f"error: --out: another run (process {os.getpid()}) is writing to {str(out)!r}. Wait "
+            "for it, or choose another folder.\n"
+        )
+    assert list(out.iterdir()) == []
+    (out / ".sk_ssimae.lock").write_text("1")  # One that was killed has left it.
+    assert run("predict", model, folders.good, "-o", out).exit_code == 0
+    assert not (out / ".sk_ssimae.lock").exists()
+
+
+def test_names_with_line_ends_are_read_back(run, model, folders, tmp_path, counted):
+    for name in ("a\rb.png", "c\nd.png", 'e",\r\n.png'):
+        (tmp_path / name).write_bytes((folders.good / "0.png").read_bytes())
+    given = ["predict", model, tmp_path, "-o", tmp_path / "out"]
+    assert run(*given).exit_code == 0
+    assert run(*given).exit_code == 0
+    assert len(counted) == 3
+
+
+def test_outputs_are_no_images(run, model, folders, tmp_path):
+    out = tmp_path / "out"
+    assert run("predict", model, folders.good, "-o", out).exit_code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    (tmp_path / "link").symlink_to(out / "masks")
+    for source in (out / "masks", out / "masks" / "0.png", tmp_path / "link"):
+        result = run("predict", model, source, "-o", out, "--overwrite")
+        assert result.exit_code == 1
+        assert "holds outputs of this --out. Give images that are elsewhere." in result.stderr
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before

@@ -7,9 +7,10 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from sk_ssimae.cli import _pictures
+from sk_ssimae.cli import _pictures, _report
 from sk_ssimae.cli._pictures import ColourScale, draw
 
 
@@ -77,6 +78,7 @@ def test_report_loads_nothing(report):
     assert "//" not in re.sub(r"base64,[\w+/=]+|// [A-Z].*", "", text)
 
 
+@pytest.mark.slow
 def test_report_sorts_in_a_browser(report):
     browsers = ("chromium", "chromium-browser", "google-chrome", "chrome")
     browser = next(filter(None, map(shutil.which, browsers)), None)
@@ -131,6 +133,48 @@ def test_colours_are_those_of_the_model(segmenter):
     assert colours.high == pytest.approx(min(2 * segmenter.threshold_, 2))
     assert colours.position(np.array([-1, 0, 9])).tolist() == [0, 0, 1]
     assert colours.css().startswith("rgba(255, 245, 190, 0.000), ")
+
+
+def test_images_of_12_bits_are_seen(tmp_path):
+    ramp = np.linspace(0, 4095, 32 * 32).astype(np.uint16).reshape(32, 32)
+    ramp[0, 0] = 65535  # One hot pixel does not leave the rest black.
+    tifffile.imwrite(tmp_path / "x.tif", ramp)
+    nothing = np.zeros((32, 32), np.float32)
+    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
+    shown = np.asarray(decode(drawn.image))
+    assert shown.mean() == pytest.approx(127, abs=5)
+    # And what is black stays so.
+    tifffile.imwrite(tmp_path / "x.tif", np.zeros((32, 32), np.uint16))
+    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
+    assert np.asarray(decode(drawn.image)).max() == 0
+
+
+def test_reports_replace_reports_only(run, model, folders, report, tmp_path):
+    image = tmp_path / "a" / "0.png"
+    image.parent.mkdir()
+    image.write_bytes((folders.defective / "0.png").read_bytes())
+    notes, former = tmp_path / "notes.html", tmp_path / "former.html"
+    notes.write_text("<p>Mine")
+    former.write_bytes(report.read_bytes())
+    for output, message in [(model, "is read as"), (image, "is read as"), (notes, "does not beg")]:
+        before = output.read_bytes()
+        result = run("report", model, image.parent, "-o", output)
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert output.read_bytes() == before
+    assert run("report", model, image.parent, "-o", former).exit_code == 0
+    assert former.read_bytes() != report.read_bytes()
+
+
+def test_what_is_too_large_is_an_error_of_its_image(run, model, folders, tmp_path, monkeypatch):
+    def fail(*args):
+        raise MemoryError
+
+    monkeypatch.setattr(_report, "draw", fail)
+    given = ["report", model, folders.defective, "-o", tmp_path / "r.html", "--on-error=skip"]
+    result = run(*given)
+    assert result.exit_code == 3
+    assert "0.png' is too large for the memory here (MemoryError)." in result.stderr
 
 
 def test_colour_images_stay_in_colour(tmp_path, write):

@@ -77,6 +77,18 @@ def test_links_are_followed(tmp_path):
     assert target.read_bytes() == b"new"
 
 
+def test_what_is_no_file_stays(tmp_path):
+    pipe, loop = tmp_path / "pipe", tmp_path / "loop"
+    os.mkfifo(pipe)
+    with pytest.raises(FileExistsError, match=r"got '.*pipe' instead, which is a device, pipe"):
+        replace_file(pipe, b"new")
+    assert pipe.is_fifo()
+    loop.symlink_to(loop)
+    with pytest.raises(OSError, match=r"symbolic links: '.*loop'"):
+        replace_file(loop, b"new")
+    assert loop.is_symlink()
+
+
 def test_folders(ssim, tmp_path):
     with pytest.raises(IsADirectoryError, match="path must name a file, got the folder"):
         save(ssim, tmp_path)
