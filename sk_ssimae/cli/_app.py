@@ -9,25 +9,15 @@ import typer
 import sk_ssimae
 from sk_ssimae.cli._terminal import reporting
 
-# Typer begins a new line only after an empty one.
-_EXIT_CODES = """
-Exit codes:
-
-0    done
-
-1    something given is wrong: a line on standard error says what
-
-2    the command was not understood
-
-3    done, but some images failed
-
-130  interrupted
-"""
+_EXIT_CODES = (
+    "Exit codes: 0 done; 1 something given is wrong, a line on standard error says what; 2 the "
+    "command was not understood; 3 done, but some images failed; 130 interrupted."
+)
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_CODES,
@@ -90,11 +80,10 @@ def demo(
 
     It takes about two minutes and needs the extra plot.
     """
-    with reporting() as terminal:
+    with reporting():
         from sk_ssimae.cli import demo as program
 
-        code = program.check(program.main(picture), terminal)
-    raise typer.Exit(code)
+        program.check(program.main(picture))
 
 
 @app.command()

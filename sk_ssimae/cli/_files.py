@@ -6,16 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sk_ssimae.datasets._folders import list_images
-from sk_ssimae.persistence._atomic import replace_file, resolve
-
-__all__ = [
-    "check_output_file",
-    "collect_images",
-    "identity",
-    "name_images",
-    "replace_file",
-    "resolve",
-]
+from sk_ssimae.persistence._atomic import resolve
 
 # File systems take 255 bytes, with the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")

@@ -5,8 +5,9 @@ import contextlib
 import difflib
 import math
 import os
+import signal
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -174,19 +175,41 @@ class EpochProgress(Callback):
         """Tell the end, or end the fit where there is nothing to go on with."""
         if n_complete_epochs(net.history) == 0:
             raise KeyboardInterrupt
-        # The estimator has no net yet: here, the keyboard would take the model with it.
-        with contextlib.suppress(KeyboardInterrupt):
-            self.on_end()
+        self.on_end()
+
+
+@contextlib.contextmanager
+def _deaf_to_keyboard_while(would_lose: Callable[[], bool]) -> Iterator[None]:
+    """Ignore Ctrl-C at moments when it would take the model with it."""
+    former = signal.getsignal(signal.SIGINT)
+
+    def on_interrupt(number: int, frame: Any) -> None:
+        # What a shell has started deaf, by nohup for example, stays so.
+        if callable(former) and not would_lose():
+            former(number, frame)
+
+    signal.signal(signal.SIGINT, on_interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
     epochs = segmenter.max_epochs
-    with terminal.progress(counted=False) as progress:
+    has_ended = False
+
+    def would_lose() -> bool:
+        """Tell whether training has ended and the segmenter does not have its net yet."""
+        return has_ended and not _is_trained(segmenter)
+
+    with _deaf_to_keyboard_while(would_lose), terminal.progress(counted=False) as progress:
         task = progress.add_task("Reading images", total=None)
 
         def on_batch(n_patches: int) -> None:
             if progress.tasks[task].total is None:
-                progress.update(task, description="Epoch 1", total=epochs * segmenter.n_patches)
+                total = epochs * segmenter.n_patches
+                progress.update(task, description=f"Epoch 1 of {epochs}", total=total)
             progress.advance(task, n_patches)
 
         def on_epoch(epoch: int, loss: float) -> None:
@@ -197,6 +220,8 @@ def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> 
                 terminal.note(f"epoch {epoch} of {epochs}, loss {loss:.4g}")
 
         def on_end() -> None:
+            nonlocal has_ended
+            has_ended = True
             if not isinstance(segmenter.threshold, str):
                 return
             progress.update(task, description="Finding the threshold")
@@ -216,8 +241,7 @@ def _end_interrupted(
     segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> int:
     """Save what there is, but not in the place of a model that may be better."""
-    # The last that fit sets before the threshold is sought.
-    if not hasattr(segmenter, "n_defective_dropped_"):
+    if not _is_trained(segmenter):
         terminal.complain("interrupted before an epoch was complete: nothing is saved.")
         return INTERRUPTED
     path = _beside(output) if output.exists() else output
@@ -227,6 +251,11 @@ def _end_interrupted(
     kept = f" {str(output)!r} stays as it was." if path != output else ""
     terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
     return INTERRUPTED
+
+
+def _is_trained(segmenter: BaseSegmenter) -> bool:
+    # The last that fit sets before the threshold is sought.
+    return hasattr(segmenter, "n_defective_dropped_")
 
 
 def _beside(output: Path) -> Path:

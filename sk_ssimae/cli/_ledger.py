@@ -4,12 +4,13 @@ import csv
 import io
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from sk_ssimae.cli._files import identity, replace_file, resolve
+from sk_ssimae.cli._files import identity
 from sk_ssimae.cli._terminal import one_line
+from sk_ssimae.persistence._atomic import replace_file, resolve
 
 PARTS = ("masks", "residual_maps")
 _RUN, _SCORES = "run.json", "scores.csv"
@@ -148,21 +149,26 @@ class Ledger:
         ----------
         todo : mapping of str to str
             Names of the images, by absolute path.
+
+        Raises
+        ------
+        FileExistsError
+            If a file that is not of `predict` has the place of an output.
         """
-        self._names |= {*todo.values()}
-        self._write_run()
         for file in todo:
             self._rows.pop(file, None)
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerows([Row._fields, *self._rows.values()])
         replace_file(self.folder / _SCORES, text.getvalue().encode(**_ENCODING))
-        self._unlink(self._names - {row.name for row in self._rows.values()})
+        kept = {row.name for row in self._rows.values()}
+        self._unlink(self._names - kept)
+        self._check_free(todo.values())  # What is there now is not ours.
+        self._names = kept.union(todo.values())
+        self._write_run()
 
     def append(self, row: Row) -> None:
         """Add a row; when it is cut short it is ignored the next time."""
-        if row.error:
-            self._unlink([row.name])
         # In quotes all, because names of files may hold line ends of any kind.
         with (self.folder / _SCORES).open("a", newline="", **_ENCODING) as file:
             csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(row)
@@ -240,10 +246,22 @@ class Ledger:
         (self.folder / _SCORES).unlink(missing_ok=True)
         self._names = set()
 
-    def _unlink(self, names: Collection[str]) -> None:
+    def _unlink(self, names: Iterable[str]) -> None:
+        for file in self._files(names):
+            file.unlink(missing_ok=True)
+
+    def _check_free(self, names: Iterable[str]) -> None:
+        for file in self._files(names):
+            if os.path.lexists(file):
+                raise FileExistsError(
+                    f"--out: {str(file)!r} would be replaced and is not of sk-ssimae predict. "
+                    f"{_ELSEWHERE}"
+                )
+
+    def _files(self, names: Iterable[str]) -> Iterator[Path]:
         for name in names:
-            self.mask_file(name).unlink(missing_ok=True)
-            self.residual_map_file(name).unlink(missing_ok=True)
+            yield self.mask_file(name)
+            yield self.residual_map_file(name)
 
 
 def _valid_names(names: Any) -> set[str]:

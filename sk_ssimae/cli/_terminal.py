@@ -41,7 +41,7 @@ class Terminal:
         plain: dict[str, Any] = {"markup": False, "emoji": False, "highlight": False}
         self.quiet = quiet
         self.out = Console(quiet=quiet, **plain)
-        self.err = Console(stderr=True, quiet=quiet, **plain)
+        self.err = Console(stderr=True, **plain)
 
     def say(self, text: str) -> None:
         """Print a line of the result, however wide the terminal is."""
@@ -49,11 +49,12 @@ class Terminal:
 
     def note(self, text: str) -> None:
         """Print a line that is no part of the result."""
-        self.err.print(_encodable(text), soft_wrap=True)
+        if not self.quiet:
+            self.err.print(_encodable(text), soft_wrap=True)
 
     def complain(self, error: BaseException | str) -> None:
         """Print an error in one line, quiet or not."""
-        typer.echo(f"error: {_encodable(one_line(error))}", err=True)
+        self.err.print(f"error: {_encodable(one_line(error))}", soft_wrap=True)
 
     def progress(self, *, counted: bool = True) -> Progress:
         """Make a progress bar; without a terminal it prints nothing.

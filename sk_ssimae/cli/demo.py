@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sk_ssimae.cli import main as run_program
-from sk_ssimae.cli._files import check_output_file, replace_file
-from sk_ssimae.cli._terminal import FAILED, Terminal
+from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.datasets import DefectiveImages, draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
+from sk_ssimae.persistence._atomic import replace_file
 from sk_ssimae.plotting import ResidualMapDisplay
 from sk_ssimae.plotting._pyplot import import_pyplot
 
@@ -119,15 +118,12 @@ def _draw(
     replace_file(picture, file.getvalue())
 
 
-def check(areas: dict[str, float], terminal: Terminal) -> int:
-    """Complain if SSIM is not clearly ahead, for then something is broken; give the exit code."""
+def check(areas: dict[str, float]) -> None:
+    """Exit with an error if SSIM is not clearly ahead: then something is broken."""
     lead = areas["SSIMAutoencoderSegmenter"] - areas["L2AutoencoderSegmenter"]
-    if lead >= EXPECTED_LEAD:
-        return 0
-    terminal.complain(f"SSIM should be at least {EXPECTED_LEAD} ahead of L2, and is {lead:.3f}.")
-    return FAILED
+    if lead < EXPECTED_LEAD:
+        sys.exit(f"error: SSIM should be at least {EXPECTED_LEAD} ahead of L2, and is {lead:.3f}.")
 
 
 if __name__ == "__main__":
-    sys.argv[1:1] = ["demo"]
-    run_program()
+    check(main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo.png")))

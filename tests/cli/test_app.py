@@ -73,14 +73,6 @@ def test_demo_replaces_pictures_only(run, model):
     assert model.read_bytes() == before
 
 
-def test_demo_runs_as_a_module(tmp_path):
-    picture = tmp_path / "no" / "demo.png"
-    command = [sys.executable, "-m", "sk_ssimae.cli.demo", str(picture)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: PICTURE: the folder ")
-
-
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info"])
 def test_a_bad_model_is_named(run, tmp_path, folders, command):
     given = {

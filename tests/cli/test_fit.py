@@ -1,4 +1,5 @@
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _fit
 from sk_ssimae.cli._fit import EpochProgress, make_segmenter
 from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.estimators import _training
 from sk_ssimae.persistence import load
 
 
@@ -148,13 +150,27 @@ def test_saving_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeyp
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_announcing_a_phase_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeypatch):
-    def interrupt(self, text):
+def test_the_keyboard_does_not_take_a_trained_model(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    def announce(self, text):
         if text == "finding the threshold":
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(Terminal, "note", interrupt)
-    assert run("fit", folders.good, "-o", tmp_path / "m", *tiny_options).exit_code == 0
+    def check_loss(net):
+        signal.raise_signal(signal.SIGINT)
+
+    # Training has ended, but the segmenter has no net yet.
+    monkeypatch.setattr(Terminal, "note", announce)
+    monkeypatch.setattr(_training, "_check_loss", check_loss)
+    # Whoever started the tests may have made them deaf to the keyboard.
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = run("fit", folders.good, "-o", tmp_path / "m", *tiny_options)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert result.exit_code == 0
     assert load(tmp_path / "m").threshold_ > 0
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -290,9 +291,25 @@ def test_what_is_not_ours_stays(run, model, folders, tmp_path, options):
     rows = [Row._fields, Row("x", "../../mine")]
     scores.write_text("".join(",".join(row) + "\n" for row in rows))
     content = json.loads(run_file.read_text())
-    run_file.write_text(json.dumps({**content, "names": ["../../mine", 3]}))
+    run_file.write_text(json.dumps({**content, "names": ["../../mine", 3, *content["names"]]}))
     assert run("predict", model, folders.good, "-o", out, *options).exit_code == 0
     assert mine.exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"]])
+@pytest.mark.parametrize("place", ["masks/0.png", "residual_maps/0.tif"])
+def test_what_is_not_ours_is_not_replaced(run, model, folders, tmp_path, options, place):
+    out = tmp_path / "out"
+    assert run("predict", model, folders.good / "1.png", "-o", out).exit_code == 0
+    mine = out / place
+    mine.write_bytes(b"truth")
+    for _ in range(2):  # Nor is it taken for ours the second time.
+        result = run("predict", model, folders.good, "-o", out, *options)
+        assert result.exit_code == 1
+        assert f"{str(mine)!r} would be replaced and is not of sk-ssimae predict." in result.stderr
+        assert mine.read_bytes() == b"truth"
+    mine.unlink()
+    assert run("predict", model, folders.good, "-o", out).exit_code == 0
 
 
 def outputs(out):
@@ -405,3 +422,11 @@ def test_outputs_are_no_images(run, model, folders, tmp_path):
         assert result.exit_code == 1
         assert "holds outputs of this --out. Give images that are elsewhere." in result.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+
+
+def test_errors_do_not_run_into_the_progress_bar(run, model, tmp_path, bad, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As in a terminal.
+    result = run("predict", model, bad, "-o", tmp_path / "out", "--on-error=skip")
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", result.stderr).replace("\r", "\n")
+    assert "Images ━" in text
+    assert any(line.startswith("error: ") for line in text.splitlines())
