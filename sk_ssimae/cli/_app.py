@@ -147,8 +147,8 @@ def fit(
 
     Ctrl-C ends training: the model is saved as far as it came, if an epoch was complete, and the
     exit code is 130. A model that --overwrite would replace is kept then, and the new one saved
-    beside it, as in m.interrupted.safetensors. Ctrl-C again ends the search for a threshold: the
-    model is saved without one.
+    beside it, as in m.interrupted.safetensors. Ctrl-C again, a second later or more, ends the
+    search for a threshold: the model is saved without one.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _fit

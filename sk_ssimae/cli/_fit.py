@@ -6,6 +6,7 @@ import difflib
 import math
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from numbers import Integral
@@ -89,13 +90,14 @@ def fit(
             )
         check_output_file(_beside(output), "--output", images)
     segmenter = make_segmenter(method, parameters, settings, patches)
-    try:
-        _train(segmenter, images, terminal)
-        if was_interrupted(segmenter):
-            raise KeyboardInterrupt
-        persistence.save(segmenter, output)
-    except KeyboardInterrupt:
-        return _end_interrupted(segmenter, len(images), output, terminal)
+    with _taking_many_interrupts_for_one():
+        try:
+            _train(segmenter, images, terminal)
+            if was_interrupted(segmenter):
+                raise KeyboardInterrupt
+            persistence.save(segmenter, output)
+        except KeyboardInterrupt:
+            return _end_interrupted(segmenter, len(images), output, terminal)
     _summarize(segmenter, len(images), output, terminal)
     return 0
 
@@ -179,13 +181,27 @@ class EpochProgress(Callback):
 
 
 @contextlib.contextmanager
-def _deaf_to_keyboard_while(would_lose: Callable[[], bool]) -> Iterator[None]:
-    """Ignore Ctrl-C at moments when it would take the model with it."""
+def _taking_many_interrupts_for_one() -> Iterator[None]:
+    """Ignore Ctrl-C within a second of the one before: a key held, or a wrapper that repeats it."""
+    last = -math.inf
+
+    def is_repeated() -> bool:
+        nonlocal last
+        before, last = last, time.monotonic()
+        return last - before < 1
+
+    with _ignoring_interrupts_if(is_repeated):
+        yield
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
+    """Ask at each Ctrl-C whether it is to be ignored."""
     former = signal.getsignal(signal.SIGINT)
 
     def on_interrupt(number: int, frame: Any) -> None:
         # What a shell has started deaf, by nohup for example, stays so.
-        if callable(former) and not would_lose():
+        if callable(former) and not condition():
             former(number, frame)
 
     signal.signal(signal.SIGINT, on_interrupt)
@@ -199,11 +215,11 @@ def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> 
     epochs = segmenter.max_epochs
     has_ended = False
 
-    def would_lose() -> bool:
+    def net_would_be_lost() -> bool:
         """Tell whether training has ended and the segmenter does not have its net yet."""
         return has_ended and not _is_trained(segmenter)
 
-    with _deaf_to_keyboard_while(would_lose), terminal.progress(counted=False) as progress:
+    with _ignoring_interrupts_if(net_would_be_lost), terminal.progress(counted=False) as progress:
         task = progress.add_task("Reading images", total=None)
 
         def on_batch(n_patches: int) -> None:

@@ -150,8 +150,16 @@ def test_saving_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeyp
     assert list(tmp_path.iterdir()) == [output]
 
 
+@pytest.fixture
+def keyboard():
+    """Listen to the keyboard, though whoever started the tests may have made them deaf."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    assert signal.signal(signal.SIGINT, former) is signal.default_int_handler
+
+
 def test_the_keyboard_does_not_take_a_trained_model(
-    run, tmp_path, folders, tiny_options, monkeypatch
+    run, tmp_path, folders, tiny_options, monkeypatch, keyboard
 ):
     def announce(self, text):
         if text == "finding the threshold":
@@ -163,14 +171,28 @@ def test_the_keyboard_does_not_take_a_trained_model(
     # Training has ended, but the segmenter has no net yet.
     monkeypatch.setattr(Terminal, "note", announce)
     monkeypatch.setattr(_training, "_check_loss", check_loss)
-    # Whoever started the tests may have made them deaf to the keyboard.
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        result = run("fit", folders.good, "-o", tmp_path / "m", *tiny_options)
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, former)
-    assert result.exit_code == 0
+    assert run("fit", folders.good, "-o", tmp_path / "m", *tiny_options).exit_code == 0
+    assert load(tmp_path / "m").threshold_ > 0
+
+
+def test_repeated_interrupts_are_one(run, tmp_path, folders, tiny_options, monkeypatch, keyboard):
+    def interrupt(self, net, batch=None, **kwargs):
+        if len(net.history) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    def interrupt_again(*args):
+        signal.raise_signal(signal.SIGINT)
+        return calibrate(*args)
+
+    def interrupt_saving(*args):
+        signal.raise_signal(signal.SIGINT)
+        return fsync(*args)
+
+    calibrate, fsync = SSIMAutoencoderSegmenter._calibrate, os.fsync
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "_calibrate", interrupt_again)
+    monkeypatch.setattr(os, "fsync", interrupt_saving)
+    assert run("fit", folders.good, "-o", tmp_path / "m", *tiny_options).exit_code == 130
     assert load(tmp_path / "m").threshold_ > 0
 
 
