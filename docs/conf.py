@@ -39,6 +39,8 @@ templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "sk_ssimae"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
+# The navigation of a section stands beside its pages; these are sections of one page.
+html_sidebars = {page: [] for page in ("index", "install", "quickstart")}
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]

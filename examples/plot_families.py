@@ -35,9 +35,9 @@ X_test, masks = draw_defects(
 budget = {
     "patch_size": 32,
     "stride": 16,
-    "n_patches": 1200,
+    "n_patches": 900,
     "max_epochs": 4,
-    "batch_size": 24,
+    "batch_size": 32,
     "smoothing": 1,
     "random_state": 0,
 }
@@ -73,8 +73,9 @@ for ax in axes.ravel():
 
 # %%
 # All find what is darker or brighter. The blurred spot in the second image has the grey of the
-# fabric: to a squared difference it is even less remarkable than the good weave around it, so that
-# curves fall below the diagonal. What it lacks is structure.
+# fabric: to a squared difference it is even less remarkable than the good weave around it. Such
+# defects draw the other three curves towards the diagonal, and below it where they weigh most. What
+# the spot lacks is structure.
 
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for name, residual_maps in maps.items():
