@@ -45,3 +45,13 @@ html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
 toc_object_entries_show_parents = "hide"
+
+
+def setup(app):
+    app.connect("config-inited", _expect_no_pictures_without_gallery)
+
+
+def _expect_no_pictures_without_gallery(app, config):
+    """Let pages show the gallery's pictures: `-D sphinx_gallery_conf.plot_gallery=0` has none."""
+    if config.sphinx_gallery_conf["plot_gallery"] in ("0", "False"):
+        config.suppress_warnings.append("image.not_readable")
