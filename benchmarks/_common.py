@@ -122,7 +122,7 @@ def print_ratios(title: str, seconds: dict[str, float], ours: str) -> None:
 
 
 def make_net(
-    latent_dim: int, patch_size: int = 128
+    latent_dim: int, patch_size: int = 128, device: torch.device | str = "cpu"
 ) -> tuple[ConvolutionalAutoencoder, SSIMLoss, torch.optim.Optimizer]:
     """Make network, loss and optimiser as `SSIMAutoencoderSegmenter.fit` does by default."""
     network = ConvolutionalAutoencoder(1, latent_dim, patch_size, "batch")
@@ -131,13 +131,17 @@ def make_net(
         generator=torch.Generator().manual_seed(0),
         mean_intensity=torch.tensor([0.5]),
     )
-    network.to(memory_format=torch.channels_last)
+    network.to(device=device, memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3, weight_decay=1e-5, fused=True)
-    return network, SSIMLoss(), optimizer
+    return network, SSIMLoss().to(device), optimizer
 
 
 def make_sampler(
-    images: np.ndarray, n_patches: int, batch_size: int, patch_size: int = 128
+    images: np.ndarray,
+    n_patches: int,
+    batch_size: int,
+    patch_size: int = 128,
+    device: torch.device | str = "cpu",
 ) -> PatchSampler:
     """Make the sampler of patches, turned and flipped."""
     return PatchSampler(
@@ -146,7 +150,7 @@ def make_sampler(
         n_patches=n_patches,
         batch_size=batch_size,
         dihedral=True,
-        generator=torch.Generator().manual_seed(0),
+        generator=torch.Generator(device).manual_seed(0),
     )
 
 

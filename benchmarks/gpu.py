@@ -1,0 +1,127 @@
+"""Tell how fast a GPU trains and segments, whether it waits for the host, and whether it errs.
+
+python benchmarks/gpu.py [--device cuda] [--steps 300] [--out gpu.json]
+
+Patches a second of fit and of a bare loop, by batch size and precision. Calls of a fit that wait
+for the GPU, which must not grow with its steps. Whether two fits with one seed have equal weights.
+By how much residual maps depend on `inference_batch_size`, and differ from those of the CPU.
+"""
+
+import copy
+import itertools
+import time
+import warnings
+
+import numpy as np
+import torch
+from _common import make_net, make_sampler, options, save
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.datasets import make_nanofibres
+
+BATCH_SIZES = (16, 128)
+PRECISIONS = ("float32", "bf16", "fp16")
+
+
+def main() -> None:
+    """Answer the questions one after the other."""
+    parser = options(__doc__)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--steps", type=int, default=300, help="steps of one turn")
+    parser.add_argument("--side", type=int, default=700, help="pixels of the images' sides")
+    arguments = parser.parse_args()
+    images = make_nanofibres(5, shape=(arguments.side, arguments.side), random_state=0)
+    device = torch.device(arguments.device)
+    figures = {
+        "rates": rates(images, device, arguments.steps),
+        "waits": waits(images, device) if device.type == "cuda" else None,
+        "differences": differences(images, device),
+    }
+    save(figures, arguments)
+
+
+def rates(images: np.ndarray, device: torch.device, n_steps: int) -> dict[str, float]:
+    """Measure patches a second: of the second epoch of fit, and of the second turn of the loop."""
+    found = {}
+    for batch_size, precision in itertools.product(BATCH_SIZES, PRECISIONS):
+        params = {"batch_size": batch_size, "net_params": {"precision": precision}}
+        segmenter = fit(images, device, n_steps, max_epochs=2, **params)
+        seconds = segmenter.history_[-1, "dur"]
+        found[f"fit, batches of {batch_size}, {precision}"] = n_steps * batch_size / seconds
+    for batch_size in BATCH_SIZES:
+        seconds = bare_loop(images, device, n_steps, batch_size)
+        found[f"bare loop, batches of {batch_size}"] = n_steps * batch_size / seconds
+    for name, rate in found.items():
+        print(f"{name:<40}{rate:>9.0f} patches a second")
+    return found
+
+
+def fit(
+    images: np.ndarray, device: torch.device, n_steps: int, **params
+) -> SSIMAutoencoderSegmenter:
+    """Train for some steps an epoch."""
+    defaults = {"latent_dim": 500, "batch_size": 16, "max_epochs": 1, "threshold": 1.0}
+    params = defaults | params
+    n_patches = n_steps * params["batch_size"]
+    segmenter = SSIMAutoencoderSegmenter(
+        n_patches=n_patches, device=device, random_state=0, **params
+    )
+    return segmenter.fit(images)
+
+
+def bare_loop(images: np.ndarray, device: torch.device, n_steps: int, batch_size: int) -> float:
+    """Time our network, loss, sampler and optimiser in the shortest loop there is."""
+    network, loss, optimizer = make_net(500, device=device)
+    sampler = make_sampler(images, n_steps * batch_size, batch_size, device=device)
+    for _ in range(2):
+        wait_for(device)
+        start = time.perf_counter()
+        for patches, target in sampler:
+            optimizer.zero_grad()
+            loss(network(patches), target).backward()
+            optimizer.step()
+        wait_for(device)
+        seconds = time.perf_counter() - start
+    return seconds
+
+
+def waits(images: np.ndarray, device: torch.device) -> dict[str, int]:
+    """Count the calls of short and long fits that wait for the GPU, as torch reports them."""
+    found = {}
+    for precision, n_steps in itertools.product(PRECISIONS, (10, 100)):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            fit(images, device, n_steps, net_params={"precision": precision})
+            torch.cuda.set_sync_debug_mode("default")
+        name = f"{precision}, {n_steps} steps"
+        found[name] = sum("synchroniz" in str(warning.message) for warning in caught)
+        print(f"{name:<40}{found[name]:>9} calls that wait")
+    return found
+
+
+def differences(images: np.ndarray, device: torch.device) -> dict[str, float]:
+    """Compare what must be equal, or differ by rounding alone."""
+    segmenter, again = (fit(images, device, 100) for _ in range(2))
+    pairs = zip(*(s.net_.module_.state_dict().values() for s in (segmenter, again)), strict=True)
+    found = {"weights of two fits": max(float((a - b).abs().max()) for a, b in pairs)}
+    maps = segmenter.decision_function(images[:1])
+    for batch_size in (1, 7, 64):
+        other = copy.deepcopy(segmenter).set_params(inference_batch_size=batch_size)
+        difference = np.abs(other.decision_function(images[:1]) - maps).max()
+        found[f"maps, inference_batch_size={batch_size}"] = float(difference)
+    on_cpu = copy.deepcopy(segmenter).set_params(device="cpu").decision_function(images[:1])
+    found["maps, from the CPU"] = float(np.abs(on_cpu - maps).max())
+    for name, difference in found.items():
+        print(f"{name:<40}{difference:>9.1e} largest difference")
+    return found
+
+
+def wait_for(device: torch.device) -> None:
+    """Let a GPU finish."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()
