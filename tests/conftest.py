@@ -1,4 +1,5 @@
 import functools
+import resource
 from typing import Any
 
 import matplotlib
@@ -75,3 +76,12 @@ def segmenter_class(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="session")
 def all_segmenter_classes() -> list[Any]:
     return [with_extractor(cls) for cls in SEGMENTERS]
+
+
+@pytest.fixture
+def disk_full():
+    """Let the system refuse to write large files, as it does when the disk is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

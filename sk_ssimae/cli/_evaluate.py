@@ -20,7 +20,7 @@ from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pro_auc_score,
 )
-from sk_ssimae.persistence._atomic import replace_file
+from sk_ssimae._atomic import replace_file
 
 _TITLES = {
     "pixel_roc_auc": "pixel ROC AUC",

@@ -22,7 +22,7 @@ from sk_ssimae.cli._segmentation import (
 )
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.persistence._atomic import replace_file, resolve
+from sk_ssimae._atomic import replace_file, resolve
 
 # What a bad image raises.
 IMAGE_ERRORS = (OSError, TypeError, ValueError)

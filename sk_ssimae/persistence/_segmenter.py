@@ -9,9 +9,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from sk_ssimae._atomic import replace_file
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
-from sk_ssimae.persistence._atomic import replace_file
 from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
 from sk_ssimae.persistence._document import describe, restore
 from sk_ssimae.persistence._parts import LOSS_PARAMETERS, take_apart

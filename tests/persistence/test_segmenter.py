@@ -309,3 +309,28 @@ def test_paths_that_name_no_file(tmp_path):
 
 def test_public_names():
     assert sk_ssimae.persistence.__all__ == ["save", "load"]
+
+
+def test_a_full_disk_leaves_the_old_file(ssim, saved, disk_full):
+    before = saved.read_bytes()
+    with pytest.raises(OSError, match="File too large"):
+        save(ssim.set_params(threshold=1.0), saved)
+    assert saved.read_bytes() == before
+    assert list(saved.parent.iterdir()) == [saved]
+    assert load(saved).threshold == "pixel_fpr"
+
+
+def test_folders(ssim, tmp_path):
+    with pytest.raises(IsADirectoryError, match="path must name a file, got the folder"):
+        save(ssim, tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the folder '.*no_such' does not exist"):
+        save(ssim, tmp_path / "no_such" / "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_written_through_a_relative_path(ssim, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save(ssim, "a")
+    np.testing.assert_array_equal(
+        load("a").decision_function(images), ssim.decision_function(images)
+    )

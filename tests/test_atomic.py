@@ -1,31 +1,10 @@
 import errno
 import os
-import resource
 import stat
 
-import numpy as np
 import pytest
 
-from sk_ssimae.persistence import load, save
-from sk_ssimae.persistence._atomic import replace_file
-
-
-@pytest.fixture
-def disk_full():
-    """Let the system refuse to write large files, as it does when the disk is full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-def test_a_full_disk_leaves_the_old_file(ssim, saved, disk_full):
-    before = saved.read_bytes()
-    with pytest.raises(OSError, match="File too large"):
-        save(ssim.set_params(threshold=1.0), saved)
-    assert saved.read_bytes() == before
-    assert list(saved.parent.iterdir()) == [saved]
-    assert load(saved).threshold == "pixel_fpr"
+from sk_ssimae._atomic import replace_file
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -87,19 +66,3 @@ def test_what_is_no_file_stays(tmp_path):
     with pytest.raises(OSError, match=r"symbolic links: '.*loop'"):
         replace_file(loop, b"new")
     assert loop.is_symlink()
-
-
-def test_folders(ssim, tmp_path):
-    with pytest.raises(IsADirectoryError, match="path must name a file, got the folder"):
-        save(ssim, tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"the folder '.*no_such' does not exist"):
-        save(ssim, tmp_path / "no_such" / "a")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_written_through_a_relative_path(ssim, images, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    save(ssim, "a")
-    np.testing.assert_array_equal(
-        load("a").decision_function(images), ssim.decision_function(images)
-    )
