@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
+from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.cli._segmentation import Segmentation, load_model, segment
 from sk_ssimae.cli._terminal import Terminal
@@ -20,7 +21,6 @@ from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pro_auc_score,
 )
-from sk_ssimae._atomic import replace_file
 
 _TITLES = {
     "pixel_roc_auc": "pixel ROC AUC",

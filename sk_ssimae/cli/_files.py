@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sk_ssimae.datasets._folders import list_images
 from sk_ssimae._atomic import resolve
+from sk_ssimae.datasets._folders import list_images
 
 # File systems take 255 bytes, with the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")

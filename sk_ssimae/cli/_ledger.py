@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from sk_ssimae._atomic import replace_file, resolve
 from sk_ssimae.cli._files import identity
 from sk_ssimae.cli._terminal import one_line
-from sk_ssimae._atomic import replace_file, resolve
 
 PARTS = ("masks", "residual_maps")
 _RUN, _SCORES = "run.json", "scores.csv"

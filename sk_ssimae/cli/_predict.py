@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sk_ssimae
+from sk_ssimae._atomic import replace_file, resolve
 from sk_ssimae.cli._files import collect_images, identity, name_images
 from sk_ssimae.cli._ledger import PARTS, ImageState, Ledger, Row
 from sk_ssimae.cli._lock import hold_folder
@@ -22,7 +23,6 @@ from sk_ssimae.cli._segmentation import (
 )
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae._atomic import replace_file, resolve
 
 # What a bad image raises.
 IMAGE_ERRORS = (OSError, TypeError, ValueError)

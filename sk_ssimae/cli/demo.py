@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.datasets import DefectiveImages, draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
-from sk_ssimae._atomic import replace_file
 from sk_ssimae.plotting import ResidualMapDisplay
 from sk_ssimae.plotting._pyplot import import_pyplot
 

@@ -1,6 +1,7 @@
 """The skorch net behind the estimators: its target is its input, and it never waits for the GPU."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Self
@@ -131,6 +132,11 @@ class ReconstructionNet(NeuralNet):
 
         `interrupted_` tells whether the keyboard ended it. Callbacks that end training also raise
         KeyboardInterrupt, but between epochs.
+
+        Raises
+        ------
+        ValueError
+            If training diverged: maps would be NaN and nothing a defect.
         """
         if iterator is None:
             return
@@ -143,7 +149,7 @@ class ReconstructionNet(NeuralNet):
                 self.history.record_batch(f"{prefix}_batch_size", len(batch[0]))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
         finally:
-            self._fetch_losses(f"{prefix}_loss")
+            self._check_losses(self._fetch_losses(f"{prefix}_loss"))
         self.history.record(f"{prefix}_batch_count", len(self.history[-1]["batches"]))
         self.interrupted_ = False
 
@@ -170,12 +176,31 @@ class ReconstructionNet(NeuralNet):
         for epoch in self.history:
             epoch["batches"] = []
 
-    def _fetch_losses(self, key: str) -> None:
+    def _fetch_losses(self, key: str) -> list[float]:
         batches = [batch for batch in self.history[-1]["batches"] if key in batch]
-        if batches:
-            losses: list[float] = torch.stack([batch[key] for batch in batches]).tolist()
-            for batch, loss in zip(batches, losses, strict=True):
-                batch[key] = loss
+        if not batches:
+            return []
+        losses: list[float] = torch.stack([batch[key] for batch in batches]).tolist()
+        for batch, loss in zip(batches, losses, strict=True):
+            batch[key] = loss
+        return losses
+
+    def _check_losses(self, losses: list[float]) -> None:
+        """Refuse what diverged in the epoch of these losses, or by its last step."""
+        index = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
+        if index is not None:
+            self._refuse(f"the loss is {losses[index]}", index + 1)
+        weights = [parameter for _, parameter in self.get_all_learnable_params()]
+        if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+            self._refuse("weights are not finite after an update", len(losses))
+
+    def _refuse(self, what: str, step_of_epoch: int) -> None:
+        steps_before = sum(row["train_batch_count"] for row in self.history[:-1])
+        remedy = ", or the precision 'bf16'" if self.precision == "fp16" else ""
+        raise ValueError(
+            f"Training diverged: {what} in step {steps_before + step_of_epoch}, epoch "
+            f"{len(self.history)}. Choose a smaller lr, got {self.lr:g}{remedy}."
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

