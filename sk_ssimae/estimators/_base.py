@@ -126,8 +126,10 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         Raises
         ------
         TypeError, ValueError
-            If a parameter, image, label or mask is not as described, or training diverges; images
-            are all opened and checked before training starts.
+            If a parameter, image, label or mask is not as described, training diverges, or a
+            checkpoint is damaged; images are all opened and checked before training starts.
+        OSError
+            If a checkpoint cannot be written; the one before is as it was.
 
         Warns
         -----

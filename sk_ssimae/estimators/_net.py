@@ -120,6 +120,12 @@ class ReconstructionNet(NeuralNet):
             self.__dict__["_inference"] = state, module
         return module
 
+    def fit_loop(self, X: PatchSampler, y: None = None, epochs: None = None, **kwargs: Any) -> Self:
+        """Train for the epochs that `history`, which a checkpoint may have brought, lacks."""
+        epochs_left = self.max_epochs - len(self.history)
+        trained: Self = super().fit_loop(X, y, epochs=epochs_left, **kwargs)
+        return trained
+
     def run_single_epoch(
         self,
         iterator: PatchSampler | None,

@@ -1,6 +1,7 @@
 """The parameters that all segmenters share: their documentation, defaults and checks."""
 
 import inspect
+import os
 import textwrap
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -57,6 +58,11 @@ SHARED_PARAMETERS = """\
         ``optimizer__betas``; none that the segmenter's own parameters set. ``precision`` computes
         the products of training in "bf16" or "fp16" instead of "float32", and ``compile=True``
         compiles network and loss for training, with ``torch.compile``.
+    checkpoint_dir : str, path or None, default=None
+        Folder of checkpoints, made if it does not exist. The state of training is written there
+        after every epoch, and `fit` with the same parameters of training and images goes on from
+        it: one that was killed ends with the weights that it would have had. Nothing is deleted,
+        so that `fit` with a finished checkpoint does not train again. None writes none.
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
     inference_batch_size : int, default=16
@@ -127,6 +133,7 @@ class SegmenterParameters(BaseEstimator):
         "verbose": ["verbose"],
         "callbacks": [list, None],
         "net_params": [dict, None],
+        "checkpoint_dir": [str, os.PathLike, None],
         "stride": [Interval(Integral, 1, None, closed="left")],
         "inference_batch_size": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
@@ -159,6 +166,7 @@ class SegmenterParameters(BaseEstimator):
         verbose: int = 0,
         callbacks: list[Callback] | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         stride: int = 30,
         inference_batch_size: int = 16,
         smoothing: float | str = "auto",
@@ -184,6 +192,7 @@ class SegmenterParameters(BaseEstimator):
         self.verbose = verbose
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.stride = stride
         self.inference_batch_size = inference_batch_size
         self.smoothing = smoothing
@@ -219,6 +228,11 @@ class SegmenterParameters(BaseEstimator):
                     "callbacks must be skorch callbacks or pairs of a name and a callback, got "
                     f"{callback!r} instead."
                 )
+        if self.checkpoint_dir is not None and self.random_state is None:
+            raise ValueError(
+                "random_state must not be None with checkpoint_dir: a fit that starts again finds "
+                "the checkpoint of the one before by its seed. Choose an integer."
+            )
         smallest_batch = self.n_patches % self.batch_size or self.batch_size
         if self.normalization == "batch" and self.patch_size == 16 and smallest_batch == 1:
             raise ValueError(

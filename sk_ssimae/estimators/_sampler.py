@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+import joblib
 import numpy as np
 import torch
 from torch import Tensor
@@ -81,6 +82,11 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         dtype = torch.int64 if self._buffer.dtype == torch.uint8 else torch.float64
         total = self._buffer.sum(dim=1, dtype=dtype).double()
         return (_unit_float(total, self._buffer.dtype) / self._buffer.shape[1]).float()
+
+    def hash_images(self) -> str:
+        """Hash the pixels and sizes of the images."""
+        parts = (self._buffer, self._widths, self._offsets)
+        return str(joblib.hash([part.cpu().numpy() for part in parts]))
 
     def _cut(self, origins: Tensor, symmetries: Tensor | None) -> Tensor:
         image = torch.searchsorted(self._first_origins, origins, right=True) - 1

@@ -12,6 +12,7 @@ from skorch.callbacks import ProgressBar
 from torch import nn
 
 from sk_ssimae.estimators._arithmetic import reproducible
+from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._parameters import SegmenterParameters
@@ -57,6 +58,8 @@ def train(
     ------
     ValueError
         If training diverges, or `net_params` sets what it must not.
+    OSError
+        If a checkpoint cannot be written.
     """
     sampler = PatchSampler(
         [working_pixels(region) for region in regions],
@@ -77,6 +80,11 @@ def train(
         module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
     )
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
+    callbacks = _callbacks(params)
+    if params.checkpoint_dir is not None:
+        generators = {"patches": sampler.generator, "noise": noise_generator}
+        checkpoint = make_checkpoint(params, sampler, loss, generators)
+        callbacks.append(("checkpoint_dir", checkpoint))
     settings: dict[str, Any] = {
         "module": module,
         "criterion": loss,
@@ -84,7 +92,7 @@ def train(
         "max_epochs": params.max_epochs,
         "batch_size": params.batch_size,
         "train_split": None,
-        "callbacks": _callbacks(params),
+        "callbacks": callbacks,
         "device": device,
         "verbose": int(params.verbose),
     }

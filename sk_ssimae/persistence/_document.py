@@ -26,6 +26,8 @@ _OF_TRAINING: dict[str, type | tuple[type, ...]] = {
     "net_params": dict,
     "random_state": (np.random.RandomState, np.random.Generator),
 }
+#: Parameters of the machine that trained, which no file tells.
+_OF_MACHINE = {"checkpoint_dir"}
 _CLASSES = {cls.__name__: cls for cls in LOSS_PARAMETERS}
 _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network", "loss"),
@@ -74,6 +76,7 @@ def describe(segmenter: BaseSegmenter, blueprint: Blueprint) -> dict[str, Any]:
         "parameters": {
             name: None if name in not_stored else _encode_parameter(name, value)
             for name, value in parameters.items()
+            if name not in _OF_MACHINE
         },
         "not_stored": not_stored,
         "network": {
@@ -143,7 +146,7 @@ def _encode_parameter(name: str, value: Any) -> Any:
 
 def _restore_segmenter(cls: type[BaseSegmenter], stored: Any) -> BaseSegmenter:
     parameters = _decode_values(stored, "its parameters")
-    _check_keys(parameters, cls._get_param_names(), "its parameters")
+    _check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE, "its parameters")
     segmenter = cls(**parameters)
     segmenter._check_params()
     return segmenter

@@ -29,7 +29,8 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     ----------
     segmenter : segmenter of this package
         Fitted. Three parameters that only training uses cannot be written down: `callbacks`,
-        `net_params`, and a `random_state` that is a generator. They are None when loaded.
+        `net_params`, and a `random_state` that is a generator. They are None when loaded, and so is
+        `checkpoint_dir`, which is of the machine that trained.
     path : path
         File to write, usually with the suffix ".safetensors".
 

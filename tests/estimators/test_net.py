@@ -58,6 +58,11 @@ def test_steps_do_not_wait_for_the_device(segmenter_class, tiny, good):
     assert reads[1] == reads[0]
 
 
+def test_steps_between_checkpoints_do_not_wait_either(tiny, good, tmp_path):
+    reads, _ = host_reads(SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=tmp_path), good)
+    assert reads[1] == reads[0]
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_steps_in_half_precision_do_not_wait_either(tiny, good, precision):
     segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": precision})

@@ -334,3 +334,10 @@ def test_written_through_a_relative_path(ssim, images, tmp_path, monkeypatch):
     np.testing.assert_array_equal(
         load("a").decision_function(images), ssim.decision_function(images)
     )
+
+
+def test_no_file_tells_of_the_folder_of_checkpoints(ssim, images, tmp_path):
+    loaded = round_trip(ssim.set_params(checkpoint_dir=tmp_path / "of_this_machine"), tmp_path)
+    assert loaded.checkpoint_dir is None
+    assert b"of_this_machine" not in (tmp_path / "segmenter.safetensors").read_bytes()
+    np.testing.assert_array_equal(loaded.predict(images), ssim.predict(images))
