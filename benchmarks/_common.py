@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ CHOOSING_IMAGES = (7, 14, 26, 30, 34)
 # blurred ones they differ 800 to 2,300 times as much as pixels do, in summed squares: this weight
 # makes both count alike.
 EFFICIENTNET = {"feature_extractor": "efficientnet-lite0", "feature_weight": 1e-3}
+
+_OF_THIS_RUN = ("verbose", "device", "checkpoint_dir")
 
 
 class Trained(NamedTuple):
@@ -75,6 +78,8 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
 def train_once(segmenter: BaseSegmenter, good: Sequence, path: Path) -> Trained:
     """Fit a segmenter and keep it in a file, or take the one that is there.
 
+    Until it is kept, checkpoints beside the file let a fit that was killed go on.
+
     Raises
     ------
     KeyboardInterrupt
@@ -82,18 +87,22 @@ def train_once(segmenter: BaseSegmenter, good: Sequence, path: Path) -> Trained:
     SystemExit
         If the one that is there has other parameters, as after a change of defaults.
     """
-    params = {k: v for k, v in segmenter.get_params().items() if k not in ("verbose", "device")}
+    params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
     if path.exists():
         kept = joblib.load(path)
         if kept["params"] != params:
             changed = sorted(k for k in params if kept["params"].get(k) != params[k])
             raise SystemExit(f"{path} was trained with other {', '.join(changed)}: move it away.")
+        kept["segmenter"].checkpoint_dir = None  # Older than the parameter, perhaps.
         return Trained(kept["segmenter"], kept["machine"])
-    segmenter.fit(good)
+    checkpoints = path.with_suffix(".checkpoints")
+    segmenter.set_params(checkpoint_dir=checkpoints).fit(good)
     if segmenter.net_.interrupted_:
         raise KeyboardInterrupt
+    segmenter.set_params(checkpoint_dir=None)
     kept = {"segmenter": segmenter, "params": params, "machine": describe_machine()}
     write_whole(path, lambda temporary: joblib.dump(kept, temporary))
+    shutil.rmtree(checkpoints)
     return Trained(segmenter, kept["machine"])
 
 

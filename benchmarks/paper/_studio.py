@@ -20,7 +20,8 @@ mpl.use("Agg")
 class Studio:
     """A folder of results for one budget and seed; what is in it is not done again.
 
-    Every file is whole or absent, and a model that was trained in part is not kept.
+    Every file is whole or absent. A model that was trained in part is not kept, but its checkpoint
+    is, from which training goes on.
     """
 
     def __init__(

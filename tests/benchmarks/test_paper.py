@@ -1,13 +1,16 @@
 import csv
 import importlib
+import shutil
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 from skorch.callbacks import Callback
 
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.exceptions import InterruptedFitWarning
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -94,6 +97,41 @@ def test_what_was_trained_in_part_is_not_kept(studio, fabric):
     with pytest.warns(InterruptedFitWarning), pytest.raises(KeyboardInterrupt):
         studio.train(fabric, "L2", patches=64, callbacks=[Interrupt()], **TINY)
     assert not list(studio.folder.rglob("*.joblib"))
+
+
+def test_training_goes_on_after_an_interruption(studio, fabric, monkeypatch):
+    expected = studio.train(fabric, "L2", patches=64, **TINY)
+    shutil.rmtree(studio.folder)
+    epochs = []
+
+    def end_in_second(net, *args, **kwargs):
+        epochs.append(len(net.history))
+        if len(epochs) == 2:
+            raise MemoryError
+        return begin(net, *args, **kwargs)
+
+    begin = ReconstructionNet.on_epoch_begin
+    monkeypatch.setattr(ReconstructionNet, "on_epoch_begin", end_in_second)
+    with pytest.raises(MemoryError):
+        studio.train(fabric, "L2", patches=64, **TINY)
+    segmenter = studio.train(fabric, "L2", patches=64, **TINY)
+    assert epochs == [0, 1, *range(1, segmenter.max_epochs)]
+    maps = [each.decision_function(fabric.good)[0] for each in (segmenter, expected)]
+    assert (maps[0] == maps[1]).all()
+    assert segmenter.checkpoint_dir is None
+    (kept,) = (studio.folder / "models").iterdir()
+    assert kept.suffix == ".joblib"
+
+
+def test_models_from_before_there_were_checkpoints_are_taken(studio, fabric, monkeypatch):
+    studio.train(fabric, "L2", patches=64, **TINY)
+    (path,) = studio.folder.rglob("*.joblib")
+    kept = joblib.load(path)
+    del kept["segmenter"].checkpoint_dir
+    joblib.dump(kept, path)
+    monkeypatch.setattr(BaseSegmenter, "fit", None)
+    segmenter = studio.train(fabric, "L2", patches=64, **TINY)
+    assert segmenter.predict(fabric.good)[0].shape == fabric.good[0].shape
 
 
 def test_parts_are_computed_once_and_kept_whole(studio):
