@@ -1,5 +1,4 @@
 import functools
-import resource
 from typing import Any
 
 import matplotlib
@@ -81,6 +80,8 @@ def all_segmenter_classes() -> list[Any]:
 @pytest.fixture
 def disk_full():
     """Let the system refuse to write large files, as it does when the disk is full."""
+    import resource  # Windows has none.
+
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield
