@@ -12,6 +12,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -40,11 +41,18 @@ def kill_one(folder, seconds):
     """Fit in a process of its own and kill it after some seconds; tell whether it ended before."""
     child = os.fork()
     if child == 0:
-        make_segmenter(checkpoint_dir=folder).fit(GOOD)
-        os._exit(0)
+        try:
+            make_segmenter(checkpoint_dir=folder).fit(GOOD)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code not in (0, -signal.SIGKILL):
+        sys.exit("A fit failed.")
+    return code == 0
 
 
 def epochs_done(folder):
