@@ -13,11 +13,13 @@ LEAVES = {"exceptions", "_atomic", "_validation", "_images", "_patches"}
 DIRECTIONS = {
     **dict.fromkeys(LEAVES, LEAVES),
     "metrics": LEAVES,
+    "_inference": LEAVES | {"metrics"},
     "model_selection": LEAVES,
     "losses": LEAVES,
     "modules": LEAVES | {"losses"},
-    "estimators": LEAVES | {"metrics", "model_selection", "losses", "modules"},
-    "persistence": LEAVES | {"metrics", "model_selection", "losses", "modules", "estimators"},
+    "estimators": LEAVES | {"_inference", "metrics", "model_selection", "losses", "modules"},
+    "persistence": LEAVES
+    | {"_inference", "metrics", "model_selection", "losses", "modules", "estimators"},
     "datasets": LEAVES | {"metrics"},
     "plotting": LEAVES | {"metrics"},
     "testing": LEAVES,

@@ -16,8 +16,9 @@ from skorch.history import History
 from torch import nn
 
 from sk_ssimae._images import Images
+from sk_ssimae._inference._region import Region
 from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
-from sk_ssimae.estimators._holdout import Region, Split, hold_out, hold_out_images
+from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._prediction import FittedSegmenter
 from sk_ssimae.estimators._training import train

@@ -6,29 +6,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sk_ssimae._images import Image, as_unit_float, resize
+from sk_ssimae._images import Image
+from sk_ssimae._inference._region import Region
 
 # Fewer good images than this are not set aside whole: each gives a region of itself, so that
 # training and calibration both see all of them.
 _MIN_IMAGES_TO_HOLD_OUT = 10
-
-
-class Region(NamedTuple):
-    """An image or a part of one.
-
-    Attributes
-    ----------
-    pixels : array of shape (h, w, c)
-        Its pixels.
-    working_shape : tuple of two int
-        Height and width at which the network sees it.
-    image_shape : tuple of two int
-        Height and width of the whole image.
-    """
-
-    pixels: Image
-    working_shape: tuple[int, int]
-    image_shape: tuple[int, int]
 
 
 class Split(NamedTuple):
@@ -121,10 +104,3 @@ def _divide(
 
     first, second = (region(part) for part in np.split(image.pixels, [cut], axis=axis))
     return (first, second) if at_start else (second, first)
-
-
-def working_pixels(region: Region) -> Image:
-    """Bring a region to the height and width at which the network sees it."""
-    if region.pixels.shape[:2] == region.working_shape:
-        return region.pixels
-    return resize(as_unit_float(region.pixels), region.working_shape)

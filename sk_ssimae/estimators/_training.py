@@ -11,9 +11,9 @@ import torch
 from skorch.callbacks import ProgressBar
 from torch import nn
 
+from sk_ssimae._inference._region import Region, working_pixels
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
-from sk_ssimae.estimators._holdout import Region, working_pixels
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._parameters import SegmenterParameters
 from sk_ssimae.estimators._sampler import PatchSampler

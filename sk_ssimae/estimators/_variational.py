@@ -9,6 +9,7 @@ import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
+from sk_ssimae._inference._noise import window_noise
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._windows import Origin
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
@@ -111,18 +112,12 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         network, loss = self.net_.inference_module_, self.net_.criterion_
         mean, log_variance = network.encode(windows)
         deviation = torch.exp(0.5 * log_variance)
-        noise = np.stack([self._noise(origin, mean.shape[1]) for origin in origins], axis=1)
+        key, shape = network.noise_key, (self.n_samples, mean.shape[1])
+        noise = np.stack([window_noise(key, origin, shape) for origin in origins], axis=1)
         total = torch.zeros_like(windows[:, 0])
         for sample in torch.from_numpy(noise).to(mean):
             total += loss.residual_map(windows, network.decode(mean + deviation * sample))
         return total[:, None] / self.n_samples
-
-    def _noise(self, origin: Origin, latent_dim: int) -> Any:
-        """Draw noise (n_samples, d) that belongs to a window's place, whatever else is computed."""
-        bits = np.random.Philox(key=self.net_.inference_module_.noise_key, counter=[0, 0, *origin])
-        return np.random.Generator(bits).standard_normal(
-            (self.n_samples, latent_dim), dtype=np.float32
-        )
 
     def _divergences(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
         divergence = kl_divergence(*self.net_.inference_module_.encode(windows))

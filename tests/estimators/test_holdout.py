@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sk_ssimae.estimators._holdout import Region, hold_out, hold_out_images, working_pixels
+from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae.estimators._holdout import hold_out, hold_out_images
 
 
 def numbered_images(n, shape, working_shape=None):

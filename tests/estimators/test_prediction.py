@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, paper_protocol
-from sk_ssimae.estimators._postprocessing import open_map, smooth
+from sk_ssimae._inference._postprocessing import open_map, smooth
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
 from sk_ssimae.model_selection import DefectFreeKFold

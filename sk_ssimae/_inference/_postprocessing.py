@@ -29,7 +29,7 @@ def disk(diameter: int) -> NDArray[np.bool_]:
 
     Examples
     --------
-    >>> from sk_ssimae.estimators._postprocessing import disk
+    >>> from sk_ssimae._inference._postprocessing import disk
     >>> disk(4).astype(int)
     array([[0, 1, 1, 0],
            [1, 1, 1, 1],
