@@ -27,7 +27,12 @@ DIRECTIONS = {
     | {"metrics", "model_selection", "estimators", "datasets", "plotting", "persistence"},
     "__main__": {"cli"},
 }
-NUMPY_ONLY = LEAVES | {"metrics", "model_selection"}
+# What rooms without torch may import beside NumPy.
+WITHOUT_TORCH: dict[str, set[str]] = {
+    **dict.fromkeys(LEAVES | {"model_selection"}, set()),
+    "metrics": {"scipy"},
+    "_inference": {"scipy", "skimage"},
+}
 FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
 
 
@@ -50,15 +55,23 @@ def test_imports_keep_their_direction(path):
     room = path.relative_to(ROOT).parts[0].removesuffix(".py")
     rooms = {name.split(".")[1] for name in imported_modules(path) if name.startswith("sk_ssimae.")}
     assert rooms <= DIRECTIONS[room] | {room}
-    if room in NUMPY_ONLY:
+    if room in WITHOUT_TORCH:
         imports = {name.split(".")[0] for name in imported_modules(path, at_import_time=True)}
-        scipy = {"scipy"} if room == "metrics" else set()
-        assert imports <= {"numpy", "sk_ssimae", *scipy, *sys.stdlib_module_names}
+        allowed = {"numpy", "sk_ssimae", *WITHOUT_TORCH[room], *sys.stdlib_module_names}
+        assert imports <= allowed
 
 
 @pytest.mark.parametrize(
     "module",
-    ["sk_ssimae", "sk_ssimae.metrics", "sk_ssimae.model_selection", "sk_ssimae.cli._app"],
+    [
+        "sk_ssimae",
+        "sk_ssimae.metrics",
+        "sk_ssimae.model_selection",
+        "sk_ssimae.cli._app",
+        "sk_ssimae.persistence",
+        "sk_ssimae.persistence._onnx._segmenter",
+        "sk_ssimae.persistence._onnx._parity",
+    ],
 )
 def test_light_modules_do_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"

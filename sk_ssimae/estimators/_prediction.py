@@ -38,6 +38,11 @@ class FittedSegmenter(SegmenterParameters, Segmentation):
         return reconstructions
 
     def _check_images(self, X: Any) -> Images:
+        self._check_ready()
+        return super()._check_images(X)
+
+    def _check_ready(self) -> None:
+        """Check what was set since `fit`, and bring the net to its device."""
         check_is_fitted(self, "net_")
         self._check_params()
         if self.stride > self._fitted_patch_size:
@@ -46,7 +51,6 @@ class FittedSegmenter(SegmenterParameters, Segmentation):
                 f"{self.stride} instead."
             )
         self._prepare_net()
-        return super()._check_images(X)
 
     def _prepare_net(self) -> None:
         """Bring the net to its device; moved in inference mode it could never be trained again."""

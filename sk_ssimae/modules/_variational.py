@@ -9,7 +9,9 @@ from sk_ssimae.modules._autoencoder import EncoderDecoder, Normalization
 
 # Training begins with samples near the mean: in noise as wide as the means themselves differ, the
 # decoder would find nothing to decode.
-_INITIAL_LOG_VARIANCE = -4
+INITIAL_LOG_VARIANCE = -4
+# Unusual images may ask for a variance beyond all numbers.
+LOG_VARIANCE_RANGE = (-20, 10)
 
 
 class VariationalOutput(NamedTuple):
@@ -91,8 +93,7 @@ class VariationalAutoencoder(EncoderDecoder):
     def encode(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Compute mean and log-variance (N, d) of the posterior of patches (N, C, P, P)."""
         mean, log_variance = self.encoder(patches).flatten(1).chunk(2, dim=1)
-        # Unusual images may ask for a variance beyond all numbers.
-        return mean, (log_variance + _INITIAL_LOG_VARIANCE).clamp(-20, 10)
+        return mean, (log_variance + INITIAL_LOG_VARIANCE).clamp(*LOG_VARIANCE_RANGE)
 
     def decode(self, latent: Tensor) -> Tensor:
         """Decode latent vectors (N, d) into patches (N, C, P, P)."""

@@ -11,6 +11,8 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from sk_ssimae.persistence._checks import check_format, parse_object
+
 FORMAT = "sk_ssimae"
 #: Raise it with every change of what a document holds, parameters of segmenters included, and
 #: let this version read the former one: its file stands in tests/persistence/data.
@@ -103,8 +105,8 @@ def read_header(file: BinaryIO) -> Header:
     metadata, declared = _parse(raw)
     if FORMAT not in metadata:
         raise ValueError(f"it is a safetensors file, but its metadata lack {FORMAT!r}.")
-    document = _parse_object(metadata[FORMAT], "its document")
-    _check_format(document)
+    document = parse_object(metadata[FORMAT], "its document")
+    check_format(document, FORMAT, FORMAT_VERSION)
     tensors = {name: _tensor_header(name, entry) for name, entry in declared.items()}
     end = max((entry["data_offsets"][1] for entry in declared.values()), default=0)
     if 8 + length + end != size:
@@ -150,21 +152,11 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         text = raw.decode()
     except UnicodeDecodeError as error:
         raise ValueError(f"its header is not text ({error}).") from error
-    declared = _parse_object(text, "its header")
+    declared = parse_object(text, "its header")
     metadata = declared.pop("__metadata__", {})
     if type(metadata) is not dict:
         raise ValueError("its metadata are no JSON object.")
     return metadata, declared
-
-
-def _parse_object(text: Any, what: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise ValueError(f"{what} is not JSON ({error!s:.200}).") from error
-    if type(parsed) is not dict:
-        raise ValueError(f"{what} is no JSON object.")
-    return parsed
 
 
 def _tensor_header(name: str, entry: Any) -> TensorHeader:
@@ -174,20 +166,6 @@ def _tensor_header(name: str, entry: Any) -> TensorHeader:
         ):
             return TensorHeader(dtype, tuple(shape))
     raise ValueError(f"it declares {name!r:.80} in a way that safetensors does not know.")
-
-
-def _check_format(document: dict[str, Any]) -> None:
-    version = document.get("version")
-    if document.get("format") != FORMAT or type(version) is not int or version < 1:
-        raise ValueError(
-            f"its document must be of format {FORMAT!r} and have a version, got "
-            f"{document.get('format')!r:.80} and {version!r:.80} instead."
-        )
-    if version > FORMAT_VERSION:
-        raise ValueError(
-            f"it was written by a newer sk_ssimae (format {version!r:.80}; this version reads up "
-            f"to {FORMAT_VERSION}): upgrade."
-        )
 
 
 def _place_of_digest(header: bytes) -> slice:

@@ -2,7 +2,6 @@
 
 import math
 import platform
-from collections.abc import Iterable
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from torch import nn
 
 import sk_ssimae
 from sk_ssimae.estimators import BaseSegmenter, Calibration
+from sk_ssimae.persistence._checks import check_count, check_keys
 from sk_ssimae.persistence._container import FORMAT, FORMAT_VERSION
 from sk_ssimae.persistence._parts import LOSS_PARAMETERS, NETWORK_PARAMETERS, Blueprint
 from sk_ssimae.persistence._values import decode, encode
@@ -106,7 +106,7 @@ def restore(document: dict[str, Any]) -> Description:
     ValueError, TypeError
         If anything is missing, unknown, of another type or out of its interval.
     """
-    _check_keys(document, _KEYS, "its document")
+    check_keys(document, _KEYS, "its document")
     cls = _CLASSES.get(document["class"]) if type(document["class"]) is str else None
     if cls is None:
         raise ValueError(
@@ -114,18 +114,20 @@ def restore(document: dict[str, Any]) -> Description:
         )
     network = _decode_values(document["network"], "its network")
     loss = _decode_values(document["loss"], "its loss")
-    _check_keys(network, (*NETWORK_PARAMETERS, "n_channels", "noise_key"), "its network")
-    _check_keys(loss, LOSS_PARAMETERS[cls], "its loss")
+    check_keys(network, (*NETWORK_PARAMETERS, "n_channels", "noise_key"), "its network")
+    check_keys(loss, LOSS_PARAMETERS[cls], "its loss")
     blueprint = Blueprint(
         cls,
         {name: network[name] for name in NETWORK_PARAMETERS} | loss,
-        _count(network["n_channels"], "n_channels", least=1),
-        _count(network["noise_key"], "noise_key", below=2**64),
+        check_count(network["n_channels"], "n_channels", least=1),
+        check_count(network["noise_key"], "noise_key", below=2**64),
     )
     segmenter = _restore_segmenter(cls, document["parameters"])
     segmenter._fitted_patch_size = blueprint.parameters["patch_size"]
     segmenter.n_channels_ = blueprint.n_channels
-    segmenter.n_defective_dropped_ = _count(document["n_defective_dropped"], "n_defective_dropped")
+    segmenter.n_defective_dropped_ = check_count(
+        document["n_defective_dropped"], "n_defective_dropped"
+    )
     _restore_calibration(segmenter, document["calibration"])
     if type(document["interrupted"]) is not bool or type(document["history"]) is not list:
         raise ValueError("its history must be a list, and whether it was interrupted a boolean.")
@@ -146,7 +148,7 @@ def _encode_parameter(name: str, value: Any) -> Any:
 
 def _restore_segmenter(cls: type[BaseSegmenter], stored: Any) -> BaseSegmenter:
     parameters = _decode_values(stored, "its parameters")
-    _check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE, "its parameters")
+    check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE, "its parameters")
     segmenter = cls(**parameters)
     segmenter._check_params()
     return segmenter
@@ -164,7 +166,7 @@ def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
     if stored is None:
         return
     values = _decode_values(stored, "its calibration")
-    _check_keys(values, (*Calibration._fields, "found_for"), "its calibration")
+    check_keys(values, (*Calibration._fields, "found_for"), "its calibration")
     match values:
         case {
             "threshold": float(threshold),
@@ -201,19 +203,3 @@ def _decode_values(stored: Any, what: str) -> dict[str, Any]:
     if type(stored) is not dict:
         raise ValueError(f"{what} must be a JSON object, got {stored!r:.80} instead.")
     return {name: decode(value) for name, value in stored.items()}
-
-
-def _check_keys(found: dict[str, Any], expected: Iterable[str], what: str) -> None:
-    missing, unknown = sorted({*expected} - {*found}), sorted({*found} - {*expected})
-    if missing:
-        raise ValueError(f"{what} must have {', '.join(missing)}, which it lacks.")
-    if unknown:
-        raise ValueError(f"{what} must not have {', '.join(unknown):.200}, which is unknown.")
-
-
-def _count(value: Any, name: str, *, least: int = 0, below: int = 2**31) -> int:
-    if type(value) is not int or not least <= value < below:
-        raise ValueError(
-            f"its {name} must be an integer in [{least}, {below}), got {value!r:.80} instead."
-        )
-    return value

@@ -1,0 +1,1 @@
+"""A fitted segmenter as an ONNX file, and the segmenter that computes from it without torch."""

@@ -1,0 +1,195 @@
+"""The file: an ONNX model whose metadata hold one JSON document and a checksum of the whole.
+
+It is looked at before ONNX Runtime opens it, so that nothing in it can name another file or an
+operator that code brings. An ONNX file is a message of Protocol Buffers: numbered fields, each a
+number or some bytes, which may be such a message again.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from sk_ssimae.persistence._checks import parse_object
+from sk_ssimae.persistence._onnx._settings import FORMAT
+
+#: Operators of the graphs that are written: none of them holds a graph or code of its own.
+OPERATORS = {
+    *("Conv", "ConvTranspose", "Gemm", "LeakyRelu", "Flatten", "Reshape", "Identity"),
+    *("Split", "Add", "Clip", "Mul", "Exp", "Unsqueeze"),
+}
+
+# The numbers of onnx.proto. Those of a model that are written: IR version, producer, graph,
+# operator sets, metadata. Of a graph: nodes, name, weights, inputs, outputs.
+_GRAPH, _METADATA = 7, 14
+_OF_MODEL = {1, 2, _GRAPH, 8, _METADATA}
+_NODE, _WEIGHTS = 1, 5
+_OF_GRAPH = {_NODE, 2, _WEIGHTS, 11, 12}
+_OPERATOR_OF_NODE, _DOMAIN_OF_NODE = 4, 7
+_EXTERNAL_OF_WEIGHTS = {13, 14}
+_KEY, _VALUE = 1, 2
+
+_NO_DIGEST = "0" * 64
+_FOREIGN = "it is not a file that export_onnx has written, or it was cut."
+
+
+class Field(NamedTuple):
+    """A field of a message: its number, where it starts, and an int or the bytes it holds."""
+
+    number: int
+    start: int
+    value: Any
+
+
+def pack(model: bytes, document: dict[str, Any]) -> bytes:
+    """Make the content of a file.
+
+    Parameters
+    ----------
+    model : bytes
+        ONNX model without metadata.
+    document : dict
+        What JSON can hold.
+
+    Returns
+    -------
+    bytes
+        The content. Its checksum is the SHA-256 of the model and of the document with zeros in the
+        checksum's place.
+    """
+    unsigned = _dump(_NO_DIGEST, document)
+    digest = hashlib.sha256(model + unsigned).hexdigest()
+    entry = _bytes_field(_KEY, FORMAT.encode()) + _bytes_field(_VALUE, _dump(digest, document))
+    # Fields may follow one another in any order.
+    return model + _bytes_field(_METADATA, entry)
+
+
+def read_document(content: bytes) -> dict[str, Any]:
+    """Read the document of a file and check that the file is whole and runs nothing.
+
+    Raises
+    ------
+    ValueError
+        If this is another kind of file, cut short, damaged, or uses what `pack` is never given.
+    """
+    message = memoryview(content)
+    try:
+        of_model = list(_fields(message))
+        entries = [field for field in of_model if field.number == _METADATA]
+        metadata = [{field.number: field.value for field in _fields(e.value)} for e in entries]
+    except (ValueError, TypeError) as error:
+        raise ValueError(_FOREIGN) from error
+    texts = [e.get(_VALUE) for e in metadata if e.get(_KEY) == FORMAT.encode()]
+    if not texts:
+        raise ValueError(f"its metadata lack {FORMAT!r}: {_FOREIGN}")
+    document = parse_object(_decode(texts[0]), "its document")
+    digest = document.pop("sha256", None)
+    body = message[: entries[0].start]
+    expected = hashlib.sha256(body)
+    expected.update(_dump(_NO_DIGEST, document))
+    if digest != expected.hexdigest() or of_model[-1] is not entries[0]:
+        raise ValueError(
+            "its checksum does not fit: it is damaged, or was changed by another program. "
+            "Copy or export it anew."
+        )
+    _check_harmless(of_model)
+    return document
+
+
+def _check_harmless(of_model: list[Field]) -> None:
+    _check_numbers(of_model, _OF_MODEL, "model")
+    for graph in (field.value for field in of_model if field.number == _GRAPH):
+        fields = list(_fields(graph))
+        _check_numbers(fields, _OF_GRAPH, "graph")
+        for field in fields:
+            if field.number == _NODE:
+                _check_operator(field.value)
+            elif field.number == _WEIGHTS:
+                numbers = {of_weights.number for of_weights in _fields(field.value)}
+                if numbers & _EXTERNAL_OF_WEIGHTS:
+                    raise ValueError("its weights must be in it, but some are in another file.")
+
+
+def _check_numbers(fields: list[Field], known: set[int], what: str) -> None:
+    unknown = sorted({field.number for field in fields} - known)
+    if unknown:
+        raise ValueError(f"its {what} holds what export_onnx never writes: the fields {unknown}.")
+
+
+def _check_operator(node: memoryview) -> None:
+    values = {field.number: field.value for field in _fields(node)}
+    operator = _decode(values.get(_OPERATOR_OF_NODE))
+    domain = _decode(values.get(_DOMAIN_OF_NODE, b""))
+    if domain or operator not in OPERATORS:
+        raise ValueError(
+            f"its graph must hold only operators that export_onnx writes, got {operator!r:.80} of "
+            f"the domain {domain!r:.80} instead."
+        )
+
+
+def _dump(digest: str, document: dict[str, Any]) -> bytes:
+    return json.dumps({"sha256": digest, **document}, allow_nan=False).encode()
+
+
+def _decode(text: Any) -> str:
+    if not isinstance(text, memoryview | bytes):
+        raise ValueError("it holds a number in the place of a name.")
+    try:
+        return bytes(text).decode()
+    except UnicodeDecodeError as error:
+        raise ValueError("it holds a name that is not text.") from error
+
+
+def _fields(message: memoryview) -> Iterator[Field]:
+    """Go through the fields of a message.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or is cut.
+    """
+    position = 0
+    while position < len(message):
+        start = position
+        key, position = _read_number(message, position)
+        kind = key & 7
+        if kind == 0:
+            value, position = _read_number(message, position)
+            yield Field(key >> 3, start, value)
+            continue
+        if kind == 2:
+            size, position = _read_number(message, position)
+        elif kind in (1, 5):
+            size = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"A field of the unknown kind {kind}.")
+        if position + size > len(message):
+            raise ValueError("A field that is cut.")
+        yield Field(key >> 3, start, message[position : position + size])
+        position += size
+
+
+def _read_number(message: memoryview, position: int) -> tuple[int, int]:
+    """Read a number, seven bits a byte and the lowest first, and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        if position == len(message):
+            break
+        byte = message[position]
+        position += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, position
+    raise ValueError("A number that is cut or too long.")
+
+
+def _bytes_field(number: int, value: bytes) -> bytes:
+    return _as_number(number << 3 | 2) + _as_number(len(value)) + value
+
+
+def _as_number(number: int) -> bytes:
+    out = bytearray()
+    while number > 127:
+        out.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*out, number])

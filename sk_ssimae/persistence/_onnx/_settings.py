@@ -1,0 +1,165 @@
+"""What a file says beside the network, as JSON and back."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from sk_ssimae.persistence._checks import check_count, check_format, check_keys, check_number
+from sk_ssimae.persistence._onnx._residuals import (
+    DivergenceResidual,
+    L2Residual,
+    LikelihoodResidual,
+    Residual,
+    SSIMResidual,
+)
+
+FORMAT = "sk_ssimae.onnx"
+#: Raise it with every change of what a document or a graph holds.
+FORMAT_VERSION = 1
+
+_RESIDUALS: dict[str, type[Residual]] = {
+    "l2": L2Residual,
+    "ssim": SSIMResidual,
+    "likelihood": LikelihoodResidual,
+    "divergence": DivergenceResidual,
+}
+
+
+class Settings(NamedTuple):
+    """With what a segmenter computes, and what is known about it.
+
+    Attributes
+    ----------
+    segmenter_class : str
+        Class of the segmenter that was exported.
+    n_channels, latent_dim, patch_size : int
+        What the network is made for.
+    stride, inference_batch_size, image_size, smoothing, test_time_augmentation, opening_diameter
+        Parameters of the segmenter; the image's size as height and width.
+    threshold : float
+        Value of `threshold_`.
+    calibration : dict or None
+        How it was found, as in `calibration_`; None if it was given as a number.
+    residual : Residual
+        What is computed of images and their reconstructions.
+    versions : dict
+        Versions of what made the file, for the record.
+    """
+
+    segmenter_class: str
+    n_channels: int
+    latent_dim: int
+    patch_size: int
+    stride: int
+    inference_batch_size: int
+    image_size: tuple[int, int] | None
+    smoothing: float | str
+    test_time_augmentation: str | None
+    opening_diameter: int
+    threshold: float
+    calibration: dict[str, Any] | None
+    residual: Residual
+    versions: dict[str, Any]
+
+    @property
+    def is_variational(self) -> bool:
+        """Whether the network gives distributions of latent vectors."""
+        return isinstance(self.residual, LikelihoodResidual | DivergenceResidual)
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """Write settings as a document for JSON."""
+    kinds = {cls: kind for kind, cls in _RESIDUALS.items()}
+    residual = {"kind": kinds[type(settings.residual)], **settings.residual._asdict()}
+    described = {**settings._asdict(), "residual": residual}
+    return {"format": FORMAT, "version": FORMAT_VERSION, **described}
+
+
+def restore(document: dict[str, Any]) -> Settings:
+    """Read what `describe` wrote, or refuse it.
+
+    Raises
+    ------
+    ValueError
+        If anything is missing, unknown, of another type or out of its interval.
+    """
+    check_format(document, FORMAT, FORMAT_VERSION)
+    check_keys(document, ("format", "version", *Settings._fields), "its document")
+    values = {name: document[name] for name in Settings._fields}
+    for name in ("n_channels", "latent_dim", "patch_size", "inference_batch_size"):
+        check_count(values[name], name, least=1)
+    check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)
+    check_count(values["opening_diameter"], "opening_diameter")
+    check_number(values["threshold"], "threshold")
+    if values["smoothing"] != "auto":
+        check_number(values["smoothing"], "smoothing", least=0)
+    if values["test_time_augmentation"] not in (None, "dihedral"):
+        raise ValueError("its test_time_augmentation must be null or 'dihedral'.")
+    if type(values["segmenter_class"]) is not str or type(values["versions"]) is not dict:
+        raise ValueError("its segmenter_class must be text, and its versions an object.")
+    if type(values["calibration"]) not in (dict, type(None)):
+        raise ValueError("its calibration must be an object or null.")
+    values["image_size"] = _read_image_size(values["image_size"], values["patch_size"])
+    values["residual"] = _read_residual(values["residual"])
+    return Settings(**values)
+
+
+def _read_image_size(stored: Any, patch_size: int) -> tuple[int, int] | None:
+    if stored is None:
+        return None
+    if type(stored) is not list or len(stored) != 2:
+        raise ValueError(
+            f"its image_size must be two integers or null, got {stored!r:.80} instead."
+        )
+    height, width = (check_count(side, "image_size", least=patch_size) for side in stored)
+    return height, width
+
+
+def _read_residual(stored: Any) -> Residual:
+    kind = stored.get("kind") if type(stored) is dict else None
+    if type(kind) is not str or kind not in _RESIDUALS:
+        raise ValueError(
+            f"its residual must be of a kind among {list(_RESIDUALS)}, got {kind!r:.80} instead."
+        )
+    cls = _RESIDUALS[kind]
+    check_keys(stored, ("kind", *cls._fields), "its residual")
+    values: dict[str, Any] = {name: _READERS[name](stored[name], name) for name in cls._fields}
+    return cls(**values)
+
+
+def _read_kernel(stored: Any, name: str) -> tuple[float, ...]:
+    if type(stored) is not list or len(stored) < 3 or len(stored) % 2 == 0:
+        raise ValueError(f"its {name} must be an odd number of weights.")
+    weights = tuple(check_number(weight, name, least=0) for weight in stored)
+    if not math.isclose(sum(weights), 1, rel_tol=1e-6):
+        raise ValueError(f"its {name} must have the sum 1, got {sum(weights):g} instead.")
+    return weights
+
+
+def _read_positive(stored: Any, name: str) -> float:
+    return check_number(stored, name, least=math.ulp(0.0))
+
+
+def _read_exponent(stored: Any, name: str) -> float:
+    return check_number(stored, name, least=0)
+
+
+def _read_samples(stored: Any, name: str) -> int:
+    return check_count(stored, name, least=1)
+
+
+def _read_key(stored: Any, name: str) -> int:
+    return check_count(stored, name, below=2**64)
+
+
+_READERS: dict[str, Callable[[Any, str], Any]] = {
+    "kernel": _read_kernel,
+    "c1": _read_positive,
+    "c2": _read_positive,
+    "variance": _read_positive,
+    "alpha": _read_exponent,
+    "beta": _read_exponent,
+    "gamma": _read_exponent,
+    "n_samples": _read_samples,
+    "noise_key": _read_key,
+}
