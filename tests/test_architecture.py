@@ -29,7 +29,7 @@ DIRECTIONS = {
 }
 # What rooms without torch may import beside NumPy.
 WITHOUT_TORCH: dict[str, set[str]] = {
-    **dict.fromkeys(LEAVES | {"model_selection"}, set()),
+    **{room: set() for room in LEAVES | {"model_selection"}},
     "metrics": {"scipy"},
     "_inference": {"scipy", "skimage"},
 }

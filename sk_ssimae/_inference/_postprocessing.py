@@ -37,7 +37,8 @@ def disk(diameter: int) -> NDArray[np.bool_]:
            [0, 1, 1, 0]])
     """
     offsets = np.arange(diameter) - (diameter - 1) / 2
-    return np.add.outer(offsets**2, offsets**2) <= (diameter / 2) ** 2
+    inside: NDArray[np.bool_] = np.add.outer(offsets**2, offsets**2) <= (diameter / 2) ** 2
+    return inside
 
 
 def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from sk_ssimae.metrics import pixel_roc_auc_score
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 class Segmentation(metaclass=ABCMeta):
@@ -189,7 +190,9 @@ class Segmentation(metaclass=ABCMeta):
         return Region(image, size if isinstance(size, tuple) else (size, size), shape)
 
 
-def _collect(results: Iterable[NDArray[Any]], images: Images) -> Any:
+def _collect(
+    results: Iterable[NDArray[_Scalar]], images: Images
+) -> NDArray[_Scalar] | list[NDArray[_Scalar]]:
     """Stack results into an array if the images came as one, else list them."""
     if not images.is_array:
         return list(results)

@@ -308,7 +308,13 @@ def test_paths_that_name_no_file(tmp_path):
 
 
 def test_public_names():
-    assert sk_ssimae.persistence.__all__ == ["save", "load"]
+    names = sk_ssimae.persistence.__all__
+    exports = ["export_onnx", "OnnxSegmenter", "parity_report", "ParityReport"]
+    assert names == ["save", "load", *exports]
+    assert set(names) <= set(dir(sk_ssimae.persistence))
+    assert all(getattr(sk_ssimae.persistence, name) is not None for name in names)
+    with pytest.raises(AttributeError, match="no attribute 'no_such_name'"):
+        sk_ssimae.persistence.no_such_name  # noqa: B018
 
 
 def test_a_full_disk_leaves_the_old_file(ssim, saved, disk_full):

@@ -31,7 +31,7 @@ class ParityReport(NamedTuple):
 
     def __str__(self) -> str:
         of_maps = (
-            f"Residual maps of {self.n_images} images differ by at most "
+            f"Residual maps of {self.n_images} image(s) differ by at most "
             f"{self.max_abs_difference:.1e}, where residuals reach {self.largest_residual:.3g}"
         )
         if self.auc_difference is None:

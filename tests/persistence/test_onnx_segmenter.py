@@ -1,0 +1,272 @@
+"""What is exported computes as the original does, and without torch."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from skimage.io import imsave
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from sk_ssimae import (
+    FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+)
+from sk_ssimae.estimators._windows import average_orientations, average_windows
+from sk_ssimae.losses import SSIMLoss
+from sk_ssimae.persistence import OnnxSegmenter, export_onnx
+from sk_ssimae.persistence._onnx import _residuals, _windows
+from sk_ssimae.persistence._onnx._residuals import SSIMResidual
+
+TOLERANCE = 1e-5
+
+
+def exported(segmenter, tmp_path):
+    path = tmp_path / "segmenter.onnx"
+    assert export_onnx(segmenter, path) is None
+    return OnnxSegmenter(path, n_threads=1)
+
+
+def assert_same(results, expected):
+    assert type(results) is type(expected)
+    for result, other in zip(results, expected, strict=True):
+        assert (result.dtype, result.shape) == (other.dtype, other.shape)
+        np.testing.assert_allclose(result, other, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def assert_agrees(segmenter, images, tmp_path):
+    """Compare all that both can compute; the threshold lies between the residuals."""
+    levels = np.unique(segmenter.set_params(threshold=0.0).decision_function(images[:1])[0])
+    middle = np.diff(levels).argmax()
+    segmenter.set_params(threshold=float(levels[middle : middle + 2].mean()))
+    other = exported(segmenter, tmp_path)
+    assert other.threshold_ == segmenter.threshold_
+    assert other.n_channels_ == segmenter.n_channels_
+    maps = segmenter.decision_function(images)
+    assert np.ptp(maps[0]) > 100 * TOLERANCE
+    assert_same(other.decision_function(images), maps)
+    assert_same(list(other.iter_decision_function(images)), list(maps))
+    assert_same(other.reconstruct(images), segmenter.reconstruct(images))
+    scores = segmenter.score_images(images)
+    assert_same(other.score_images(images)[:, np.newaxis], scores[:, np.newaxis])
+    masks, expected = other.predict(images), segmenter.predict(images)
+    assert type(masks) is type(expected)
+    for mask, other_mask in zip(masks, expected, strict=True):
+        assert mask.dtype == np.bool_
+        assert (mask != other_mask).mean() < 0.01
+
+
+def test_families_agree(segmenter, images, tmp_path):
+    assert_agrees(segmenter, images, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (SSIMAutoencoderSegmenter, {"residual_params": None, "stride": 5, "smoothing": 0}),
+        (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 1, "window_size": 15}}),
+        (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 0.5, "alpha": 2, "beta": 0.3}}),
+        (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 3, "window": "uniform"}}),
+        (SSIMAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
+        (SSIMAutoencoderSegmenter, {"image_size": 20, "opening_diameter": 0, "smoothing": 1.5}),
+        (L2AutoencoderSegmenter, {"image_size": (36, 20), "inference_batch_size": 1}),
+        (VariationalAutoencoderSegmenter, {"n_samples": 3, "inference_batch_size": 5}),
+        (VariationalAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
+        (VariationalAutoencoderSegmenter, {"residual": "kl", "smoothing": 0}),
+        (VariationalAutoencoderSegmenter, {"residual": "kl", "test_time_augmentation": "dihedral"}),
+    ],
+)
+def test_parameters_are_honoured(trained, good, tmp_path, cls, params):
+    segmenter = copy.deepcopy(trained[cls]).set_params(**params)
+    assert_agrees(segmenter, [good[0][:25, 5:33], good[1][:16, :17]], tmp_path)
+
+
+@pytest.mark.parametrize("cls", [SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter])
+def test_colours_bytes_and_files(tiny, tmp_path, cls):
+    colour = np.random.default_rng(0).integers(0, 256, (3, 40, 32, 3), dtype=np.uint8)
+    segmenter = cls(**tiny, normalization=None).fit(colour)
+    assert_agrees(segmenter, colour[:2], tmp_path)
+    imsave(tmp_path / "a.png", colour[0], check_contrast=False)
+    assert_agrees(segmenter, [str(tmp_path / "a.png"), colour[1] / 255], tmp_path)
+
+
+def test_any_number_of_windows_at_once(ssim, tmp_path):
+    export_onnx(ssim, tmp_path / "a.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
+    for n in (1, 5):
+        windows = torch.rand((n, 1, 16, 16), generator=torch.Generator().manual_seed(n))
+        (found,) = session.run(None, {"windows": windows.numpy()})
+        with torch.inference_mode():
+            expected = ssim.net_.inference_module_(windows)
+        np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+def test_settings_tell_how_the_threshold_was_found(ssim, tmp_path):
+    settings = exported(ssim, tmp_path).settings
+    assert settings.calibration == ssim.calibration_._asdict()
+    assert settings.threshold == ssim.threshold_
+    assert settings.segmenter_class == "SSIMAutoencoderSegmenter"
+    assert settings.versions["torch"] == str(torch.__version__)
+    shown = repr(exported(ssim.set_params(threshold=0.25), tmp_path))
+    assert shown == "<OnnxSegmenter: SSIMAutoencoderSegmenter, threshold_=0.25>"
+    assert exported(ssim, tmp_path).settings.calibration is None
+
+
+def test_score(ssim, defective, tmp_path):
+    assert exported(ssim, tmp_path).score(*defective) == pytest.approx(ssim.score(*defective))
+
+
+WITHOUT_TORCH = """
+import sys
+for package in ("torch", "skorch", "sklearn", "onnx", "safetensors"):
+    sys.modules[package] = None  # To import it is an ImportError.
+import numpy as np
+from sk_ssimae.persistence import OnnxSegmenter
+segmenter = OnnxSegmenter(sys.argv[1], n_threads=1)
+images = np.load(sys.argv[2])
+np.savez(
+    sys.argv[3], segmenter.decision_function(images), segmenter.predict(images),
+    segmenter.score_images(images),
+)
+"""
+
+
+@pytest.mark.parametrize("cls", [SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter])
+def test_runs_where_there_is_no_torch(trained, images, tmp_path, cls):
+    export_onnx(trained[cls], tmp_path / "a.onnx")
+    np.save(tmp_path / "images.npy", images)
+    names = ("a.onnx", "images.npy", "results.npz")
+    arguments = [sys.executable, "-c", WITHOUT_TORCH, *(str(tmp_path / name) for name in names)]
+    subprocess.run(arguments, check=True)
+    maps, masks, scores = np.load(tmp_path / "results.npz").values()
+    assert_same(maps, trained[cls].decision_function(images))
+    assert_same(scores[:, np.newaxis], trained[cls].score_images(images)[:, np.newaxis])
+    assert (masks != trained[cls].predict(images)).mean() < 0.01
+
+
+def test_images_are_checked(ssim, good, tmp_path):
+    other = exported(ssim, tmp_path)
+    with pytest.raises(ValueError, match="wrap it in a list"):
+        other.predict(good[0])
+    with pytest.raises(ValueError, match=r"X\[0\] must have 1 channel"):
+        other.predict([np.stack([good[0]] * 3, axis=-1)])
+    with pytest.raises(ValueError, match=r"X\[1\] must be at least patch_size=16 pixels"):
+        other.predict([good[0], good[0][:15]])
+
+
+def test_arguments_are_checked(ssim, tmp_path):
+    path = tmp_path / "a.onnx"
+    export_onnx(ssim, path)
+    with pytest.raises(ValueError, match=r"providers must be among .*, got 'Abacus' instead"):
+        OnnxSegmenter(path, providers=["Abacus"])
+    for providers in ("CPUExecutionProvider", [], 3):
+        with pytest.raises(ValueError, match="providers must be a list of names or None"):
+            OnnxSegmenter(path, providers=providers)
+    for n_threads in (0, True, "2", 1.0):
+        with pytest.raises(ValueError, match="n_threads must be a positive integer or None"):
+            OnnxSegmenter(path, n_threads=n_threads)
+    for function in (OnnxSegmenter, lambda path: export_onnx(ssim, path)):
+        with pytest.raises(TypeError, match="path must be the path of a file, got int instead"):
+            function(3)
+    with pytest.raises(FileNotFoundError):
+        OnnxSegmenter(tmp_path / "none.onnx")
+    with pytest.raises(ValueError, match="path must name a file"):
+        OnnxSegmenter(tmp_path)
+    assert OnnxSegmenter(path, providers=["CPUExecutionProvider"]).n_channels_ == 1
+
+
+def test_missing_packages(ssim, tmp_path, monkeypatch):
+    export_onnx(ssim, tmp_path / "a.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r'needs onnx: pip install "sk-ssimae\[onnx\]"'):
+        export_onnx(ssim, tmp_path / "a.onnx")
+    OnnxSegmenter(tmp_path / "a.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r'ONNX Runtime: pip install "sk-ssimae\[onnx\]"'):
+        OnnxSegmenter(tmp_path / "a.onnx")
+
+
+class OwnFamily(L2AutoencoderSegmenter):
+    """Its residual might be anything."""
+
+
+def test_only_fitted_segmenters_of_the_package_are_exported(ssim, trained, tiny, tmp_path):
+    path = tmp_path / "a.onnx"
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        export_onnx(L2AutoencoderSegmenter(), path)
+    with pytest.raises(TypeError, match=r"segmenter must be one of .*, got Pipeline instead"):
+        export_onnx(make_pipeline(ssim), path)
+    own = OwnFamily(**tiny)
+    own.__dict__.update(trained[L2AutoencoderSegmenter].__dict__)
+    with pytest.raises(TypeError, match="got OwnFamily instead: the residual of another"):
+        export_onnx(own, path)
+    with pytest.raises(NotFittedError, match="has not been calibrated"):
+        export_onnx(copy.deepcopy(ssim).set_params(target_fpr=0.3), path)
+    with pytest.raises(ValueError, match="stride must be at most the patch_size of fit, 16"):
+        export_onnx(copy.deepcopy(ssim).set_params(patch_size=32, stride=20), path)
+    assert not path.exists()
+
+
+def test_a_module_as_feature_extractor_is_left_behind(tiny, good, images, tmp_path):
+    segmenter = FeatureMatchingAutoencoderSegmenter(feature_extractor=nn.AvgPool2d(4), **tiny)
+    assert_agrees(segmenter.fit(good), images, tmp_path)
+
+
+def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_path):
+    path = tmp_path / "a.onnx"
+    path.write_text("there before")
+    broken = copy.deepcopy(ssim)
+    with torch.no_grad():
+        broken.net_.module_.encoder[0].bias[3] = torch.nan
+    with pytest.raises(ValueError, match="net_ holds weights that are NaN or infinite"):
+        export_onnx(broken, path)
+    replaced = copy.deepcopy(ssim)
+    replaced.net_.module_.decoder[-1] = nn.Identity()
+    with pytest.raises(ValueError, match="net_ must be as SSIMAutoencoderSegmenter makes it"):
+        export_onnx(replaced, path)
+    other = copy.deepcopy(ssim)
+    other.net_.module_.encoder[2] = nn.ReLU()  # Has no weights by which it could be told.
+    with pytest.raises(TypeError, match=r"layers of this package's networks .* got a ReLU"):
+        export_onnx(other, path)
+    assert path.read_text() == "there before"
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 40, 33)])
+def test_windows_are_averaged_as_in_torch(shape):
+    image = np.random.default_rng(0).random(shape, dtype=np.float32)
+    sides = {"patch_size": 16, "stride": 7, "batch_size": 3}
+    weights = np.random.default_rng(1).random((16, 16), dtype=np.float32)
+
+    def transform(windows, origins):
+        return windows[:, :1] * weights + sum(map(sum, origins))
+
+    def in_torch(windows, origins):
+        return torch.from_numpy(np.ascontiguousarray(transform(windows.numpy(), origins)))
+
+    for ours, theirs in (
+        (transform, in_torch),
+        (_windows.average_orientations(transform), average_orientations(in_torch)),
+    ):
+        expected = average_windows(torch.from_numpy(image), theirs, **sides).numpy()
+        found = _windows.average_windows(image, ours, **sides)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("pixels_of_strip", [1, 2**20])
+@pytest.mark.parametrize("exponents", [(1, 1, 1), (2, 0.5, 3), (0, 1, 1.5)])
+def test_ssim_is_that_of_the_loss(monkeypatch, pixels_of_strip, exponents):
+    monkeypatch.setattr(_residuals, "_PIXELS_OF_STRIP", pixels_of_strip)
+    x, y = np.random.default_rng(0).random((2, 3, 70, 21), dtype=np.float32)
+    y = 0.7 + 0.3 * (x + y) / 2
+    named = dict(zip(("alpha", "beta", "gamma"), exponents, strict=True))
+    loss = SSIMLoss(7, "gaussian", **named)
+    residual = SSIMResidual(tuple(loss.kernel.tolist()), loss.c1, loss.c2, **named)
+    expected = loss.residual_map(torch.from_numpy(x)[None], torch.from_numpy(y)[None])[0]
+    np.testing.assert_allclose(residual.residual_map(x, y), expected, rtol=0, atol=TOLERANCE)
