@@ -1,5 +1,7 @@
 """Images as users have them, arrays or files, turned into checked arrays one at a time."""
 
+import math
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 Image = NDArray[Any]
 
 _ALPHA_CHANNELS = (2, 4)
+# What warnings are shown is the same for all threads, and so is what a thread restores.
+_CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
 
 
@@ -97,6 +101,54 @@ class Images:
             )
 
 
+class SlicedImage:
+    """A checked view of an image that may be larger than memory and is read part by part.
+
+    Parameters
+    ----------
+    image : array-like of shape (h, w) or (h, w, c)
+        Anything with a shape from which ``image[first:last, first:last]`` reads a part.
+    min_size : int
+        Least height and width in pixels.
+    n_channels : int
+        Channels that it must have, without alpha.
+
+    Raises
+    ------
+    TypeError
+        If `image` has no shape or cannot be sliced.
+    ValueError
+        If its shape, size or channels are not as described.
+    """
+
+    def __init__(self, image: Any, *, min_size: int, n_channels: int) -> None:
+        shape = getattr(image, "shape", None)
+        if not isinstance(shape, tuple) or not hasattr(image, "__getitem__"):
+            raise TypeError(
+                "image must be one image that can be sliced, such as an array, a numpy.memmap or "
+                f"an array of zarr or h5py, got {type(image).__name__} instead. Open a file first."
+            )
+        if len(shape) not in (2, 3):
+            raise ValueError(f"image must have shape (h, w) or (h, w, c), got {shape} instead.")
+        if _n_colours(shape) != n_channels:
+            raise ValueError(
+                f"image must have {n_channels} channel(s) like the images of fit, got "
+                f"{_n_colours(shape)}: its shape is {shape}. Give one image, of the same colours."
+            )
+        if min(shape[:2]) < min_size:
+            raise ValueError(
+                f"image must be at least patch_size={min_size} pixels high and wide, got shape "
+                f"{shape[:2]}. Fit with a smaller patch_size."
+            )
+        self.shape = int(shape[0]), int(shape[1])
+        self._source = image
+
+    def read(self, rows: slice, columns: slice) -> Image:
+        """Read a part: (h, w, c), uint8 or float32 in [0, 1], without alpha channel."""
+        name = f"image[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
+        return check_image(self._source[rows, columns], name)
+
+
 def read_image(path: str | Path, name: str) -> Image:
     """Read an image file.
 
@@ -156,7 +208,7 @@ def _read_other(path: Path) -> Image:
         # Pillow makes colours of 16-bit grey with alpha.
         is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
     # Opened here, because given a name imageio leaves a file open that it cannot read.
-    with path.open("rb") as file, warnings.catch_warnings():
+    with path.open("rb") as file, _CHANGING_WARNINGS, warnings.catch_warnings():
         # On its way through its plugins it also warns of those that are deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         pixels = np.asarray(imread(file))
@@ -189,9 +241,7 @@ def check_image(item: Any, name: str) -> Image:
         )
     if image.size == 0:
         raise ValueError(f"{name} has no pixels: its shape is {image.shape}. Leave it out.")
-    image = image.reshape(*image.shape[:2], -1)
-    if image.shape[-1] in _ALPHA_CHANNELS:
-        image = image[..., :-1]
+    image = image.reshape(*image.shape[:2], -1)[..., : _n_colours(image.shape)]
     if image.dtype == np.uint8:
         return image
     if image.dtype == np.bool_:
@@ -206,6 +256,12 @@ def check_image(item: Any, name: str) -> Image:
         )
     _check_range(image, name)
     return image.astype(np.float32, copy=False)
+
+
+def _n_colours(shape: tuple[int, ...]) -> int:
+    """Count the channels of an image (h, w) or (h, w, c) without alpha."""
+    channels = math.prod(shape[2:])
+    return channels - 1 if channels in _ALPHA_CHANNELS else channels
 
 
 def _check_range(image: Image, name: str) -> None:

@@ -7,6 +7,8 @@ from skimage import morphology
 
 # What gains on nanofibres of 1024 × 700 pixels and costs least on fabrics of 256 × 256.
 _SHARE_OF_SIDE = 0.01
+# Where the Gaussian ends, in sigma.
+_TRUNCATE = 4
 
 
 def smoothing_sigma(smoothing: float | str, image_shape: tuple[int, int]) -> float:
@@ -16,11 +18,18 @@ def smoothing_sigma(smoothing: float | str, image_shape: tuple[int, int]) -> flo
     return smoothing
 
 
+def smoothing_radius(sigma: float) -> int:
+    """Give how many pixels around a pixel its smoothed value sees."""
+    return int(_TRUNCATE * sigma + 0.5)
+
+
 def smooth(residual_map: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     """Smooth a map (h, w) with a Gaussian of `sigma` pixels; 0 leaves it as it is."""
     if sigma == 0:
         return residual_map
-    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(residual_map, sigma)
+    smoothed: NDArray[np.float32] = ndimage.gaussian_filter(
+        residual_map, sigma, radius=smoothing_radius(sigma)
+    )
     return smoothed
 
 
@@ -39,6 +48,11 @@ def disk(diameter: int) -> NDArray[np.bool_]:
     offsets = np.arange(diameter) - (diameter - 1) / 2
     inside: NDArray[np.bool_] = np.add.outer(offsets**2, offsets**2) <= (diameter / 2) ** 2
     return inside
+
+
+def opening_radius(diameter: int) -> int:
+    """Give how many pixels around a pixel its opened value sees: all disks that hold it."""
+    return max(diameter - 1, 0)
 
 
 def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.float32]:

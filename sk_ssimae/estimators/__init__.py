@@ -1,6 +1,7 @@
 """The segmenters."""
 
 from sk_ssimae.estimators._base import BaseSegmenter, Calibration
+from sk_ssimae.estimators._blocks import SegmentedBlock
 from sk_ssimae.estimators._feature_matching import FeatureMatchingAutoencoderSegmenter
 from sk_ssimae.estimators._l2 import L2AutoencoderSegmenter
 from sk_ssimae.estimators._protocol import paper_protocol
@@ -15,4 +16,5 @@ __all__ = [
     "paper_protocol",
     "BaseSegmenter",
     "Calibration",
+    "SegmentedBlock",
 ]

@@ -87,6 +87,8 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
             With two methods: ``forward(output, target)`` gives the scalar that training lowers,
             from what the network makes of patches (N, C, P, P) and from the patches themselves;
             ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals (N, H, W).
+            For `segment_blocks` it also says with an attribute ``residual_radius`` how many pixels
+            around a pixel its residual sees, 0 if none.
         """
 
     def make_module(self, n_channels: int, generator: torch.Generator) -> nn.Module:

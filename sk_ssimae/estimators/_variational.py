@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sk_ssimae._inference._noise import window_noise
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._windows import Origin
+from sk_ssimae.estimators._windows import Origin, Windows
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
 from sk_ssimae.modules import VariationalAutoencoder
 
@@ -95,9 +95,9 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
             n_channels, self.latent_dim, self.patch_size, self.normalization, generator=generator
         )
 
-    def _residual(self, image: Tensor) -> Tensor:
+    def _residual(self, image: Tensor, windows: Windows) -> Tensor:
         measure = self._divergences if self.residual == "kl" else self._improbabilities
-        return self._average_windows(image, measure)[0]
+        return self._average_windows(image, measure, windows)[0]
 
     def reconstruct_windows(self, windows: Tensor) -> Tensor:
         """Decode the mean of each window's latent distribution."""

@@ -1,37 +1,73 @@
 """Overlapping windows of an image, passed through a network and averaged where they overlap."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sk_ssimae._patches import coverage, window_positions
 
 Origin = tuple[int, int]
 Transform = Callable[[Tensor, Sequence[Origin]], Tensor]
+Area = tuple[slice, slice]
+
+
+class Windows(NamedTuple):
+    """Where windows of an image lie: all of them, or those over a part of it.
+
+    Attributes
+    ----------
+    rows, columns : array of int
+        First pixels of the windows, ascending, in the coordinates of the whole image.
+    patch_size : int
+        Side of a window in pixels.
+    """
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    patch_size: int
+
+    @classmethod
+    def of_image(cls, shape: tuple[int, int], patch_size: int, stride: int) -> Self:
+        """Place windows over an image: `stride` apart, the last aligned with the far edge."""
+        rows, columns = (window_positions(length, patch_size, stride) for length in shape)
+        return cls(rows, columns, patch_size)
+
+    def over(self, area: Area) -> Self:
+        """Select the windows that cover a pixel of an area at least."""
+        rows, columns = (
+            positions[(positions < part.stop) & (positions + self.patch_size > part.start)]
+            for positions, part in zip(self[:2], area, strict=True)
+        )
+        return self._replace(rows=rows, columns=columns)
+
+    @property
+    def area(self) -> Area:
+        """What the windows cover together."""
+        rows, columns = (
+            slice(int(positions[0]), int(positions[-1]) + self.patch_size)
+            for positions in (self.rows, self.columns)
+        )
+        return rows, columns
 
 
 def average_windows(
-    image: Tensor,
-    transform: Transform,
-    *,
-    patch_size: int,
-    stride: int,
-    batch_size: int,
+    image: Tensor, transform: Transform, windows: Windows, *, batch_size: int
 ) -> Tensor:
-    """Transform every window of an image and average the results pixel by pixel.
+    """Transform windows of an image and average the results pixel by pixel.
 
     Parameters
     ----------
     image : Tensor of shape (C, H, W)
-        Image of at least `patch_size` pixels each way.
+        What the windows cover together: the whole image, or a part of it.
     transform : callable
-        From a batch (N, C, P, P) and its origins, N pairs of the first row and column, to results
-        of the same height and width (N, C', P, P).
-    patch_size : int
-        Side P of a window in pixels.
-    stride : int
-        Distance between windows in pixels; the last one is aligned with the far edge.
+        From a batch (N, C, P, P) and its origins in the whole image, N pairs of the first row and
+        column, to results of the same height and width (N, C', P, P).
+    windows : Windows
+        Where the windows lie in the whole image.
     batch_size : int
         Windows transformed at once. It bounds the memory and changes nothing else.
 
@@ -41,20 +77,21 @@ def average_windows(
         Averages over all windows that cover a pixel.
     """
     height, width = image.shape[-2:]
-    rows = window_positions(height, patch_size, stride)
-    columns = window_positions(width, patch_size, stride)
+    rows, columns, patch_size = windows
+    first_row, first_column = int(rows[0]), int(columns[0])
     origins = [(int(row), int(column)) for row in rows for column in columns]
     total: Tensor | None = None
     for start in range(0, len(origins), batch_size):
         batch = origins[start : start + batch_size]
-        windows = torch.stack([_window(image, *origin, patch_size) for origin in batch])
-        results = transform(windows.contiguous(memory_format=torch.channels_last), batch)
+        places = [(row - first_row, column - first_column) for row, column in batch]
+        stacked = torch.stack([_window(image, *place, patch_size) for place in places])
+        results = transform(stacked.contiguous(memory_format=torch.channels_last), batch)
         if total is None:
             total = results.new_zeros((results.shape[1], height, width))
-        for origin, result in zip(batch, results, strict=True):
-            _window(total, *origin, patch_size).add_(result)
+        for place, result in zip(places, results, strict=True):
+            _window(total, *place, patch_size).add_(result)
     assert total is not None  # There is always a window.
-    for axis, positions in ((-2, rows), (-1, columns)):
+    for axis, positions in ((-2, rows - first_row), (-1, columns - first_column)):
         counts = torch.from_numpy(coverage(total.shape[axis], patch_size, positions)).to(total)
         total.div_(counts.unsqueeze(-1) if axis == -2 else counts)
     return total

@@ -21,6 +21,9 @@ class L2Loss(nn.Module):
     4.0
     """
 
+    #: Pixels around a pixel that its residual sees.
+    residual_radius = 0
+
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss: (N, C, H, W) twice in, a non-negative scalar out."""
         return (reconstruction - target).square().flatten(1).sum(dim=1).mean()

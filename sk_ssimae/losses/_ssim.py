@@ -231,6 +231,11 @@ class SSIMLoss(nn.Module):
         """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""
         return torch.cat(list(self._iter_strips(x, y)), dim=-2)
 
+    @property
+    def residual_radius(self) -> int:
+        """Pixels around a pixel that its residual sees."""
+        return self.window_size // 2
+
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute 1 - SSIM averaged over channels: (N, C, H, W) in, (N, H, W) in [0, 2] out."""
         residual: Tensor | None = None

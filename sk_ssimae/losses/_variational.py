@@ -52,6 +52,9 @@ class EvidenceLowerBound(nn.Module):
     (-14.138, 0.01)
     """
 
+    #: Pixels around a pixel that its residual sees.
+    residual_radius = 0
+
     variance: Tensor
     n_batches: Tensor
 

@@ -1,14 +1,15 @@
 import pytest
 import torch
 
-from sk_ssimae.estimators._windows import average_orientations, average_windows
+from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])
 @pytest.mark.parametrize("stride", [1, 5, 16])
 def test_cutting_and_averaging_is_the_identity(shape, stride):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    averaged = average_windows(image, lambda w, _: w, patch_size=16, stride=stride, batch_size=7)
+    windows = Windows.of_image(shape[1:], 16, stride)
+    averaged = average_windows(image, lambda w, _: w, windows, batch_size=7)
     torch.testing.assert_close(averaged, image)
 
 
@@ -24,7 +25,8 @@ def test_overlaps_are_averaged():
         n_windows += len(windows)
         return windows + shift
 
-    averaged = average_windows(image, add_offset, patch_size=16, stride=10, batch_size=4)
+    windows = Windows.of_image((40, 37), 16, 10)
+    averaged = average_windows(image, add_offset, windows, batch_size=4)
     origins = [(r, c) for r in (0, 10, 20, 24) for c in (0, 10, 20, 21)]
     assert n_windows == len(origins)
     for row, column in [(0, 0), (15, 15), (24, 20), (39, 36), (12, 30)]:
@@ -41,7 +43,10 @@ def test_results_do_not_depend_on_the_batches():
     image = torch.rand((1, 40, 50), generator=torch.Generator().manual_seed(0))
     maps = [
         average_windows(
-            image, lambda w, _: torch.sin(w), patch_size=16, stride=3, batch_size=batch_size
+            image,
+            lambda w, _: torch.sin(w),
+            Windows.of_image((40, 50), 16, 3),
+            batch_size=batch_size,
         )
         for batch_size in (1, 7, 1000)
     ]

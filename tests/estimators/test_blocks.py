@@ -1,0 +1,265 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+from sklearn.exceptions import NotFittedError
+from torch import nn
+
+from sk_ssimae import (
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+    VariationalAutoencoderSegmenter,
+)
+from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.estimators import BaseSegmenter
+
+# The Gaussian ends where its weight is still 2e-4: what lies beyond shows.
+FAR = {"smoothing": 1.12, "opening_diameter": 5, "stride": 11}
+PLAIN = {"smoothing": 0, "opening_diameter": 0, "stride": 11}
+
+
+@pytest.fixture(scope="module")
+def image():
+    """Give an image of which no side is a multiple of a stride or block."""
+    image = make_woven_fabric(1, shape=(41, 55), thread_spacing=6, random_state=1)[0]
+    image[20:30, 30:34] = 0.9
+    image.flags.writeable = False
+    return image
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny, good):
+    """Fit each class once; its threshold is a number, which holds whatever else is set."""
+    cache = {}
+
+    def fit(cls, **params):
+        if cls not in cache:
+            cache[cls] = cls(**tiny).fit(good)
+        changes = {"smoothing": "auto", "opening_diameter": 4, "threshold": 0.5, **tiny, **params}
+        defaults = {name: value for name, value in cls().get_params().items() if name not in tiny}
+        return cache[cls].set_params(**(defaults | changes))
+
+    return fit
+
+
+def put_together(segmenter, image, block_size):
+    """Write all blocks, each pixel once."""
+    shape = image.shape[:2]
+    residual_map, mask = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
+    scores = []
+    for block in segmenter.segment_blocks(image, block_size=block_size):
+        place = block.rows, block.columns
+        assert np.isnan(residual_map[place]).all()
+        assert block.residual_map.dtype == np.float32
+        residual_map[place], mask[place] = block.residual_map, block.mask
+        scores.append(block.score)
+    return residual_map, mask, max(scores)
+
+
+def check_equals_whole(segmenter, image, block_size):
+    opened = np.sort(segmenter.decision_function([image])[0], axis=None)
+    # In the widest gap between the largest values, so that no pixel is in doubt.
+    largest = opened[-500:]
+    gap = np.argmax(np.diff(largest))
+    segmenter.set_params(threshold=float(largest[gap : gap + 2].mean()))
+    residual_map, mask, score = put_together(segmenter, image, block_size)
+    (expected,) = segmenter.decision_function([image])
+    np.testing.assert_allclose(residual_map, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(mask, segmenter.predict([image])[0])
+    assert score == pytest.approx(segmenter.score_images([image])[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("block_size", [15, 24, 1000])
+@pytest.mark.parametrize("params", [PLAIN, FAR], ids=["plain", "far"])
+def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, block_size):
+    check_equals_whole(fitted(segmenter_class, **params), image, block_size)
+
+
+@pytest.mark.parametrize(
+    ("cls", "params"),
+    [
+        (SSIMAutoencoderSegmenter, {}),
+        (SSIMAutoencoderSegmenter, {"smoothing": 60}),  # It sees more than the image.
+        (SSIMAutoencoderSegmenter, {**PLAIN, "residual_params": {"window_size": 15}}),
+        (SSIMAutoencoderSegmenter, {**FAR, "residual_params": {"window": "gaussian", "gamma": 2}}),
+        (SSIMAutoencoderSegmenter, {**FAR, "test_time_augmentation": "dihedral"}),
+        (SSIMAutoencoderSegmenter, {**FAR, "inference_batch_size": 3}),
+        (VariationalAutoencoderSegmenter, {**FAR, "residual": "kl"}),
+        (
+            VariationalAutoencoderSegmenter,
+            {**PLAIN, "test_time_augmentation": "dihedral", "n_samples": 1},
+        ),
+    ],
+)
+def test_whatever_is_set(fitted, image, cls, params):
+    check_equals_whole(fitted(cls, **params), image, 29)
+
+
+def test_blocks_of_a_pixel(fitted, image):
+    check_equals_whole(fitted(L2AutoencoderSegmenter, **FAR), image[:16, -17:], 1)
+
+
+def test_windows_that_the_halo_just_reaches(fitted, image):
+    # The window of SSIM around pixel 11, the last of a block, ends with pixel 16, where another
+    # window of the network begins.
+    check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN | {"stride": 16}), image, 12)
+
+
+def test_flat_images(fitted):
+    # What a block sees of an image must not change how SSIM rounds.
+    image = np.full((40, 64), 0.02, dtype=np.float32)
+    image[:, 32:] = 0.98
+    check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN), image, 16)
+
+
+class OnDisk:
+    """An image that gives parts of itself and nothing else, and notes which."""
+
+    def __init__(self, pixels):
+        self._pixels = pixels
+        self.shape = pixels.shape
+        self.parts = []
+
+    def __getitem__(self, part):
+        assert len(part) == 2
+        assert all(type(axis.start) is type(axis.stop) is int for axis in part)
+        self.parts.append(part)
+        return self._pixels[part]
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("The whole image must not be read.")
+
+
+def test_little_is_read_at_a_time(fitted):
+    image = OnDisk(np.random.default_rng(0).integers(0, 256, (150, 200), dtype=np.uint8))
+    segmenter = fitted(L2AutoencoderSegmenter, **FAR)
+    blocks = segmenter.segment_blocks(image, block_size=20)
+    assert not image.parts
+    for n_read in range(1, 11):
+        next(blocks)
+        assert len(image.parts) == n_read
+    # The disk's reach, the Gaussian's, and windows that lie over one pixel more.
+    longest = 20 + 2 * (4 + 4 + 15)
+    sides = [axis.stop - axis.start for part in image.parts for axis in part]
+    assert max(sides) <= longest
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        lambda colour: (255 * colour).astype(np.uint8),
+        lambda colour: (65535 * colour).astype(np.uint16),
+        lambda colour: np.dstack([colour, np.ones_like(colour[..., 0])]),
+        lambda colour: colour.astype(np.float64),
+    ],
+    ids=["uint8", "uint16", "alpha", "float64"],
+)
+def test_colours_and_types(tiny, convert):
+    colour = np.random.default_rng(0).random((3, 40, 32, 3), dtype=np.float32)
+    segmenter = L2AutoencoderSegmenter(**tiny).fit(colour)
+    check_equals_whole(segmenter, convert(colour[0]), 25)
+
+
+def test_memmap(fitted, image, tmp_path):
+    np.save(tmp_path / "image.npy", (255 * image).astype(np.uint8))
+    stored = np.load(tmp_path / "image.npy", mmap_mode="r")
+    segmenter = fitted(SSIMAutoencoderSegmenter)
+    maps = np.lib.format.open_memmap(
+        tmp_path / "maps.npy", mode="w+", dtype=np.float32, shape=image.shape
+    )
+    for block in segmenter.segment_blocks(stored, block_size=30):
+        maps[block.rows, block.columns] = block.residual_map
+    maps.flush()
+    expected = segmenter.decision_function([np.asarray(stored)])[0]
+    np.testing.assert_allclose(np.load(tmp_path / "maps.npy"), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_zarr(fitted, image, tmp_path):
+    zarr = pytest.importorskip("zarr", reason="zarr is not installed")
+    folder = zarr.open_group(tmp_path / "image.zarr", mode="w")
+    stored = folder.create_array("image", shape=image.shape, chunks=(16, 16), dtype="uint8")
+    stored[:] = (255 * image).astype(np.uint8)
+    masks = folder.create_array("mask", shape=image.shape, chunks=(16, 16), dtype="bool")
+    segmenter = fitted(SSIMAutoencoderSegmenter, threshold=0.7)
+    for block in segmenter.segment_blocks(stored, block_size=32):
+        masks[block.rows, block.columns] = block.mask
+    expected = segmenter.predict([stored[:]])[0]
+    assert expected.any()
+    np.testing.assert_array_equal(masks[:], expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(np.nan, "holds NaN or infinity"), (1.5, r"holds floats from .* to 1.5: floats must lie in")],
+)
+def test_bad_pixels_are_found_where_they_are(fitted, image, value, message):
+    bad = image.copy()
+    bad[35, 50] = value
+    blocks = fitted(L2AutoencoderSegmenter, **PLAIN).segment_blocks(bad, block_size=20)
+    assert len(list(islice(blocks, 2))) == 2
+    with pytest.raises(ValueError, match=rf"^image\[11:41, 11:55\] {message}"):
+        list(blocks)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        ("scan.tif", TypeError, "image must be one image that can be sliced, .* got str instead"),
+        ([[0.5] * 40] * 40, TypeError, "image that can be sliced, .* got list instead"),
+        (np.zeros(40), ValueError, r"shape \(h, w\) or \(h, w, c\), got \(40,\) instead"),
+        (np.zeros((5, 40, 40)), ValueError, r"have 1 channel\(s\) .* got 40: its shape is \(5,"),
+        (np.zeros((40, 40, 3)), ValueError, r"have 1 channel\(s\) .* got 3"),
+        (np.zeros((40, 15)), ValueError, r"at least patch_size=16 pixels .* got shape \(40, 15\)"),
+    ],
+)
+def test_bad_images(fitted, image, error, message):
+    with pytest.raises(error, match=message):
+        fitted(L2AutoencoderSegmenter).segment_blocks(image)
+
+
+def test_bad_parameters(fitted, image):
+    segmenter = fitted(L2AutoencoderSegmenter)
+    for block_size in (0, 2.5, "all"):
+        with pytest.raises(
+            ValueError, match=rf"block_size must be an integer .* got {block_size!r} instead"
+        ):
+            segmenter.segment_blocks(image, block_size=block_size)
+    with pytest.raises(ValueError, match="image_size=32 resizes images as a whole"):
+        segmenter.set_params(image_size=32).segment_blocks(image)
+    segmenter.set_params(image_size=None, threshold="image_fpr")
+    with pytest.raises(NotFittedError, match="has not been calibrated"):
+        segmenter.segment_blocks(image)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        L2AutoencoderSegmenter().segment_blocks(image)
+
+
+class MeanError(nn.Module):
+    """A loss whose residual is everywhere the mean of the image."""
+
+    def forward(self, output, target):
+        return (output - target).square().mean()
+
+    def residual_map(self, image, reconstruction):
+        error = (image - reconstruction).square().mean(dim=1)
+        return error.mean(dim=(1, 2), keepdim=True).expand_as(error)
+
+
+class MeanSegmenter(BaseSegmenter):
+    """Segment by the mean error.
+
+    Parameters
+    ----------
+    {parameters}
+    """
+
+    def make_loss(self):
+        return MeanError()
+
+
+def test_a_loss_must_say_how_far_it_sees(tiny, good):
+    segmenter = MeanSegmenter(**tiny).fit(good)
+    assert segmenter.predict(good).shape == good.shape
+    with pytest.raises(
+        TypeError, match=r"The loss MeanError must say .* attribute residual_radius"
+    ):
+        segmenter.segment_blocks(good[0])
