@@ -2,6 +2,7 @@
 
 import copy
 import math
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal, Self
@@ -22,6 +23,8 @@ Precision = Literal["float32", "bf16", "fp16"]
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Torch's own first scale, 2**16, skips the first ten steps of a loss that sums over pixels.
 _FIRST_SCALE, _STEPS_TO_GROW = 2.0**10, 200
+# One for all nets, because pickles and copies of a net could not take it along.
+_PREPARING = threading.Lock()
 
 
 class ReconstructionNet(NeuralNet):
@@ -101,24 +104,29 @@ class ReconstructionNet(NeuralNet):
         return torch.autocast(device.type, _DTYPES[self.precision])
 
     def prepare_inference(self, device: torch.device) -> None:
-        """Bring network and loss to a device, to compute as after training."""
-        for part in (self.module_, self.criterion_):
-            part.to(device).eval()
+        """Bring network and loss to a device, to compute as after training.
+
+        What is there already is left alone: another thread may be computing with it.
+        """
+        device = torch.empty(0, device=device).device  # With its index.
+        with _PREPARING:
+            for part in (self.module_, self.criterion_):
+                if not _is_prepared(part, device):
+                    part.to(device).eval()
 
     @property
     def inference_module_(self) -> Any:
         """The network for inference: not compiled, with normalization folded, made when needed."""
-        tensors = (*self.module_.parameters(), *self.module_.buffers())
-        # What was unpickled in inference mode has no version, nor can it be trained.
-        state = [(t.data_ptr(), None if t.is_inference() else t._version) for t in tensors]
-        made_of, module = self.__dict__.get("_inference", (None, None))
-        if state != made_of:
-            # A shallow copy shares the weights and leaves compilation behind.
-            with torch.inference_mode(False), torch.no_grad():
-                module = fold_normalization(copy.copy(self.module_)).eval()
-            # Past skorch, which would take a module for another part to train.
-            self.__dict__["_inference"] = state, module
-        return module
+        with _PREPARING:
+            state = [_state(tensor) for tensor in _tensors(self.module_)]
+            made_of, module = self.__dict__.get("_inference", (None, None))
+            if state != made_of:
+                # A shallow copy shares the weights and leaves compilation behind.
+                with torch.inference_mode(False), torch.no_grad():
+                    module = fold_normalization(copy.copy(self.module_)).eval()
+                # Past skorch, which would take a module for another part to train.
+                self.__dict__["_inference"] = state, module
+            return module
 
     def fit_loop(self, X: PatchSampler, y: None = None, epochs: None = None, **kwargs: Any) -> Self:
         """Train for the epochs that `history`, which a checkpoint may have brought, lacks."""
@@ -244,6 +252,22 @@ class ReconstructionNet(NeuralNet):
         net = cls(module, criterion=criterion, train_split=None, verbose=0).initialize()
         net.__dict__.update(_without_training(), history_=history, interrupted_=interrupted)
         return net
+
+
+def _is_prepared(part: nn.Module, device: torch.device) -> bool:
+    in_training = any(module.training for module in part.modules())
+    return not in_training and all(tensor.device == device for tensor in _tensors(part))
+
+
+def _tensors(part: nn.Module) -> Iterator[Tensor]:
+    yield from part.parameters()
+    yield from part.buffers()
+
+
+def _state(tensor: Tensor) -> tuple[int, int | None]:
+    """Tell a tensor from one that was written to since."""
+    # What was unpickled in inference mode has no version, nor can it be trained.
+    return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
 
 
 def _without_training() -> dict[str, Any]:
