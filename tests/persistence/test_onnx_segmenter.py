@@ -182,6 +182,21 @@ def test_arguments_are_checked(ssim, tmp_path):
     assert OnnxSegmenter(path, providers=["CPUExecutionProvider"]).n_channels_ == 1
 
 
+def test_gpus_compute_in_full_precision(ssim, tmp_path, monkeypatch):
+    export_onnx(ssim, tmp_path / "a.onnx")
+    names = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    session, asked_for = onnxruntime.InferenceSession, []
+
+    def on_the_cpu(content, options, providers):
+        asked_for.extend(providers)
+        return session(content, options, providers=names[1:])
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: names)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    OnnxSegmenter(tmp_path / "a.onnx", providers=names)
+    assert asked_for == [(names[0], {"use_tf32": "0"}), (names[1], {})]
+
+
 def test_missing_packages(ssim, tmp_path, monkeypatch):
     export_onnx(ssim, tmp_path / "a.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)

@@ -14,6 +14,9 @@ from sk_ssimae.persistence._onnx._file import read_document
 from sk_ssimae.persistence._onnx._network import OnnxNetwork
 from sk_ssimae.persistence._onnx._settings import Settings, restore
 
+# Full float32, as the original computes on a GPU.
+_PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
+
 
 class OnnxSegmenter(Segmentation):
     """Segment images with a file that `export_onnx` has written, without torch.
@@ -148,7 +151,11 @@ def _make_options(runtime: Any, n_threads: int | None) -> Any:
 
 def _open(runtime: Any, content: bytes, options: Any, providers: list[str]) -> Any:
     try:
-        return runtime.InferenceSession(content, options, providers=providers)
+        return runtime.InferenceSession(
+            content,
+            options,
+            providers=[(name, _PROVIDER_OPTIONS.get(name, {})) for name in providers],
+        )
     except Exception as error:  # ONNX Runtime's errors have no base of their own.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"ONNX Runtime refuses it ({reason:.200}).") from error
