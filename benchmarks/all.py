@@ -13,6 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import torch
+
 HERE = Path(__file__).parent
 
 
@@ -32,6 +34,8 @@ def main() -> None:
         ("metrics", peers),
     ]:
         run(name, "--out", str(arguments.out / f"{name}.json"), *options)
+    if torch.cuda.is_available():
+        run("gpu", "--out", str(arguments.out / "gpu.json"))
     if arguments.data:
         data = ["--data", str(arguments.data)]
         out = str(arguments.out / "grid_search.json")
