@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 import sk_ssimae
+from sk_ssimae._atomic import replace_file
 from sk_ssimae.estimators import BaseSegmenter, Calibration, SSIMAutoencoderSegmenter
 from sk_ssimae.estimators import VariationalAutoencoderSegmenter as Variational
-from sk_ssimae.persistence._atomic import replace_file
 from sk_ssimae.persistence._onnx._file import pack
 from sk_ssimae.persistence._onnx._residuals import (
     DivergenceResidual,

@@ -17,7 +17,7 @@ from sk_ssimae.persistence._onnx._windows import Array, Origin
 
 # Both as in `losses/_ssim.py`.
 _SMALLEST_PRODUCT = 1e-20
-_PIXELS_OF_STRIP = 2**20
+_PIXELS_OF_STRIP = 2**18
 
 
 class L2Residual(NamedTuple):
@@ -59,14 +59,17 @@ class SSIMResidual(NamedTuple):
         x, y = (np.pad(planes, borders, mode="symmetric") for planes in (image, reconstruction))
         n_rows = max(_PIXELS_OF_STRIP // x[:, 0].size, 4 * len(self.kernel))
         residual = np.empty((height, width), dtype=np.float32)
-        # Some rows at a time: it takes 20 maps to compute one.
+        # Some rows at a time: it takes 20 maps to compute one. In float64: where images are flat,
+        # float32 errs by 1e-4.
         for start in range(0, height, n_rows):
             strip = slice(start, start + n_rows + 2 * edge)
-            similarity = self._similarity(x[:, strip], y[:, strip])
+            similarity = self._similarity(
+                *(planes[:, strip].astype(np.float64) for planes in (x, y))
+            )
             residual[start : start + n_rows] = 1 - similarity.mean(axis=0)
         return residual
 
-    def _similarity(self, x: Array, y: Array) -> NDArray[Any]:
+    def _similarity(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
         """Compute SSIM where the window is covered fully."""
         # E[x²] - E[x]² cancels on bright flat images: take the moments about a common offset.
         offset = 0.5 * (x + y).mean(axis=(-2, -1), keepdims=True)
@@ -77,19 +80,21 @@ class SSIMResidual(NamedTuple):
         mean_x, mean_y = mean_x + offset, mean_y + offset
         luminance = (2 * mean_x * mean_y + self.c1) / (mean_x**2 + mean_y**2 + self.c1)
         if self.alpha == self.beta == self.gamma == 1:
-            product: Array = luminance * (2 * covariance + self.c2) / (var_x + var_y + self.c2)
+            product: NDArray[Any] = (
+                luminance * (2 * covariance + self.c2) / (var_x + var_y + self.c2)
+            )
             return product
         deviations = np.sqrt(np.maximum(var_x * var_y, _SMALLEST_PRODUCT))
         contrast = (2 * deviations + self.c2) / (var_x + var_y + self.c2)
         structure = (2 * covariance + self.c2) / (2 * deviations + self.c2)
-        components: Array = (
+        components: NDArray[Any] = (
             _signed_power(luminance, self.alpha)
             * contrast**self.beta
             * _signed_power(structure, self.gamma)
         )
         return components
 
-    def _window_mean(self, maps: Array) -> Array:
+    def _window_mean(self, maps: NDArray[Any]) -> NDArray[Any]:
         for axis in (-2, -1):
             maps = ndimage.correlate1d(maps, self.kernel, axis=axis)
         edge = len(self.kernel) // 2
@@ -148,7 +153,7 @@ class DivergenceResidual(NamedTuple):
 Residual = L2Residual | SSIMResidual | LikelihoodResidual | DivergenceResidual
 
 
-def _signed_power(component: Array, exponent: float) -> NDArray[Any]:
+def _signed_power(component: NDArray[Any], exponent: float) -> NDArray[Any]:
     """Raise a component that may be negative; a fractional exponent clamps it at 0."""
     if not float(exponent).is_integer():
         component = np.maximum(component, 0)
