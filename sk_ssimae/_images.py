@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._validation import from_torch, to_array
+
 Image = NDArray[Any]
 
 _ALPHA_CHANNELS = (2, 4)
@@ -39,7 +41,7 @@ class Images:
     """
 
     def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
-        X = _from_torch(X, "X")
+        X = from_torch(X, "X")
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
             # Nothing is as narrow as an image of which the last axis holds the colours.
@@ -224,16 +226,12 @@ def check_image(item: Any, name: str) -> Image:
     Raises
     ------
     TypeError
-        If the type of the pixels is not boolean, unsigned integer or real floating point.
+        If the type of the pixels is not boolean, unsigned integer or real floating point, or the
+        image is a masked array.
     ValueError
         If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
     """
-    try:
-        image = np.asarray(_from_torch(item, name))
-    except ValueError as error:
-        raise ValueError(
-            f"{name} must be an image, got a {type(item).__name__} of rows of unequal length."
-        ) from error
+    image = to_array(item, name, "(h, w) or (h, w, c)")
     if image.ndim not in (2, 3):
         raise ValueError(
             f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Give each "
@@ -276,19 +274,6 @@ def _check_range(image: Image, name: str) -> None:
             f"{name} holds floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
             "the largest possible value."
         )
-
-
-def _from_torch(item: Any, name: str) -> Any:
-    """Convert a torch tensor, recognised without importing torch, and leave all else alone."""
-    if not hasattr(item, "detach"):
-        return item
-    try:
-        return item.detach().cpu().numpy()
-    except TypeError as error:
-        raise TypeError(
-            f"{name} must be dense and of a type that NumPy knows, got a tensor of {item.dtype} "
-            f"({item.layout}) instead. Convert it with to_dense() or float()."
-        ) from error
 
 
 def as_unit_float(image: Image) -> NDArray[np.float32]:

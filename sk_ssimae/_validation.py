@@ -1,6 +1,8 @@
 """Checks of arguments that more than one room needs."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -36,18 +38,67 @@ def make_rng(random_state: int | np.random.RandomState | np.random.Generator | N
         ) from error
 
 
+def check_number(value: Any, name: str, low: float, high: float = math.inf) -> None:
+    """Check that a parameter is a finite number in [low, high].
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    is_right = isinstance(value, Real) and low <= float(value) <= high
+    if not is_right or math.isinf(value):
+        interval = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be a finite number {interval}, got {value!r} instead.")
+
+
+def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
+    """Convert what a user gives for an array; `shape` says in the message what it should have.
+
+    Raises
+    ------
+    TypeError
+        If it is a masked array, or a torch tensor that NumPy cannot hold.
+    ValueError
+        If its rows are of unequal length.
+    """
+    item = from_torch(item, name)
+    if isinstance(item, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} must not be a masked array, of which only the data would be seen. Fill it "
+            "first, with its method filled."
+        )
+    try:
+        return np.asarray(item)
+    # What it raises on a list of other things is theirs to choose.
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must have shape {shape}, got rows of unequal length.") from error
+
+
+def from_torch(item: Any, name: str) -> Any:
+    """Convert a torch tensor, recognised without importing torch, and leave all else alone."""
+    if not hasattr(item, "detach"):
+        return item
+    try:
+        return item.detach().cpu().numpy()
+    except (TypeError, RuntimeError) as error:
+        raise TypeError(
+            f"{name} must be dense and of a type that NumPy knows, got a tensor of {item.dtype} "
+            f"({item.layout}) instead. Convert it with to_dense() or float()."
+        ) from error
+
+
 def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     """Convert a mask of shape (h, w) with at most two values, 0 and 1 or 255, to booleans.
 
     Raises
     ------
+    TypeError
+        If it is a masked array, or a torch tensor that NumPy cannot hold.
     ValueError
         If the mask has another rank or other values.
     """
-    try:
-        array = np.asarray(mask)
-    except ValueError as error:
-        raise ValueError(f"{name} must have shape (h, w), got rows of unequal length.") from error
+    array = to_array(mask, name)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold numbers or booleans, got {array.dtype} instead.")
     if array.ndim == 3 and array.shape[-1] == 1:
@@ -78,7 +129,10 @@ def iter_masks_and_maps(
     ValueError
         If the numbers or shapes differ or a map is not finite; the message names the image.
     """
-    masks, residual_maps = _sized(masks, "masks"), _sized(residual_maps, "residual_maps")
+    masks, residual_maps = (
+        as_collection(masks, "masks"),
+        as_collection(residual_maps, "residual_maps"),
+    )
     if len(masks) != len(residual_maps):
         raise ValueError(
             "masks and residual_maps must be equally many, got "
@@ -88,32 +142,30 @@ def iter_masks_and_maps(
         raise ValueError("masks must hold at least one image, got none.")
     for index, (mask, residual_map) in enumerate(zip(masks, residual_maps, strict=True)):
         checked_mask = check_mask(mask, f"masks[{index}]")
-        scores = _as_floats(residual_map, f"residual_maps[{index}]")
+        scores = as_floats(residual_map, f"residual_maps[{index}]")
         if scores.shape != checked_mask.shape:
             raise ValueError(
-                f"residual_maps[{index}] must have the shape of its mask, {checked_mask.shape}, "
-                f"got {scores.shape} instead."
+                f"residual_maps[{index}] must have the shape of masks[{index}], "
+                f"{checked_mask.shape}, got {scores.shape} instead."
             )
         if not np.isfinite(scores).all():
             raise ValueError(f"residual_maps[{index}] holds NaN or infinity.")
         yield checked_mask, scores
 
 
-def _sized(items: Any, name: str) -> Any:
+def as_collection(items: Any, name: str) -> Any:
     """Give what has a length as it is, and list what can be gone through."""
-    if hasattr(items, "__len__"):
+    items = from_torch(items, name)
+    if is_collection(items):
         return items
-    if not isinstance(items, Iterable):
+    if not isinstance(items, Iterable) or isinstance(items, str | np.ndarray):
         raise TypeError(f"{name} must be an array or a sequence, got {items!r} instead.")
     return list(items)
 
 
-def _as_floats(residual_map: ArrayLike, name: str) -> NDArray[np.floating[Any]]:
+def as_floats(scores: ArrayLike, name: str, shape: str = "(h, w)") -> NDArray[np.floating[Any]]:
     """Convert numbers to float32 where that loses nothing, else to float64."""
-    try:
-        scores = np.asarray(residual_map)
-    except ValueError as error:
-        raise ValueError(f"{name} must have shape (h, w), got rows of unequal length.") from error
+    scores = to_array(scores, name, shape)
     if scores.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers, got {scores.dtype} instead.")
     if scores.dtype in (np.float32, np.float64):
@@ -146,7 +198,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
     """
     if y is None:
         return np.zeros(n_images, dtype=bool)
-    if not _is_collection(y):
+    if not is_collection(y):
         raise TypeError(f"y must be masks, labels or None, got {type(y).__name__} instead.")
     if len(y) != n_images:
         raise ValueError(
@@ -158,7 +210,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
 
 def holds_masks(y: Any) -> bool:
     """Tell whether `y` is a collection of masks, as opposed to labels or nothing."""
-    return _is_collection(y) and len(y) > 0 and not _is_scalar(next(iter(y)))
+    return is_collection(y) and len(y) > 0 and not _is_scalar(next(iter(y)))
 
 
 def check_masks(y: Any) -> None:
@@ -174,6 +226,19 @@ def check_masks(y: Any) -> None:
             "y must hold a mask (h, w) for each image: scores of residual maps ask which pixels "
             "are defective."
         )
+
+
+def count_images(X: Any) -> int:
+    """Count images of which nothing else matters.
+
+    Raises
+    ------
+    TypeError
+        If `X` has no length.
+    """
+    if not is_collection(X):
+        raise TypeError(f"X must be an array or a sequence of images, got {X!r} instead.")
+    return len(X)
 
 
 def check_some_defective(y: Any, n_images: int) -> None:
@@ -219,8 +284,8 @@ def _check_label(label: Any, name: str) -> bool:
     )
 
 
-def _is_collection(y: Any) -> bool:
-    return hasattr(y, "__len__") and not isinstance(y, str) and getattr(y, "ndim", 1) > 0
+def is_collection(y: Any) -> bool:
+    return isinstance(y, Sized) and not isinstance(y, str) and getattr(y, "ndim", 1) > 0
 
 
 def _is_scalar(item: Any) -> bool:

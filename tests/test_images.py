@@ -86,7 +86,7 @@ def test_wrong_collections(X, error, message):
         (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
         (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),
         (np.zeros((8, 8), dtype="U1"), TypeError, "got <U1 instead"),
-        ([[0, 1], [0]], ValueError, r"X\[0\] must be an image, got a list of rows of unequal"),
+        ([[0, 1], [0]], ValueError, r"X\[0\] must have shape .*, got rows of unequal length"),
         ("x" * 300, FileNotFoundError, r"does not exist or is not a file. Check"),
         (np.zeros(8), ValueError, r"must have shape \(h, w\) or \(h, w, c\), got \(8,\)"),
         (np.zeros((8, 0)), ValueError, r"X\[0\] has no pixels"),

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._validation import make_rng
-from sk_ssimae.datasets._made import check_n_samples_and_shape
+from sk_ssimae.datasets._made import check_n_samples_and_shape, is_pair
+
+_LARGEST = 10_000
 
 
 def make_checkerboards(
@@ -29,8 +31,8 @@ def make_checkerboards(
     shape : tuple of two int, default=(256, 256)
         Height and width in pixels.
     square_size : tuple of two float, default=(8, 24)
-        Least and largest side of a square in pixels, at least 2. The side of each board is drawn
-        uniformly from between them; give the same number twice to have it fixed.
+        Least and largest side of a square in pixels, from 2 to 10,000. The side of each board is
+        drawn uniformly from between them; give the same number twice to have it fixed.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the images; the same seed gives the same images.
 
@@ -58,11 +60,10 @@ def make_checkerboards(
     ((2, 64, 96), dtype('float32'))
     """
     check_n_samples_and_shape(n_samples, shape)
-    is_pair = np.shape(square_size) == (2,) and all(isinstance(n, Real) for n in square_size)
-    if not is_pair or not 2 <= square_size[0] <= square_size[1] < np.inf:
+    if not is_pair(square_size, Real) or not 2 <= square_size[0] <= square_size[1] <= _LARGEST:
         raise ValueError(
-            "square_size must be (least, largest) in pixels with 2 <= least <= largest, got "
-            f"{square_size} instead."
+            "square_size must be (least, largest) in pixels with 2 <= least <= largest <= "
+            f"{_LARGEST}, got {square_size!r} instead."
         )
     rng = make_rng(random_state)
     rows, columns = np.mgrid[: shape[0], : shape[1]]

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from sk_ssimae._validation import make_rng
+from sk_ssimae._validation import is_collection, make_rng, to_array
 
 Image = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -57,6 +57,8 @@ def draw_defects(
 
     Raises
     ------
+    TypeError
+        If the images do not hold real numbers.
     ValueError
         If the images have another rank, size or range, a kind is unknown or none is given, or
         `n_defects` is not positive.
@@ -69,7 +71,9 @@ def draw_defects(
     >>> bool((defective[~masks] == good[~masks]).all()), bool(masks.any(axis=(1, 2)).all())
     (True, True)
     """
-    good = np.asarray(images, dtype=np.float32)
+    good = to_array(images, "images", "(n, h, w) or (n, h, w, c)")
+    if good.dtype.kind not in "biuf":
+        raise TypeError(f"images must hold real numbers, got {good.dtype} instead.")
     if good.ndim not in (3, 4) or good.size == 0 or min(good.shape[1:3]) < 32:
         raise ValueError(
             "images must have shape (n, h, w) or (n, h, w, c) with n at least 1 and h and w at "
@@ -77,15 +81,12 @@ def draw_defects(
         )
     if not (good.min() >= 0 and good.max() <= 1):
         raise ValueError("images must lie in [0, 1].")
-    unknown = sorted(set(kinds) - set(_DRAWERS))
-    if unknown or not kinds:
-        raise ValueError(
-            f"kinds must be chosen from {sorted(_DRAWERS)}, got {list(kinds)} instead."
-        )
+    good = good.astype(np.float32)
+    kinds = _check_kinds(kinds)
     if not isinstance(n_defects, Integral) or n_defects < 1:
         raise ValueError(f"n_defects must be an integer of at least 1, got {n_defects!r} instead.")
     rng = make_rng(random_state)
-    defective, masks = good.copy(), np.zeros(good.shape[:3], dtype=bool)
+    defective, masks = good, np.zeros(good.shape[:3], dtype=bool)
     with_channels = defective.reshape(*good.shape[:3], -1)  # A view: drawn into below.
     for index, image in enumerate(with_channels):
         for number in range(n_defects):
@@ -94,6 +95,13 @@ def draw_defects(
             image[region] = np.clip(drawn[region], 0, 1)
             masks[index] |= region
     return DefectiveImages(defective, masks)
+
+
+def _check_kinds(kinds: Any) -> list[str]:
+    names = list(kinds) if is_collection(kinds) else []
+    if not names or not all(isinstance(name, str) and name in _DRAWERS for name in names):
+        raise ValueError(f"kinds must be chosen from {sorted(_DRAWERS)}, got {kinds!r} instead.")
+    return names
 
 
 # Each drawer takes an image (h, w, c). It gives the pixels (h, w) that it touches and an image, of

@@ -5,8 +5,10 @@ import re
 import tempfile
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from sk_ssimae.datasets._archive import unpack
+from sk_ssimae.datasets._folders import as_path
 
 _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _TIMEOUT = 60  # Seconds without an answer or a byte.
@@ -52,7 +54,8 @@ def fetch_archive(
         If a parameter is not of its form.
     """
     _check(url, known_hash, n_retries)
-    home = Path(data_home or os.environ.get("SK_SSIMAE_DATA") or "~/sk_ssimae_data").expanduser()
+    default = os.environ.get("SK_SSIMAE_DATA") or "~/sk_ssimae_data"
+    home = as_path(default if data_home is None else data_home, "data_home").expanduser()
     folder = home / name
     if _is_complete(folder, required):
         return folder
@@ -78,7 +81,7 @@ def fetch_archive(
 
 
 def _check(url: str, known_hash: str | None, n_retries: int) -> None:
-    if not url.startswith(("http://", "https://")):
+    if not (isinstance(url, str) and url.startswith(("http://", "https://"))):
         raise ValueError(f"url must begin with http:// or https://, got {url!r} instead.")
     if known_hash is not None and not _is_hash(known_hash):
         raise ValueError(
@@ -89,7 +92,9 @@ def _check(url: str, known_hash: str | None, n_retries: int) -> None:
         raise ValueError(f"n_retries must be an integer of at least 0, got {n_retries!r} instead.")
 
 
-def _is_hash(text: str) -> bool:
+def _is_hash(text: Any) -> bool:
+    if not isinstance(text, str):
+        return False
     algorithm, _, digits = text.rpartition(":")
     n_digits = _DIGITS.get(algorithm or "sha256")
     return len(digits) == n_digits and re.fullmatch("[0-9a-fA-F]+", digits) is not None

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._validation import make_rng
+from sk_ssimae._validation import check_number, make_rng
 from sk_ssimae.datasets._made import Field, check_n_samples_and_shape, smooth_noise
 
 # Warp threads lie on top where (column + step * row) % repeat < floats.
@@ -36,9 +36,9 @@ def make_woven_fabric(
     weave : {"plain", "twill", "satin"}, default="twill"
         Pattern in which warp and weft lie on top.
     thread_spacing : float, default=8
-        Distance between neighbouring threads in pixels, at least 3.
+        Distance between neighbouring threads in pixels, from 3 to 10,000.
     irregularity : float, default=1
-        Strength of all random deviations; 0 gives a perfectly regular fabric.
+        Strength of all random deviations, at most 10; 0 gives a perfectly regular fabric.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the images; the same seed gives the same images.
 
@@ -60,12 +60,10 @@ def make_woven_fabric(
     ((2, 64, 96), dtype('float32'))
     """
     check_n_samples_and_shape(n_samples, shape)
-    if weave not in _WEAVES:
+    if not (isinstance(weave, str) and weave in _WEAVES):
         raise ValueError(f"weave must be one of {sorted(_WEAVES)}, got {weave!r} instead.")
-    if thread_spacing < 3:
-        raise ValueError(f"thread_spacing must be at least 3 pixels, got {thread_spacing} instead.")
-    if irregularity < 0:
-        raise ValueError(f"irregularity must be at least 0, got {irregularity} instead.")
+    check_number(thread_spacing, "thread_spacing", 3, 10_000)
+    check_number(irregularity, "irregularity", 0, 10)
     rng = make_rng(random_state)
     images = np.empty((n_samples, *shape), dtype=np.float32)
     for image in images:

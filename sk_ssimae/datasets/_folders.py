@@ -1,5 +1,6 @@
 """Images in folders, paired with their masks by name. Both stay files until they are needed."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,10 +95,12 @@ def list_images(folder: str | Path, name: str) -> list[Path]:
 
     Raises
     ------
+    TypeError
+        If `folder` is no path.
     FileNotFoundError
         If the folder does not exist or holds no image.
     """
-    folder = Path(folder)
+    folder = as_path(folder, name)
     if not folder.is_dir():
         raise FileNotFoundError(f"{name}: the folder {str(folder)!r} does not exist.")
     files = sorted(
@@ -111,6 +114,19 @@ def list_images(folder: str | Path, name: str) -> list[Path]:
             f"{name}: the folder {str(folder)!r} holds no image ({', '.join(sorted(_SUFFIXES))})."
         )
     return files
+
+
+def as_path(path: Any, name: str) -> Path:
+    """Make a path of what the user gives for one.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"{name} must be the path of a folder, got {path!r} instead.")
+    return Path(path)
 
 
 def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:

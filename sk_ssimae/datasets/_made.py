@@ -1,6 +1,7 @@
 """What the makers of images share."""
 
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,20 @@ def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
     """
     if not isinstance(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
-    is_pair = np.shape(shape) == (2,) and all(isinstance(n, Integral) for n in shape)
-    if not is_pair or min(shape) < 1:
+    if not is_pair(shape, Integral) or min(shape) < 1:
         raise ValueError(
-            f"shape must be (height, width), both integers of at least 1, got {shape} instead."
+            f"shape must be (height, width), both integers of at least 1, got {shape!r} instead."
         )
+
+
+def is_pair(value: Any, kind: Any) -> bool:
+    """Tell whether something is two numbers of a kind."""
+    return (
+        isinstance(value, tuple | list | np.ndarray)
+        and getattr(value, "ndim", 1) == 1
+        and len(value) == 2
+        and all(isinstance(number, kind) for number in value)
+    )
 
 
 def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Field:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.datasets._folders import as_bunch, list_images, pair
+from sk_ssimae.datasets._folders import as_bunch, as_path, list_images, pair
 
 _TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
@@ -65,7 +65,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
     >>> segmenter.score(carpet.test_good + carpet.defective, carpet.target[len(carpet.good) :])
     ... # doctest: +SKIP
     """
-    folder = _category_folder(Path(root), category)
+    folder = _category_folder(as_path(root, "root"), category)
     good = list_images(folder / "train" / "good", "good")
     test, ground_truth = folder / "test", folder / "ground_truth"
     test_good = list_images(test / "good", "test_good") if (test / "good").is_dir() else []
@@ -117,7 +117,7 @@ def _category_folder(root: Path, category: str) -> Path:
     if not root.is_dir():
         raise FileNotFoundError(f"root: the folder {str(root)!r} does not exist.")
     found = [name for name in _subfolders(root) if (root / name / "train").is_dir()]
-    if category not in found:
+    if not (isinstance(category, str) and category in found):
         raise FileNotFoundError(
             f"category must be one of those in {str(root)!r}, got {category!r} instead. Found "
             f"there: {', '.join(found) or 'no folder with a folder train'}."

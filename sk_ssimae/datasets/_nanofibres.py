@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._validation import make_rng
+from sk_ssimae._validation import check_number, make_rng
 from sk_ssimae.datasets._made import Field, check_n_samples_and_shape, smooth_noise
 
 _LAYERS = 3.5  # Fibres that lie over a pixel on average.
@@ -35,7 +35,7 @@ def make_nanofibres(
     shape : tuple of two int, default=(256, 256)
         Height and width in pixels.
     fibre_diameter : float, default=8
-        Mean diameter of the fibres in pixels, at least 2.
+        Mean diameter of the fibres in pixels, from 2 to 1,000.
     density : float, default=1
         How closely the fibres lie, above 0 and at most 5: at 0.5 there are half as many.
     random_state : int, RandomState, Generator or None, default=None
@@ -59,10 +59,7 @@ def make_nanofibres(
     ((2, 64, 96), dtype('float32'))
     """
     check_n_samples_and_shape(n_samples, shape)
-    if not isinstance(fibre_diameter, Real) or not 2 <= fibre_diameter < np.inf:
-        raise ValueError(
-            f"fibre_diameter must be a number of at least 2 pixels, got {fibre_diameter!r} instead."
-        )
+    check_number(fibre_diameter, "fibre_diameter", 2, 1_000)
     if not isinstance(density, Real) or not 0 < density <= 5:
         raise ValueError(f"density must be above 0 and at most 5, got {density!r} instead.")
     rng = make_rng(random_state)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae.datasets._download import fetch_archive
-from sk_ssimae.datasets._folders import load_image_folder
+from sk_ssimae.datasets._folders import as_path, load_image_folder
 
 _FOLDERS = ("Normal", "Anomalous/images", "Anomalous/gt")
 _URL = "http://web.mi.imati.cnr.it/ettore/NanoTWICE/dfg05er_Data.zip"
@@ -47,7 +47,7 @@ def load_nanotwice(root: str | Path, *, return_X_y: bool = False) -> Any:
     >>> len(nanofibres.good), len(nanofibres.defective)  # doctest: +SKIP
     (5, 40)
     """
-    normal, images, masks = (Path(root) / folder for folder in _FOLDERS)
+    normal, images, masks = (as_path(root, "root") / folder for folder in _FOLDERS)
     return load_image_folder(normal, images, masks, return_X_y=return_X_y)
 
 

@@ -1,10 +1,11 @@
 """The publication's woven textures."""
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
 from sk_ssimae.datasets._download import fetch_archive
-from sk_ssimae.datasets._folders import load_image_folder
+from sk_ssimae.datasets._folders import as_path, load_image_folder
 
 _FOLDERS = ("train/good", "test/defective", "ground_truth/defective")
 _URL = (
@@ -50,9 +51,11 @@ def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bo
     >>> from sk_ssimae.datasets import load_texture
     >>> fabric = load_texture("textures", 2)  # doctest: +SKIP
     """
-    if texture not in (1, 2):
+    if not (isinstance(texture, Integral) and texture in (1, 2)):
         raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
-    good, defective, masks = (Path(root) / f"texture_{texture}" / name for name in _FOLDERS)
+    good, defective, masks = (
+        as_path(root, "root") / f"texture_{texture}" / name for name in _FOLDERS
+    )
     return load_image_folder(good, defective, masks, return_X_y=return_X_y)
 
 
@@ -115,7 +118,7 @@ def fetch_woven_textures(
     >>> from sk_ssimae.datasets import fetch_woven_textures
     >>> fabric = fetch_woven_textures(2, progress=True)  # doctest: +SKIP
     """
-    if texture not in (1, 2):
+    if not (isinstance(texture, Integral) and texture in (1, 2)):
         raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
     root = fetch_archive(
         "textures",

@@ -301,9 +301,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
     Raises
     ------
+    TypeError
+        If it is neither a name nor a device.
     ValueError
         If the device is unknown or not available.
     """
+    if not isinstance(device, str | torch.device):
+        raise TypeError(f"device must be a str or torch.device, got {device!r} instead.")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -69,9 +69,9 @@ SHARED_PARAMETERS = """\
         Windows reconstructed at once. It bounds the memory and changes no result; 16 fit a CPU's
         cache, and a GPU may be quicker with more.
     smoothing : float or "auto", default="auto"
-        Sigma in pixels of a Gaussian that smooths residual maps; 0 for none, as published. "auto"
-        is a hundredth of the image's shorter side. It should be no wider than the smallest defects
-        that matter.
+        Sigma in pixels, at most 1000, of a Gaussian that smooths residual maps; 0 for none, as
+        published. "auto" is a hundredth of the image's shorter side. It should be no wider than the
+        smallest defects that matter.
     test_time_augmentation : {"dihedral"} or None, default=None
         "dihedral" reconstructs each window in all eight orientations and averages what comes back:
         for textures without a direction. It takes eight times as long.
@@ -84,9 +84,9 @@ SHARED_PARAMETERS = """\
         Share of the good images held out to find the threshold, in (0, 1). Of fewer than ten
         images, "pixel_fpr" holds out a band of each instead. Unused if `threshold` is a number.
     opening_diameter : int, default=4
-        Diameter in pixels of the disk with which residual maps are opened before they are compared
-        with the threshold; 0 for none. A threshold found before is not adapted to another opening,
-        smoothing, stride or augmentation: call `calibrate` again."""
+        Diameter in pixels, at most 1000, of the disk with which residual maps are opened before
+        they are compared with the threshold; 0 for none. A threshold found before is not adapted to
+        another opening, smoothing, stride or augmentation: call `calibrate` again."""
 
 SHARED_ATTRIBUTES = """\
     net_ : ReconstructionNet
@@ -136,7 +136,7 @@ class SegmenterParameters(BaseEstimator):
         "checkpoint_dir": [str, os.PathLike, None],
         "stride": [Interval(Integral, 1, None, closed="left")],
         "inference_batch_size": [Interval(Integral, 1, None, closed="left")],
-        "smoothing": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "smoothing": [Interval(Real, 0, 1000, closed="both"), StrOptions({"auto"})],
         "test_time_augmentation": [StrOptions({"dihedral"}), None],
         "threshold": [
             StrOptions({"pixel_fpr", "image_fpr"}),
@@ -144,7 +144,7 @@ class SegmenterParameters(BaseEstimator):
         ],
         "target_fpr": [Interval(Real, 0, 1, closed="neither")],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "opening_diameter": [Interval(Integral, 0, None, closed="left")],
+        "opening_diameter": [Interval(Integral, 0, 1000, closed="both")],
     }
 
     def __init__(

@@ -160,6 +160,11 @@ class FittedSegmenter(SegmenterParameters, Segmentation):
         pixels = self._load(image)
         with reproducible(pixels.device):
             residual: NDArray[np.float32] = self._residual(pixels, windows).cpu().numpy()
+        if not np.isfinite(residual).all():
+            raise ValueError(
+                "Training diverged in its last step: a residual map holds NaN or infinity. Fit "
+                f"again with a smaller lr, got {self.lr:g}."
+            )
         return residual
 
     @torch.inference_mode()

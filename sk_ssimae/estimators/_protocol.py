@@ -40,7 +40,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "nanotwice": {"latent_dim": 500, "image_size": None},
         "textures": {"latent_dim": 100, "image_size": 256},
     }
-    if dataset not in of_dataset:
+    if not (isinstance(dataset, str) and dataset in of_dataset):
         raise ValueError(f"dataset must be 'nanotwice' or 'textures', got {dataset!r} instead.")
     return of_dataset[dataset] | {
         "patch_size": 128,

@@ -11,15 +11,18 @@ from sklearn.utils._param_validation import (
 
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.losses import SSIMLoss
+from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_CONSTANT
 
+_EXPONENTS = Interval(Real, 0, LARGEST_EXPONENT, closed="both")
+_CONSTANTS = Interval(Real, SMALLEST_CONSTANT, LARGEST_CONSTANT, closed="both")
 _SSIM_CONSTRAINTS: dict[str, list[Any]] = {
     "window_size": [Interval(Integral, 3, None, closed="left")],
     "window": [StrOptions({"uniform", "gaussian"})],
-    "alpha": [Interval(Real, 0, None, closed="left")],
-    "beta": [Interval(Real, 0, None, closed="left")],
-    "gamma": [Interval(Real, 0, None, closed="left")],
-    "c1": [Interval(Real, 0, None, closed="neither")],
-    "c2": [Interval(Real, 0, None, closed="neither")],
+    "alpha": [_EXPONENTS],
+    "beta": [_EXPONENTS],
+    "gamma": [_EXPONENTS],
+    "c1": [_CONSTANTS],
+    "c2": [_CONSTANTS],
 }
 
 
@@ -38,10 +41,10 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window. The Gaussian has sigma = 1.5 * window_size / 11 pixels.
     alpha, beta, gamma : float, default=1
-        Exponents of luminance, contrast and structure, each at least 0.
+        Exponents of luminance, contrast and structure, each from 0 to 100.
     c1, c2 : float, default=1e-4 and 9e-4
-        Positive constants of SSIM, (0.01 L)² and (0.03 L)² for the intensity range L = 1. The
-        publication prints 0.01 and 0.03.
+        Constants of SSIM from 1e-6 to 1e6, (0.01 L)² and (0.03 L)² for the intensity range L = 1.
+        The publication prints 0.01 and 0.03.
     residual_params : dict or None, default=None
         What is other in the SSIM of residual maps than in that of the loss: any of the parameters
         above, as in ``{"gamma": 3, "c2": 3e-3}``, which weighs structure and passes over what has

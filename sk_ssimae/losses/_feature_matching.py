@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._validation import check_number
 from sk_ssimae.losses._reconstruction import L2Loss
 
 
@@ -28,7 +29,8 @@ class FeatureMatchingLoss(L2Loss):
     TypeError
         If `feature_extractor` is no module.
     ValueError
-        If `feature_weight` is negative; when called, if the extractor does not take the patches.
+        If `feature_weight` is negative or not finite; when called, if the extractor does not take
+        the patches.
 
     References
     ----------
@@ -47,8 +49,7 @@ class FeatureMatchingLoss(L2Loss):
 
     def __init__(self, feature_extractor: nn.Module, feature_weight: float = 1) -> None:
         super().__init__()
-        if feature_weight < 0:
-            raise ValueError(f"feature_weight must be at least 0, got {feature_weight!r} instead.")
+        check_number(feature_weight, "feature_weight", 0)
         if not isinstance(feature_extractor, nn.Module):
             raise TypeError(
                 f"feature_extractor must be a torch module, got {feature_extractor!r} instead. "

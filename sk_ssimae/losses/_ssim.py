@@ -15,9 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._validation import check_number
 from sk_ssimae.losses._similarity import mean_similarity, moments, similarity
 from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
 
+# Beyond these float32 makes of constants 0 or infinity and of powers 0, and maps would be NaN.
+SMALLEST_CONSTANT, LARGEST_CONSTANT = 1e-6, 1e6
+LARGEST_EXPONENT = 100
 # Keeps the derivative of the square root in the components finite; its root is far below c2.
 _SMALLEST_PRODUCT = 1e-20
 _PIXELS_OF_STRIP = 2**18
@@ -50,15 +54,16 @@ def ssim_map(
     Parameters
     ----------
     x, y : Tensor of shape (N, C, H, W)
-        Images with values in [0, 1]. Half precision is raised to float32; float64 is kept.
+        Images with values in [0, 1], which is not checked: NaN gives NaN. Half precision is raised
+        to float32; float64 is kept.
     window_size : int, default=11
         Side K of the window in pixels: odd, at least 3.
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window. The Gaussian has sigma = 1.5 * window_size / 11 pixels.
     c1, c2 : float, default=1e-4 and 9e-4
-        Positive constants, (0.01 L)² and (0.03 L)² for the intensity range L = 1.
+        Constants, (0.01 L)² and (0.03 L)² for the intensity range L = 1, from 1e-6 to 1e6.
     alpha, beta, gamma : float, default=1
-        Exponents of luminance, contrast and structure, each at least 0. Structure may be
+        Exponents of luminance, contrast and structure, each from 0 to 100. Structure may be
         negative, and luminance where an image is: a non-integer exponent clamps them at 0.
 
     Returns
@@ -71,7 +76,7 @@ def ssim_map(
     ValueError
         If the shapes differ or are not (N, C, H, W), or a parameter is out of its interval.
     TypeError
-        If the tensors are not of floating-point type.
+        If they are not tensors of floating-point type.
 
     References
     ----------
@@ -103,13 +108,13 @@ def ssim_components(
     Parameters
     ----------
     x, y : Tensor of shape (N, C, H, W)
-        Images with values in [0, 1].
+        Images with values in [0, 1], which is not checked: NaN gives NaN.
     window_size : int, default=11
         Side of the window in pixels: odd, at least 3.
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window.
     c1, c2 : float, default=1e-4 and 9e-4
-        Positive constants of luminance, and of contrast and structure (c3 = c2 / 2).
+        Constants of luminance, and of contrast and structure (c3 = c2 / 2), from 1e-6 to 1e6.
 
     Returns
     -------
@@ -121,6 +126,8 @@ def ssim_components(
     ------
     ValueError
         If the shapes differ or are not (N, C, H, W), or a parameter is out of its interval.
+    TypeError
+        If they are not tensors of floating-point type.
 
     References
     ----------
@@ -136,7 +143,7 @@ def ssim_components(
     (True, True)
     """
     loss = SSIMLoss(window_size, window, c1=c1, c2=c2)
-    _check_images(x, y)
+    _check_images(x=x, y=y)
     return loss.components(*(pad_symmetric(image, window_size // 2) for image in (x, y)))
 
 
@@ -153,9 +160,9 @@ class SSIMLoss(nn.Module):
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window. The Gaussian has sigma = 1.5 * window_size / 11 pixels.
     c1, c2 : float, default=1e-4 and 9e-4
-        Positive constants of equations 5-7.
+        Constants of equations 5-7, from 1e-6 to 1e6.
     alpha, beta, gamma : float, default=1
-        Exponents of luminance, contrast and structure, each at least 0.
+        Exponents of luminance, contrast and structure, each from 0 to 100.
 
     Raises
     ------
@@ -197,11 +204,9 @@ class SSIMLoss(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in [("c1", c1), ("c2", c2)]:
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, got {value!r} instead.")
+            check_number(value, name, SMALLEST_CONSTANT, LARGEST_CONSTANT)
         for name, value in [("alpha", alpha), ("beta", beta), ("gamma", gamma)]:
-            if not value >= 0:
-                raise ValueError(f"{name} must be at least 0, got {value!r} instead.")
+            check_number(value, name, 0, LARGEST_EXPONENT)
         self.window_size = window_size
         self.window = window
         self.c1, self.c2 = c1, c2
@@ -210,11 +215,11 @@ class SSIMLoss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss, a scalar in [0, 2]."""
-        _check_images(reconstruction, target)
+        _check_images(reconstruction=reconstruction, target=target)
         if min(target.shape[-2:]) < self.window_size:
             raise ValueError(
-                f"The images must be at least window_size={self.window_size} pixels high and "
-                f"wide, got {tuple(target.shape[-2:])} instead."
+                f"target must be at least window_size={self.window_size} pixels high and wide, got "
+                f"{tuple(target.shape[-2:])} instead."
             )
         if self._is_product:
             mean = mean_similarity(target, reconstruction, self.kernel, self.c1, self.c2)
@@ -229,6 +234,7 @@ class SSIMLoss(nn.Module):
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""
+        _check_images(x=x, y=y)
         return torch.cat(list(self._iter_strips(x, y)), dim=-2)
 
     @property
@@ -238,6 +244,7 @@ class SSIMLoss(nn.Module):
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute 1 - SSIM averaged over channels: (N, C, H, W) in, (N, H, W) in [0, 2] out."""
+        _check_images(image=image, reconstruction=reconstruction)
         residual: Tensor | None = None
         start = 0
         for strip in self._iter_strips(image, reconstruction):
@@ -254,7 +261,6 @@ class SSIMLoss(nn.Module):
 
         In float64: where images are flat, float32 errs by 1e-4, and otherwise in another strip.
         """
-        _check_images(x, y)
         dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
         edge = self.window_size // 2
         # Not so few that most of a strip were the overlap with its neighbours.
@@ -303,14 +309,28 @@ def _signed_power(component: Tensor, exponent: float) -> Tensor:
     return torch.where(positive, torch.where(positive, component, 1.0) ** exponent, 0.0)
 
 
-def _check_images(x: Tensor, y: Tensor) -> None:
+def _check_images(**images: Any) -> None:
+    """Check that two images, given by their names, are tensors that can be compared.
+
+    Raises
+    ------
+    TypeError
+        If they are not tensors of floating-point type.
+    ValueError
+        If the shapes differ or are not (N, C, H, W).
+    """
+    names = " and ".join(images)
+    if not all(
+        isinstance(image, Tensor) and image.is_floating_point() for image in images.values()
+    ):
+        found = " and ".join(str(getattr(image, "dtype", type(image))) for image in images.values())
+        raise TypeError(
+            f"{names} must be floating-point tensors in [0, 1], got {found} instead. Divide "
+            "integers by their largest possible value."
+        )
+    x, y = images.values()
     if x.shape != y.shape or x.ndim != 4 or x.numel() == 0:
         raise ValueError(
-            "The images must be two tensors of one shape (N, C, H, W) with pixels, got "
+            f"{names} must be two tensors of one shape (N, C, H, W) with pixels, got "
             f"{tuple(x.shape)} and {tuple(y.shape)} instead."
-        )
-    if not (x.is_floating_point() and y.is_floating_point()):
-        raise TypeError(
-            f"The images must be floating-point tensors in [0, 1], got {x.dtype} and {y.dtype} "
-            "instead. Divide integers by their largest possible value."
         )

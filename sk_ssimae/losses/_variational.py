@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._validation import check_number
+
 # The variance of rounding to 8 bits: below it there is nothing to learn.
 _SMALLEST_VARIANCE = 1 / (12 * 255**2)
 # The variance is averaged over all batches at first, then over about this many.
@@ -33,7 +35,7 @@ class EvidenceLowerBound(nn.Module):
     Raises
     ------
     ValueError
-        If `kl_weight` is negative.
+        If `kl_weight` is negative or not finite.
 
     References
     ----------
@@ -60,8 +62,7 @@ class EvidenceLowerBound(nn.Module):
 
     def __init__(self, kl_weight: float = 1) -> None:
         super().__init__()
-        if kl_weight < 0:
-            raise ValueError(f"kl_weight must be at least 0, got {kl_weight!r} instead.")
+        check_number(kl_weight, "kl_weight", 0)
         self.kl_weight = kl_weight
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("n_batches", torch.zeros(()))
@@ -98,6 +99,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     Tensor of shape (N,)
         Kullback-Leibler divergences, at least 0.
 
+    Raises
+    ------
+    TypeError
+        If they are not tensors of floating-point type.
+    ValueError
+        If the shapes differ or are not (N, d).
+
     References
     ----------
     D. P. Kingma, M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014, appendix B.
@@ -109,5 +117,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     >>> kl_divergence(torch.tensor([[0.0, 1.0]]), torch.zeros(1, 2))
     tensor([0.5000])
     """
+    for name, tensor in (("mean", mean), ("log_variance", log_variance)):
+        if not (isinstance(tensor, Tensor) and tensor.is_floating_point()):
+            raise TypeError(f"{name} must be a floating-point tensor, got {tensor!r} instead.")
+    if mean.shape != log_variance.shape or mean.ndim != 2:
+        raise ValueError(
+            "mean and log_variance must be of one shape (N, d), got "
+            f"{tuple(mean.shape)} and {tuple(log_variance.shape)} instead."
+        )
     terms = mean.square() + (log_variance.expm1() - log_variance).clamp_min(0)
     return 0.5 * terms.sum(dim=1)

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from sk_ssimae.metrics._pooling import PooledScores, Scores, iter_slices, n_at_or_above
 
+# With so many each point has a part of its own.
+_MOST_PARTS = 2.0**52
+
 Curve = tuple[NDArray[np.float64], NDArray[np.float64], Scores]
 
 
@@ -84,7 +87,8 @@ def _thinned(progress: NDArray[np.float64], area_tolerance: float) -> NDArray[np
     Within a part of length u = 2 / k, chord and curve lie in one rectangle of half perimeter u, so
     that at most u^2 / 8 lies between them; k parts lose at most 1 / (2 k).
     """
-    part = np.floor(progress * math.ceil(1 / (2 * area_tolerance)) / 2)
+    n_parts = math.ceil(min(1 / (2 * area_tolerance), _MOST_PARTS))
+    part = np.floor(progress * n_parts / 2)
     kept = np.ones(len(part), dtype=bool)
     kept[1:-1] = (part[1:-1] != part[:-2]) | (part[1:-1] != part[2:])
     return kept

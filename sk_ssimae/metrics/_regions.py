@@ -1,12 +1,13 @@
 """Scores that weigh each defective region the same, whatever its size."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 
-from sk_ssimae._validation import iter_masks_and_maps
+from sk_ssimae._validation import iter_masks_and_maps, to_array
 from sk_ssimae.metrics._curve import Curve, area_up_to, curve
 from sk_ssimae.metrics._pooling import (
     Arrays,
@@ -161,13 +162,19 @@ def region_overlap_quantiles(
     array([[0.625, 0.75 , 0.875],
            [1.   , 1.   , 1.   ]])
     """
-    rates = np.asarray(fpr)
-    for name, numbers in (("fpr", rates), ("quantiles", np.asarray(quantiles))):
-        is_real = numbers.dtype.kind in "biuf"
-        if not is_real or numbers.ndim > 1 or not ((numbers >= 0) & (numbers <= 1)).all():
-            raise ValueError(f"{name} must hold numbers in [0, 1], got {numbers.tolist()} instead.")
+    rates = _check_rates(fpr, "fpr")
+    if _check_rates(quantiles, "quantiles").ndim != 1:
+        raise ValueError(f"quantiles must be a sequence of numbers, got {quantiles!r} instead.")
     overlaps = _region_overlaps(masks, residual_maps, rates)
     return np.moveaxis(np.quantile(overlaps, quantiles, axis=0), 0, -1)
+
+
+def _check_rates(rates: ArrayLike, name: str) -> NDArray[Any]:
+    numbers = to_array(rates, name, "(n,)")
+    is_real = numbers.dtype.kind in "biuf"
+    if not is_real or numbers.ndim > 1 or not ((numbers >= 0) & (numbers <= 1)).all():
+        raise ValueError(f"{name} must hold numbers in [0, 1], got {numbers.tolist()} instead.")
+    return numbers
 
 
 def _region_overlaps(

@@ -1,12 +1,10 @@
 """ROC analysis of residual maps against masks: by pixels, pooled over images, and by images."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sk_ssimae._validation import defect_labels
+from sk_ssimae._validation import as_collection, defect_labels, is_collection, to_array
 from sk_ssimae.metrics._curve import Curve, area_up_to, curve
 from sk_ssimae.metrics._pooling import Arrays, PooledScores, check_rate, pool_scores
 
@@ -129,11 +127,14 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     >>> image_roc_auc_score([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    if not isinstance(scores, Iterable):
-        raise TypeError(f"scores must be an array or a sequence, got {scores!r} instead.")
+    scores = as_collection(scores, "scores")
     image_scores = np.array([_image_score(item, index) for index, item in enumerate(scores)])
     if len(image_scores) == 0:
         raise ValueError("scores must hold at least one image, got none.")
+    if is_collection(y) and len(y) != len(image_scores):
+        raise ValueError(
+            f"y and scores must be equally many, got {len(y)} and {len(image_scores)} instead."
+        )
     defective = defect_labels(y, len(image_scores))
     by_kind = {"good": image_scores[~defective], "defective": image_scores[defective]}
     for kind, some in by_kind.items():
@@ -143,7 +144,7 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
 
 
 def _image_score(item: Any, index: int) -> float:
-    score: NDArray[Any] = np.asarray(item)
+    score = to_array(item, f"scores[{index}]")
     if score.dtype.kind not in "biuf" or score.size == 0 or not np.isfinite(score).all():
         raise ValueError(
             f"scores[{index}] must be finite, a number or a map of them, got {item!r} instead."

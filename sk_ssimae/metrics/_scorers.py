@@ -3,7 +3,15 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sk_ssimae._validation import check_masks, check_some_defective
+import numpy as np
+
+from sk_ssimae._validation import (
+    check_mask_shape,
+    check_masks,
+    check_some_defective,
+    count_images,
+    is_collection,
+)
 from sk_ssimae.metrics._precision_recall import pixel_average_precision_score, pixel_f1_max_score
 from sk_ssimae.metrics._regions import pro_auc_score
 from sk_ssimae.metrics._roc import image_roc_auc_score, pixel_roc_auc_score
@@ -46,8 +54,8 @@ class SegmentationScorer:
     """
 
     def __init__(self, scores: Sequence[str] = tuple(_SCORES)) -> None:
-        unknown = [name for name in scores if name not in _SCORES]
-        if unknown or len(scores) == 0 or isinstance(scores, str):
+        is_right = is_collection(scores) and len(scores) > 0
+        if not is_right or not all(isinstance(name, str) and name in _SCORES for name in scores):
             raise ValueError(
                 f"scores must be a sequence of names from {list(_SCORES)}, got {scores!r} instead."
             )
@@ -78,10 +86,14 @@ class SegmentationScorer:
         ValueError
             If `y` does not hold masks though a score needs them, or marks no defect.
         """
-        if set(self.scores) != {"image_roc_auc"}:
+        needs_masks = set(self.scores) != {"image_roc_auc"}
+        if needs_masks:
             check_masks(y)
-        check_some_defective(y, len(X))
+        check_some_defective(y, count_images(X))
         residual_maps = estimator.decision_function(X)
+        if needs_masks:
+            for index, (mask, residual_map) in enumerate(zip(y, residual_maps, strict=True)):
+                check_mask_shape(mask, index, np.shape(residual_map))
         return {name: _SCORES[name](y, residual_maps) for name in self.scores}
 
 

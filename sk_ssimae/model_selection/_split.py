@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._validation import defect_labels, make_rng
+from sk_ssimae._validation import count_images, defect_labels, make_rng, to_array
 
 Indices = NDArray[np.intp]
 
@@ -90,16 +90,19 @@ class DefectFreeKFold:
 
         Raises
         ------
+        TypeError
+            If `X` has no length, or `y` is of another type.
         ValueError
             If `y` is missing or wrong, there are too few good or defective images or groups, or
             the groups cannot be dealt so that each fold has both kinds.
         """
         if y is None:
             raise ValueError("y must say which images are defective, got None.")
-        if not hasattr(X, "__len__") or len(X) == 0:
-            raise ValueError(f"X must hold at least one image, got {X!r}.")
-        defective = defect_labels(y, len(X))
-        group_of = np.arange(len(X)) if groups is None else _number(groups, len(X))
+        n_images = count_images(X)
+        if n_images == 0:
+            raise ValueError("X must hold at least one image, got none.")
+        defective = defect_labels(y, n_images)
+        group_of = np.arange(n_images) if groups is None else _number(groups, n_images)
         fold_of = self._deal(defective, group_of)
         for fold in range(self.n_splits):
             in_test = fold_of == fold
@@ -152,13 +155,14 @@ class DefectFreeKFold:
 
 
 def _number(groups: ArrayLike, n_images: int) -> Indices:
+    group_array = to_array(groups, "groups", "(n,)")
     try:
-        numbers: Indices = np.unique(np.asarray(groups), return_inverse=True)[1]
-    except (TypeError, ValueError) as error:
+        numbers: Indices = np.unique(group_array, return_inverse=True)[1]
+    except TypeError as error:
         raise ValueError(f"groups must be integers or strings, one an image: {error}.") from error
-    if np.shape(groups) != (n_images,):
+    if group_array.shape != (n_images,):
         raise ValueError(
             f"groups must name one group for each of the {n_images} images, got shape "
-            f"{np.shape(groups)} instead."
+            f"{group_array.shape} instead."
         )
     return numbers

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from sk_ssimae._validation import as_collection, as_floats
 
 
 def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float) -> float:
@@ -36,9 +39,15 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     989.0
     """
     _check_target_fpr(target_fpr)
+    residual_maps = as_collection(residual_maps, "residual_maps")
     if len(residual_maps) == 0:
         raise ValueError("residual_maps must hold at least one map, got none.")
-    residuals = np.concatenate([np.ravel(residual_map) for residual_map in residual_maps])
+    residuals = np.concatenate(
+        [
+            as_floats(item, f"residual_maps[{index}]").ravel()
+            for index, item in enumerate(residual_maps)
+        ]
+    )
     if residuals.size == 0 or not np.isfinite(residuals).all():
         raise ValueError("residual_maps must hold finite numbers, got none, NaN or infinity.")
     n_exceeding = math.floor(target_fpr * residuals.size + 1e-9)
@@ -83,11 +92,11 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     18.0
     """
     _check_target_fpr(target_fpr)
-    scores = np.sort(np.asarray(image_scores, dtype=np.float64))
-    if scores.ndim != 1 or not np.isfinite(scores).all():
-        raise ValueError("image_scores must be finite numbers in one dimension.")
+    scores = as_floats(image_scores, "image_scores", "(n,)")
+    if scores.ndim != 1 or scores.size == 0 or not np.isfinite(scores).all():
+        raise ValueError("image_scores must be finite numbers in one dimension, at least one.")
     check_image_count(len(scores), target_fpr)
-    return float(scores[_conformal_rank(len(scores), target_fpr) - 1])
+    return float(np.sort(scores)[_conformal_rank(len(scores), target_fpr) - 1])
 
 
 def check_image_count(n_images: int, target_fpr: float) -> None:
@@ -95,14 +104,14 @@ def check_image_count(n_images: int, target_fpr: float) -> None:
     if _conformal_rank(n_images, target_fpr) > n_images:
         raise ValueError(
             f"threshold='image_fpr' with target_fpr={target_fpr:g} needs at least "
-            f"{math.ceil(1 / target_fpr - 1 - 1e-9)} good images that training has not seen, got "
+            f"{np.ceil(1 / target_fpr - 1 - 1e-9):.0f} good images that training has not seen, got "
             f"{n_images}. Give more images, call calibrate with more, raise target_fpr, or use "
             "threshold='pixel_fpr'."
         )
 
 
 def _check_target_fpr(target_fpr: float) -> None:
-    if not 0 < target_fpr < 1:
+    if not (isinstance(target_fpr, Real) and 0 < target_fpr < 1):
         raise ValueError(f"target_fpr must lie in (0, 1), got {target_fpr!r} instead.")
 
 

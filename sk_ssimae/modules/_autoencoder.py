@@ -1,6 +1,7 @@
 """The convolutional autoencoder of Table 1 of Bergmann et al. (arXiv:1807.02011)."""
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -30,8 +31,8 @@ class EncoderDecoder(nn.Module):
     ----------
     n_channels, latent_dim, patch_size, normalization
         As for :class:`ConvolutionalAutoencoder`.
-    n_encoder_outputs : int
-        Numbers that the encoder gives for a patch.
+    n_moments : int
+        Numbers that the encoder gives for each latent dimension.
 
     Attributes
     ----------
@@ -45,17 +46,18 @@ class EncoderDecoder(nn.Module):
         latent_dim: int,
         patch_size: int,
         normalization: Normalization,
-        n_encoder_outputs: int,
+        n_moments: int,
     ) -> None:
         super().__init__()
         for name, value in [("n_channels", n_channels), ("latent_dim", latent_dim)]:
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value!r} instead.")
-        if patch_size < _DOWNSCALING or patch_size % _DOWNSCALING:
+            if not isinstance(value, Integral) or value < 1:
+                raise ValueError(f"{name} must be an integer of at least 1, got {value!r} instead.")
+        is_size = isinstance(patch_size, Integral) and patch_size >= _DOWNSCALING
+        if not is_size or patch_size % _DOWNSCALING:
             raise ValueError(
                 f"patch_size must be a positive multiple of 16, got {patch_size!r} instead."
             )
-        if normalization not in (None, "batch"):
+        if not (normalization is None or normalization == "batch"):
             raise ValueError(
                 f"normalization must be 'batch' or None, got {normalization!r} instead."
             )
@@ -63,7 +65,7 @@ class EncoderDecoder(nn.Module):
         self.patch_size, self.normalization = patch_size, normalization
         bottleneck = patch_size // _DOWNSCALING
         self.encoder = nn.Sequential(
-            *_encoder_layers(n_channels, n_encoder_outputs, bottleneck, normalization)
+            *_encoder_layers(n_channels, n_moments * latent_dim, bottleneck, normalization)
         )
         self.decoder = nn.Sequential(
             *_decoder_layers(n_channels, latent_dim, bottleneck, normalization)
@@ -113,7 +115,7 @@ class ConvolutionalAutoencoder(EncoderDecoder):
         patch_size: int = 128,
         normalization: Normalization = None,
     ) -> None:
-        super().__init__(n_channels, latent_dim, patch_size, normalization, latent_dim)
+        super().__init__(n_channels, latent_dim, patch_size, normalization, n_moments=1)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Reconstruct patches: (N, C, P, P) in [0, 1] in, the same shape out."""

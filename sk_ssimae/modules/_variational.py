@@ -77,7 +77,7 @@ class VariationalAutoencoder(EncoderDecoder):
         *,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(n_channels, latent_dim, patch_size, normalization, 2 * latent_dim)
+        super().__init__(n_channels, latent_dim, patch_size, normalization, n_moments=2)
         self.generator = generator
         self.noise_key = 0 if generator is None else generator.initial_seed()
 

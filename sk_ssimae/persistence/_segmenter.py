@@ -189,6 +189,8 @@ def _check_class(segmenter: Any) -> None:
 def _as_path(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path must be the path of a file, got {type(path).__name__} instead.")
+    if "\0" in str(path):
+        raise ValueError(f"path must not hold a null character, got {str(path)!r} instead.")
     return Path(path)
 
 

@@ -19,8 +19,16 @@ def import_pyplot() -> Any:
 
 
 def new_axes_if_none(ax: Any) -> Any:
-    """Give the axes to draw on, in a new figure if there are none yet."""
+    """Give the axes to draw on, in a new figure if there are none yet.
+
+    Raises
+    ------
+    TypeError
+        If `ax` is something else.
+    """
     if ax is not None:
+        if not hasattr(ax, "plot"):
+            raise TypeError(f"ax must be matplotlib Axes, got {ax!r} instead.")
         return ax
     return import_pyplot().subplots(figsize=(5, 4.5), layout="constrained")[1]
 

@@ -6,7 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._validation import check_masks, check_some_defective
+from sk_ssimae._validation import (
+    check_masks,
+    check_some_defective,
+    count_images,
+    to_array,
+)
 from sk_ssimae.metrics import region_overlap_quantiles
 from sk_ssimae.metrics._pooling import check_rate
 from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
@@ -119,7 +124,7 @@ class RegionOverlapDisplay:
         _check_quantiles(quantiles)
         check_rate(max_fpr, "max_fpr")
         check_masks(y)
-        check_some_defective(y, len(X))
+        check_some_defective(y, count_images(X))
         return cls.from_predictions(
             y,
             estimator.decision_function(X),
@@ -218,7 +223,9 @@ class RegionOverlapDisplay:
 
 
 def _check_quantiles(quantiles: Sequence[float]) -> None:
-    if len(quantiles) % 2 == 0 or list(quantiles) != sorted(quantiles):
+    numbers = to_array(quantiles, "quantiles", "(n,)")
+    is_list = numbers.dtype.kind in "biuf" and numbers.ndim == 1
+    if not is_list or numbers.size % 2 == 0 or (numbers[1:] < numbers[:-1]).any():
         raise ValueError(
-            f"quantiles must be an odd number of them, ascending, got {tuple(quantiles)} instead."
+            f"quantiles must be an odd number of them, ascending, got {quantiles!r} instead."
         )

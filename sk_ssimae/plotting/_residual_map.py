@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sk_ssimae._images import as_unit_float, check_image, read_image
-from sk_ssimae._validation import check_mask
+from sk_ssimae._validation import as_floats, check_mask, check_number, is_collection
 from sk_ssimae.plotting._pyplot import import_pyplot
 
 
@@ -61,18 +61,25 @@ class ResidualMapDisplay:
         reconstruction: ArrayLike | None = None,
     ) -> None:
         self.image = as_unit_float(check_image(image, "image"))
-        self.residual_map = np.asarray(residual_map, dtype=np.float32)
+        self.residual_map = as_floats(residual_map, "residual_map")
         self.mask = None if mask is None else check_mask(mask, "mask")
         self.true_mask = None if true_mask is None else check_mask(true_mask, "true_mask")
-        self.reconstruction = None if reconstruction is None else np.asarray(reconstruction)
+        self.reconstruction = (
+            None if reconstruction is None else as_floats(reconstruction, "reconstruction")
+        )
         shape = self.image.shape[:2]
         for name in ("residual_map", "mask", "true_mask", "reconstruction"):
             array = getattr(self, name)
-            if array is not None and array.shape[:2] != shape:
+            if array is None:
+                continue
+            largest_rank = 3 if name == "reconstruction" else 2
+            if array.shape[:2] != shape or array.ndim > largest_rank:
                 raise ValueError(
                     f"{name} must have the image's height and width, {shape}, got "
                     f"{array.shape} instead."
                 )
+            if array.size == 0 or not np.isfinite(array).all():
+                raise ValueError(f"{name} must hold finite numbers, got none, NaN or infinity.")
 
     @classmethod
     def from_estimator(
@@ -181,17 +188,23 @@ class ResidualMapDisplay:
         ------
         ImportError
             If matplotlib is not installed: it comes with the extra ``plot``.
+        TypeError
+            If `axes` are something else.
         ValueError
-            If a panel is not held, or the number of axes is not that of the panels.
+            If a panel is not held, the number of axes is not that of the panels, or `vmax` is below
+            0 and all residuals.
         """
         pictures = self._pictures()
-        chosen = list(pictures) if panels is None else list(panels)
-        missing = [panel for panel in chosen if panel not in pictures]
-        if missing:
-            raise ValueError(f"panels must be chosen from {list(pictures)}, got {missing} instead.")
+        chosen = list(pictures) if panels is None else _check_panels(panels, pictures)
+        # Residuals start at 0, but those of a likelihood may be negative.
+        vmin = min(0, float(self.residual_map.min()))
+        if vmax is not None:
+            check_number(vmax, "vmax", vmin)
         if axes is None:
             axes = _new_axes(len(chosen))
         axes = np.atleast_1d(np.asarray(axes, dtype=object))
+        if not all(hasattr(ax, "imshow") for ax in axes):
+            raise TypeError(f"axes must be a sequence of matplotlib Axes, got {axes!r} instead.")
         if len(axes) != len(chosen):
             raise ValueError(
                 f"axes must hold one for each of the {len(chosen)} panels, {chosen}, got "
@@ -199,8 +212,6 @@ class ResidualMapDisplay:
             )
         for ax, panel in zip(axes, chosen, strict=True):
             if panel == "residual map":
-                # Residuals start at 0, but those of a likelihood may be negative.
-                vmin = min(0, float(self.residual_map.min()))
                 ax.imshow(pictures[panel], cmap=cmap, vmin=vmin, vmax=vmax)
             else:
                 ax.imshow(pictures[panel], cmap="gray", vmin=0, vmax=1)
@@ -222,6 +233,13 @@ class ResidualMapDisplay:
             "mask": self.mask,
         }
         return {panel: picture for panel, picture in pictures.items() if picture is not None}
+
+
+def _check_panels(panels: Any, pictures: dict[str, NDArray[Any]]) -> list[str]:
+    chosen = list(panels) if is_collection(panels) else []
+    if not chosen or not all(isinstance(panel, str) and panel in pictures for panel in chosen):
+        raise ValueError(f"panels must be chosen from {list(pictures)}, got {panels!r} instead.")
+    return chosen
 
 
 def _displayable(image: NDArray[Any] | None) -> NDArray[Any] | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from sk_ssimae._validation import check_masks, check_some_defective
+from sk_ssimae._validation import check_masks, check_some_defective, count_images
 from sk_ssimae.metrics._curve import area_up_to, curve
 from sk_ssimae.metrics._pooling import pool_scores
 from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
@@ -94,7 +94,7 @@ class PixelRocCurveDisplay:
             The display, plotted.
         """
         check_masks(y)
-        check_some_defective(y, len(X))
+        check_some_defective(y, count_images(X))
         residual_maps = estimator.decision_function(X)
         name = type(estimator).__name__ if name is None else name
         return cls.from_predictions(y, residual_maps, name=name, ax=ax, **plot_params)

@@ -125,12 +125,24 @@ def test_wrong_number_shape_and_seed(make, params, message):
         (
             make_woven_fabric,
             {"thread_spacing": 2},
-            "thread_spacing must be at least 3 pixels, got 2",
+            "thread_spacing must be a finite number from 3 to 10000, got 2",
         ),
-        (make_woven_fabric, {"irregularity": -1}, "irregularity must be at least 0, got -1"),
+        (
+            make_woven_fabric,
+            {"irregularity": -1},
+            "irregularity must be a finite number from 0 to 10, got -1",
+        ),
         (make_checkerboards, {"square_size": 8}, r"square_size must be \(least, largest\).* got 8"),
-        (make_checkerboards, {"square_size": (1, 8)}, r"2 <= least <= largest, got \(1, 8\)"),
-        (make_checkerboards, {"square_size": (9, 8)}, r"2 <= least <= largest, got \(9, 8\)"),
+        (
+            make_checkerboards,
+            {"square_size": (1, 8)},
+            r"2 <= least <= largest <= 10000, got \(1, 8\)",
+        ),
+        (
+            make_checkerboards,
+            {"square_size": (9, 8)},
+            r"2 <= least <= largest <= 10000, got \(9, 8\)",
+        ),
         (make_nanofibres, {"fibre_diameter": 1}, "fibre_diameter must be .* at least 2 .* got 1"),
         (make_nanofibres, {"fibre_diameter": "8"}, "fibre_diameter must be a number .* got '8'"),
         (make_nanofibres, {"shape": (64.0, 64)}, r"both integers of at least 1, got \(64.0, 64\)"),

@@ -66,7 +66,9 @@ def test_copies_leave_the_extractor_behind(extractor, pair):
 def test_wrong_parameters(extractor):
     with pytest.raises(TypeError, match="feature_extractor must be a torch module, got 'alexnet'"):
         FeatureMatchingLoss("alexnet")
-    with pytest.raises(ValueError, match="feature_weight must be at least 0, got -1"):
+    with pytest.raises(
+        ValueError, match="feature_weight must be a finite number of at least 0, got -1"
+    ):
         FeatureMatchingLoss(extractor, -1)
 
 

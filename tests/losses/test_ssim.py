@@ -235,10 +235,10 @@ def test_gaussian_widens_with_the_window():
         ({"window_size": 1}, "window_size must be an odd integer of at least 3, got 1"),
         ({"window_size": 11.0}, "window_size must be an odd integer of at least 3, got 11.0"),
         ({"window": "box"}, "window must be 'uniform' or 'gaussian', got 'box'"),
-        ({"c1": 0}, "c1 must be positive, got 0"),
-        ({"c2": -1}, "c2 must be positive, got -1"),
-        ({"alpha": -1}, "alpha must be at least 0, got -1"),
-        ({"gamma": -0.5}, "gamma must be at least 0, got -0.5"),
+        ({"c1": 0}, "c1 must be a finite number from 1e-06 to 1e\\+06, got 0"),
+        ({"c2": -1}, "c2 must be a finite number from .*, got -1"),
+        ({"alpha": -1}, "alpha must be a finite number from 0 to 100, got -1"),
+        ({"gamma": -0.5}, "gamma must be a finite number from 0 to 100, got -0.5"),
     ],
 )
 def test_wrong_parameters(options, message):

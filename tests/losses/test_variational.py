@@ -79,5 +79,5 @@ def test_residual_is_the_improbability_of_a_pixel():
 
 
 def test_wrong_weight():
-    with pytest.raises(ValueError, match="kl_weight must be at least 0, got -1"):
+    with pytest.raises(ValueError, match="kl_weight must be a finite number of at least 0, got -1"):
         EvidenceLowerBound(-1)

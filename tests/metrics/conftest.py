@@ -37,7 +37,7 @@ def assert_checks_images(make_case):
         masks, scores = make_case("plain", np.random.default_rng(4))
         with pytest.raises(ValueError, match="must be equally many, got 3 and 2"):
             score(masks, scores[:2])
-        with pytest.raises(ValueError, match=r"residual_maps\[1\] must have the shape of its mask"):
+        with pytest.raises(ValueError, match=r"residual_maps\[1\] must have the shape of masks"):
             score(masks, [scores[0], scores[1][:5], scores[2]])
         with pytest.raises(ValueError, match=r"residual_maps\[2\] holds NaN or infinity"):
             score(masks, [scores[0], scores[1], np.where(masks[2], np.nan, scores[2])])

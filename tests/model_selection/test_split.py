@@ -183,8 +183,10 @@ def test_wrong_arguments():
     for n_splits in ("3", None, 2.5, float("nan")):
         with pytest.raises(ValueError, match="n_splits must be an integer"):
             DefectFreeKFold(n_splits)
-    for X in (None, []):
-        with pytest.raises(ValueError, match="X must hold at least one image"):
+    with pytest.raises(ValueError, match="X must hold at least one image, got none"):
+        next(DefectFreeKFold(2).split([], []))
+    for X in (None, np.array(3)):
+        with pytest.raises(TypeError, match="X must be an array or a sequence of images, got"):
             next(DefectFreeKFold(2).split(X, []))
     for random_state in ("x", -1):
         with pytest.raises(ValueError, match="random_state must be a non-negative integer"):

@@ -67,8 +67,8 @@ def test_batch_normalization_follows_every_hidden_layer():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0,), "n_channels must be at least 1, got 0"),
-        ((1, 0), "latent_dim must be at least 1, got 0"),
+        ((0,), "n_channels must be an integer of at least 1, got 0"),
+        ((1, 0), "latent_dim must be an integer of at least 1, got 0"),
         ((1, 10, 40), "patch_size must be a positive multiple of 16, got 40"),
         ((1, 10, 32, "layer"), "normalization must be 'batch' or None, got 'layer'"),
     ],

@@ -60,5 +60,5 @@ def test_copies_leave_the_generator_behind():
 
 
 def test_wrong_parameters():
-    with pytest.raises(ValueError, match="latent_dim must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="latent_dim must be an integer of at least 1, got 0"):
         VariationalAutoencoder(1, 0)

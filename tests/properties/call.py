@@ -1,0 +1,147 @@
+"""What is called with what, and the law that every call keeps."""
+
+import re
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+Strategy = st.SearchStrategy[Any]
+
+_SECONDS = 60
+# Where errors may be raised on purpose: here, in scikit-learn's checks of parameters, and in
+# matplotlib, which is handed what only it uses.
+_OURS = re.compile(
+    r"/sk_ssimae/|/matplotlib/|/sklearn/(base|utils/_param_validation|utils/validation)\.py$"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A public function with arguments for it.
+
+    Parameters
+    ----------
+    name : str
+        Name as in the documentation, without its package; methods follow their class.
+    function : callable
+        Is called with the arguments by name.
+    good : strategy of dict
+        Arguments that it must take.
+    check : callable
+        Takes the result and the arguments; asserts that the result is what is promised. Results of
+        wild arguments have to pass, too.
+    wild : dict of strategy, or of callable that makes one of the good value
+        By argument: values with which the result is right or an error names the argument.
+    refused : dict of strategy
+        By argument: values of which an error must tell.
+    share : int
+        Share of the examples.
+    may_name : sequence of str
+        What errors may name where nothing is wild: arguments that do not go together.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    good: Strategy
+    check: Callable[[Any, dict[str, Any]], None]
+    wild: dict[str, Any] = field(default_factory=dict)
+    refused: dict[str, Strategy] = field(default_factory=dict)
+    share: int = 4
+    may_name: Sequence[str] = ()
+
+    def situations(self) -> Strategy:
+        """Draw arguments, the names of those that are wild, and whether an error must follow."""
+        return _situations(self)
+
+
+@st.composite
+def _situations(draw: Any, call: Call) -> tuple[dict[str, Any], list[str], bool]:
+    arguments = dict(draw(call.good))
+    sources = [(name, False) for name in call.wild] + [(name, True) for name in call.refused]
+    count = draw(st.sampled_from([0, 1, 1, 1, 2])) if sources else 0
+    chosen = (
+        draw(st.lists(st.sampled_from(sources), min_size=count, max_size=count)) if count else []
+    )
+    must_fail = False
+    for name, is_refused in chosen:
+        source = (call.refused if is_refused else call.wild)[name]
+        if callable(source):
+            source = source(arguments.get(name))
+        arguments[name] = draw(source)
+    # What was drawn last counts.
+    last = dict(chosen)
+    must_fail = any(last.values())
+    return arguments, sorted(last), must_fail
+
+
+def check_call(call: Call, situation: tuple[dict[str, Any], list[str], bool]) -> None:
+    """Check that a result is right, or that an error was meant and names what was wild."""
+    arguments, wild, must_fail = situation
+    before = {name: _fingerprint(value) for name, value in arguments.items()}
+    try:
+        with _time_limit():
+            result = call.function(**arguments)
+    except (TypeError, ValueError, OSError) as error:
+        if not wild and not call.may_name:
+            raise
+        _check_error(error, {name: arguments.get(name) for name in (*wild, *call.may_name)})
+    else:
+        assert not must_fail, f"{wild} went through: {[arguments[name] for name in wild]!r:.500}"
+        call.check(result, arguments)
+    for name, value in arguments.items():
+        assert _fingerprint(value) == before[name], f"{name} was changed"
+
+
+def _check_error(error: Exception, wild: dict[str, Any]) -> None:
+    message = str(error)
+    tokens = [*wild, *(str(value) for value in wild.values() if isinstance(error, OSError))]
+    named = any(re.search(rf"(?<!\w){re.escape(token)}(?!\w)", message) for token in tokens)
+    assert named, f"none of {list(wild)} is named: {type(error).__name__}: {message}"
+    if not isinstance(error, OSError):
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        assert _OURS.search(last.filename), f"raised by accident in {last.filename}: {message}"
+
+
+class _TooLongError(BaseException):
+    """Nothing but the test catches it."""
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise _TooLongError(f"not done after {_SECONDS} seconds")
+
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
+
+
+def _fingerprint(value: Any) -> Any:
+    """Give what must not change."""
+    if isinstance(value, np.ma.MaskedArray):
+        return _fingerprint(value.data), _fingerprint(np.ma.getmaskarray(value))
+    if isinstance(value, np.ndarray):
+        content = list(value.ravel()) if value.dtype == object else value.tobytes()
+        return value.dtype, value.shape, value.strides, value.flags.writeable, content_of(content)
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.shape, value.requires_grad, repr(value)
+    if isinstance(value, list | tuple):
+        return type(value), [_fingerprint(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _fingerprint(item) for key, item in value.items()}
+    return repr(value)
+
+
+def content_of(content: Any) -> Any:
+    return content if isinstance(content, bytes) else [_fingerprint(item) for item in content]

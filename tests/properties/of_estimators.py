@@ -1,0 +1,418 @@
+"""Segmenters, the files they are saved in, and pictures of what they find."""
+
+import copy
+import functools
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from call import Call
+from hypothesis import strategies as st
+from sklearn.utils._param_validation import make_constraint
+from torch import nn
+from values import (
+    anything,
+    folder_of_images,
+    images,
+    masks_and_maps,
+    no_paths,
+    others,
+    seeds,
+    spoiled,
+)
+
+import sk_ssimae
+from sk_ssimae import estimators, persistence, plotting
+
+_TINY = {
+    "latent_dim": 2,
+    "patch_size": 16,
+    "stride": 8,
+    "n_patches": 4,
+    "batch_size": 4,
+    "max_epochs": 1,
+    "random_state": 0,
+    "device": "cpu",
+}
+_CLASSES = {
+    "SSIMAutoencoderSegmenter": {},
+    "L2AutoencoderSegmenter": {},
+    "VariationalAutoencoderSegmenter": {"n_samples": 2},
+    "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": nn.AvgPool2d(4)},
+}
+# What a parameter takes and memory or patience does not.
+_TOO_LARGE = {
+    *("latent_dim", "patch_size", "image_size", "n_patches", "max_epochs", "n_samples"),
+}
+
+
+def _make(name: str, **params: Any) -> Any:
+    return getattr(sk_ssimae, name)(**(_TINY | _CLASSES[name] | params))
+
+
+@functools.cache
+def _fitted(name: str, n_channels: int | None) -> Any:
+    shape = (2, 24, 33) if n_channels is None else (2, 24, 33, n_channels)
+    return _make(name).fit(np.random.default_rng(0).random(shape, dtype=np.float32))
+
+
+# What a segmenter gives for images.
+
+
+def _n_and_shapes(X: Any) -> list[tuple[int, int]]:
+    return [np.shape(np.asarray(image))[:2] for image in X]
+
+
+def _are_maps(dtype: type) -> Any:
+    def check(result: Any, arguments: dict[str, Any]) -> None:
+        X = arguments["X"]
+        is_array = hasattr(X, "shape") and str(X.dtype) != "object"
+        assert isinstance(result, np.ndarray if is_array else list)
+        assert len(result) == len(X)
+        for one in result:
+            assert one.dtype == dtype
+            assert np.isfinite(one).all()
+
+    return check
+
+
+def _are_scores(result: Any, arguments: dict[str, Any]) -> None:
+    assert result.shape == (len(arguments["X"]),)
+    assert np.isfinite(result).all()
+
+
+def _is_unit(result: Any, _: Any) -> None:
+    assert 0 <= result <= 1
+
+
+def _is_calibrated(result: Any, _: Any) -> None:
+    assert np.isfinite(result.threshold_)
+
+
+def _predict(method: str) -> Any:
+    def call(X: Any, name: str, y: Any = None) -> Any:
+        fitted = copy.copy(_fitted(name, None))
+        result = getattr(fitted, method)(*([X] if y is None else [X, y]))
+        return list(result) if method == "iter_decision_function" else result
+
+    return call
+
+
+_names = st.sampled_from(tuple(_CLASSES))
+_seen = st.fixed_dictionaries({"X": images(n_channels=(None, 1, 2)), "name": _names})
+
+
+def _predictions(method: str, check: Any) -> list[Call]:
+    name = f"BaseSegmenter.{method}"
+    return [
+        Call(name, _predict(method), _seen, check, {"X": anything}),
+        Call(name, _predict(method), _seen, check, {"X": spoiled}),
+    ]
+
+
+@st.composite
+def _judged(draw: Any) -> dict[str, Any]:
+    X = draw(images())
+    masks = np.zeros((len(X), *np.asarray(X[0]).shape), dtype=bool)
+    masks[:, 2:5, 3:9] = True
+    return {"X": X, "name": draw(_names), "y": draw(st.sampled_from((masks, list(masks))))}
+
+
+# Fits.
+
+
+def _is_fitted(result: Any, arguments: dict[str, Any]) -> None:
+    assert result.n_channels_ >= 1
+    assert np.isfinite(result.threshold_)
+    assert all(np.isfinite(row["train_loss"]) for row in result.history_)
+    height = max(result.patch_size, 24)
+    maps = result.decision_function(np.full((1, height, height, result.n_channels_), 0.5))
+    assert np.isfinite(maps).all()
+
+
+def _fit(name: str, X: Any, y: Any = None) -> Any:
+    return _make(name).fit(X, y)
+
+
+@st.composite
+def _fittable(draw: Any) -> dict[str, Any]:
+    # Large enough for two regions where there is one image.
+    X = draw(images(least=40, n_channels=(None, None, 1, 2, 3, 5)))
+    n = len(X)
+    ys = [None, [0] * n, np.zeros(n)]
+    if n > 1:
+        ys.append([1, *[0] * (n - 1)])
+    return {"name": draw(_names), "X": X, "y": draw(st.sampled_from(ys))}
+
+
+_PIXELS = np.random.default_rng(0).random((3, 40, 44), dtype=np.float32)
+
+
+def _of_parameters(name: str) -> Call:
+    cls = getattr(sk_ssimae, name)
+    constraints = {
+        parameter: [make_constraint(constraint) for constraint in allowed]
+        for parameter, allowed in cls._parameter_constraints.items()
+    }
+
+    def is_refused(parameter: str) -> Any:
+        return lambda value: not any(c.is_satisfied_by(value) for c in constraints[parameter])
+
+    def call(**params: Any) -> Any:
+        # A fresh one of each: segmenters keep what they are given.
+        return _make(name, **params).fit(_PIXELS)
+
+    return Call(
+        name,
+        call,
+        st.just({}),
+        _is_fitted,
+        {p: others for p in constraints if p not in _TOO_LARGE},
+        {p: others.filter(is_refused(p)) for p in constraints},
+        share=12,
+    )
+
+
+_some = st.sampled_from
+_combinations = st.fixed_dictionaries(
+    {
+        "latent_dim": st.integers(1, 4),
+        "patch_size": _some((16, 32)),
+        "normalization": _some((None, "batch")),
+        "image_size": _some((None, 32, (32, 40))),
+        "n_patches": st.integers(2, 9),
+        "augmentation": _some((None, "dihedral")),
+        "max_epochs": st.integers(1, 2),
+        "batch_size": st.integers(1, 9),
+        "lr": st.floats(1e-9, 1e-1) | _some((1.0, 1e10, 1e30)),
+        "lr_schedule": _some((None, "one_cycle")),
+        "weight_decay": st.floats(0, 1) | _some((1e10, 1e30)),
+        "random_state": seeds,
+        "stride": st.integers(5, 32),
+        "inference_batch_size": st.integers(3, 40),
+        "smoothing": _some(("auto", 0, 0.5, 3, 1000)),
+        "test_time_augmentation": _some((None, "dihedral")),
+        "threshold": _some(("pixel_fpr", "image_fpr", 0.5, -1)),
+        "target_fpr": st.floats(1e-9, 0.999999),
+        "validation_fraction": st.floats(1e-9, 0.999999),
+        "opening_diameter": st.integers(0, 20),
+        "net_params": _some((None, {}, {"precision": "bf16"}, {"optimizer__betas": (0.8, 0.9)})),
+    }
+)
+_OF_CLASS = {
+    "SSIMAutoencoderSegmenter": {
+        "window_size": _some((3, 5, 11, 15)),
+        "window": _some(("uniform", "gaussian")),
+        "c1": st.floats(1e-6, 1e6),
+        "c2": st.floats(1e-6, 1e6),
+        **dict.fromkeys(("alpha", "beta", "gamma"), _some((0, 0.5, 1, 3, 100))),
+        "residual_params": _some((None, {}, {"gamma": 3, "c2": 3e-3}, {"window_size": 3})),
+    },
+    "L2AutoencoderSegmenter": {},
+    "VariationalAutoencoderSegmenter": {
+        "n_samples": st.integers(1, 3),
+        "kl_weight": st.floats(0, 1e6),
+        "residual": _some(("likelihood", "kl")),
+    },
+    "FeatureMatchingAutoencoderSegmenter": {"feature_weight": st.floats(0, 1e6)},
+}
+
+
+def _of_combinations(name: str) -> Call:
+    """Combine what each parameter allows: an error tells which do not go together."""
+
+    def call(params: Any) -> Any:
+        return _make(name, **params).fit(_PIXELS)
+
+    both = st.builds(lambda a, b: a | b, _combinations, st.fixed_dictionaries(_OF_CLASS[name]))
+    parameters = sorted(getattr(sk_ssimae, name)._parameter_constraints)
+    return Call(
+        f"{name} (combinations)",
+        call,
+        both.map(lambda params: {"params": params}),
+        _is_fitted,
+        share=8,
+        may_name=parameters,
+    )
+
+
+# Files.
+
+
+def _save_and_load(name: str, path: Any) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "segmenter.safetensors") if path is None else path
+        persistence.save(_fitted(name, None), place)
+        return persistence.load(place)
+
+
+def _is_loaded(result: Any, arguments: dict[str, Any]) -> None:
+    assert result.threshold_ == _fitted(arguments["name"], None).threshold_
+
+
+_no_files = no_paths.filter(lambda path: path is not None) | st.sampled_from(
+    ("", ".", "\0", "x" * 300, "no/such/folder/file", Path("no/such"))
+)
+
+
+def _load(path: Any, device: Any) -> Any:
+    return persistence.load(path, device=device)
+
+
+@functools.cache
+def _saved() -> Path:
+    path = folder_of_images() / "segmenter.safetensors"
+    persistence.save(_fitted("L2AutoencoderSegmenter", None), path)
+    return path
+
+
+def _save(segmenter: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        persistence.save(segmenter, Path(folder, "file"))
+
+
+# Pictures.
+
+
+def _close(function: Any) -> Any:
+    def call(**arguments: Any) -> Any:
+        try:
+            return function(**arguments)
+        finally:
+            plt.close("all")
+
+    return call
+
+
+def _is_drawn(result: Any, _: Any) -> None:
+    assert result.figure_ is not None
+
+
+@st.composite
+def _shown(draw: Any) -> dict[str, Any]:
+    X = draw(images(least=16, n_channels=(None, 1, 3)))
+    image = X[0]
+    shape = np.asarray(image).shape[:2]
+    rng = np.random.default_rng(draw(seeds))
+    given = {
+        "mask": rng.random(shape) < 0.5,
+        "true_mask": rng.random(shape) < 0.1,
+        "reconstruction": rng.random(shape),
+    }
+    kept = draw(st.lists(st.sampled_from(sorted(given)), unique=True))
+    return {
+        "image": image,
+        "residual_map": rng.standard_normal(shape).astype(
+            draw(st.sampled_from(("f4", "f8", "f2")))
+        ),
+        **{name: given[name] for name in kept},
+    }
+
+
+_pairs = masks_and_maps()
+_display = _close(plotting.ResidualMapDisplay.from_predictions)
+_options = {
+    "panels": others.filter(lambda v: v is not None),
+    "vmax": others.filter(lambda v: not isinstance(v, float | np.floating | type(None))),
+    "cmap": others,
+}
+_arrays = dict.fromkeys(("image", "residual_map", "mask", "true_mask", "reconstruction"), anything)
+
+CALLS = [
+    *_predictions("decision_function", _are_maps(np.float32)),
+    *_predictions("iter_decision_function", lambda result, arguments: None),
+    *_predictions("predict", _are_maps(np.bool_)),
+    *_predictions("score_images", _are_scores),
+    *_predictions("reconstruct", _are_maps(np.float32)),
+    *_predictions("calibrate", _is_calibrated),
+    Call(
+        "BaseSegmenter.score",
+        _predict("score"),
+        _judged(),
+        _is_unit,
+        {"X": anything, "y": anything},
+    ),
+    Call(
+        "BaseSegmenter.score", _predict("score"), _judged(), _is_unit, {"X": spoiled, "y": spoiled}
+    ),
+    Call(
+        "BaseSegmenter.fit", _fit, _fittable(), _is_fitted, {"X": anything, "y": anything}, share=12
+    ),
+    Call("BaseSegmenter.fit", _fit, _fittable(), _is_fitted, {"X": spoiled}, share=12),
+    *map(_of_parameters, _CLASSES),
+    *map(_of_combinations, _CLASSES),
+    Call(
+        "paper_protocol",
+        sk_ssimae.paper_protocol,
+        st.fixed_dictionaries({"dataset": st.sampled_from(("nanotwice", "textures"))}),
+        lambda result, arguments: None,
+        {},
+        {"dataset": others},
+        share=1,
+    ),
+    Call(
+        "estimators.Calibration",
+        lambda: estimators.Calibration(1.0, "pixel_fpr", 0.01, "images", 3).promise(),
+        st.just({}),
+        lambda result, arguments: None,
+        share=1,
+    ),
+    Call(
+        "persistence.save",
+        _save_and_load,
+        st.fixed_dictionaries(
+            {"name": _names.filter(lambda n: "Feature" not in n), "path": st.none()}
+        ),
+        _is_loaded,
+        {},
+        {"path": _no_files},
+        share=2,
+    ),
+    Call(
+        "persistence.save",
+        _save,
+        st.builds(lambda: {"segmenter": _fitted("L2AutoencoderSegmenter", None)}),
+        lambda result, arguments: None,
+        {},
+        {"segmenter": others},
+        share=1,
+    ),
+    Call(
+        "persistence.load",
+        _load,
+        st.builds(lambda: {"path": _saved(), "device": None}),
+        lambda result, arguments: result.decision_function(_PIXELS),
+        {"device": others},
+        {"path": _no_files},
+        share=2,
+    ),
+    Call("plotting.ResidualMapDisplay", _display, _shown(), _is_drawn, _arrays, _options, share=2),
+    *(
+        Call(
+            f"plotting.{name}",
+            _close(getattr(plotting, name).from_predictions),
+            _pairs,
+            _is_drawn,
+            {"masks": spoiled, "residual_maps": spoiled},
+            refused,
+            share=2,
+        )
+        for name, refused in (
+            ("PixelRocCurveDisplay", {"ax": others.filter(lambda v: v is not None)}),
+            (
+                "RegionOverlapDisplay",
+                {
+                    "ax": others.filter(lambda v: v is not None),
+                    "max_fpr": others.filter(
+                        lambda v: (
+                            type(v) not in (bool, int, float) and not isinstance(v, np.generic)
+                        )
+                    ),
+                    "quantiles": others.filter(lambda v: not isinstance(v, tuple | list | range)),
+                },
+            ),
+        )
+    ),
+]

@@ -1,0 +1,41 @@
+"""Laws that every public function keeps, whatever it is given."""
+
+import math
+
+import of_datasets
+import of_estimators
+import of_losses
+import of_metrics
+import pytest
+from call import Call, check_call
+from hypothesis import HealthCheck, Phase, given, settings
+
+CALLS = [*of_datasets.CALLS, *of_estimators.CALLS, *of_losses.CALLS, *of_metrics.CALLS]
+MANY, FEW, LEAST = 20_000, 150, 2
+
+
+def run(call: Call, total: int, *, derandomize: bool) -> None:
+    @settings(
+        max_examples=max(LEAST, math.ceil(total * call.share / sum(c.share for c in CALLS))),
+        derandomize=derandomize,
+        deadline=None,
+        phases=[Phase.generate],  # What is found is small as it is.
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(situation=call.situations())
+    def keeps_the_law(situation):
+        check_call(call, situation)
+
+    keeps_the_law()
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_few(call):
+    run(call, FEW, derandomize=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
+def test_many(call):
+    run(call, MANY, derandomize=False)
