@@ -5,8 +5,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from sk_ssimae.persistence import load
 
 # A process that a shell started in the background may be deaf to the keyboard.
@@ -28,7 +26,6 @@ def call(*args):
     return subprocess.run(command(*args), capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.slow
 def test_from_good_images_to_a_report(tmp_path, folders, bad, tiny_options):
     model, out = tmp_path / "m.safetensors", tmp_path / "out"
     endless = [*tiny_options, "--set=max_epochs=100000", "--set=n_patches=64"]

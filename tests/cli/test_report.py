@@ -78,7 +78,6 @@ def test_report_loads_nothing(report):
     assert "//" not in re.sub(r"base64,[\w+/=]+|// [A-Z].*", "", text)
 
 
-@pytest.mark.slow
 def test_report_sorts_in_a_browser(report):
     browsers = ("chromium", "chromium-browser", "google-chrome", "chrome")
     browser = next(filter(None, map(shutil.which, browsers)), None)
