@@ -24,7 +24,8 @@ DIRECTIONS = {
     "plotting": LEAVES | {"metrics"},
     "testing": LEAVES,
     "cli": LEAVES
-    | {"metrics", "model_selection", "estimators", "datasets", "plotting", "persistence"},
+    | {"_inference", "metrics", "model_selection", "estimators"}
+    | {"datasets", "plotting", "persistence"},
     "__main__": {"cli"},
 }
 # What rooms without torch may import beside NumPy.

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sk_ssimae._inference._postprocessing import open_map
 from sk_ssimae.cli._terminal import is_out_of_memory, one_line
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.estimators._postprocessing import open_map
 from sk_ssimae.persistence._segmenter import Loaded, load_with_checksum
 
 
