@@ -18,6 +18,8 @@ _ALPHA_CHANNELS = (2, 4)
 # What warnings are shown is the same for all threads, and so is what a thread restores.
 _CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
+# Above what any compression of TIFF reaches: tifffile makes pixels of whatever is missing.
+_HIGHEST_COMPRESSION = 40_000
 
 
 class Images:
@@ -187,6 +189,9 @@ def _read_tiff(path: Path) -> Image:
         if len(tiff.pages) > 1:
             raise ValueError(f"It holds {len(tiff.pages)} pages, not one.")
         page = tiff.pages[0].aspage()
+        n_bytes = math.prod(page.shape) * (page.dtype.itemsize if page.dtype else 1)
+        if n_bytes > _HIGHEST_COMPRESSION * path.stat().st_size:
+            raise ValueError(f"It declares {n_bytes} bytes of pixels, far more than it can hold.")
         image = np.asarray(page.asarray())
         if image.ndim == 3 and page.axes.startswith("S"):  # Colours in planes of their own.
             image = np.moveaxis(image, 0, -1)

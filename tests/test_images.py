@@ -193,6 +193,20 @@ def test_tiff_of_many_kinds(tmp_path: Path):
         Images([path])[0]
 
 
+def test_tiff_that_declares_what_it_cannot_hold(tmp_path: Path):
+    tags = [(256, 4, 2**15), (257, 4, 2**15), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    content = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
+    (tmp_path / "bomb.tif").write_bytes(content)
+    with pytest.raises(ValueError, match=r"bomb.tif'\) cannot be .*: It declares 1073741824 bytes"):
+        Images([tmp_path / "bomb.tif"])[0]
+
+
+def test_flat_tiff_of_high_compression(tmp_path: Path):
+    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((2000, 2000), np.uint8), compression="zlib")
+    assert Images([tmp_path / "flat.tif"])[0].shape == (2000, 2000, 1)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_cmyk_is_refused(tmp_path: Path, suffix: str):
     PIL.Image.new("CMYK", (8, 8)).save(tmp_path / f"print{suffix}")

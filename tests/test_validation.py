@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
+import torch
 
-from sk_ssimae._validation import check_mask, defect_labels, make_rng
+from sk_ssimae._images import check_image
+from sk_ssimae._validation import (
+    check_mask,
+    check_number,
+    defect_labels,
+    iter_masks_and_maps,
+    make_rng,
+    to_array,
+)
 
 
 def test_make_rng():
@@ -66,6 +75,57 @@ def test_labels_of_any_index():
             return np.array(list(self.values()), dtype=dtype)
 
     np.testing.assert_array_equal(defect_labels(Labels({7: 0, 8: 1}), 2), [False, True])
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, 3).bfloat16(),
+        torch.zeros(2, 3).to_sparse(),
+        torch.zeros(2, 3, dtype=torch.complex64).conj(),
+        torch.zeros(2, 3, device="meta"),
+    ],
+    ids=["bfloat16", "sparse", "conjugate", "meta"],
+)
+def test_tensors_that_numpy_cannot_hold(tensor):
+    with pytest.raises(
+        TypeError, match="residual_maps must be dense and of a type that NumPy knows"
+    ):
+        list(iter_masks_and_maps(np.zeros((2, 3)), tensor))
+    with pytest.raises(TypeError, match="mask must be dense and of a type that NumPy knows"):
+        check_mask(tensor, "mask")
+
+
+def test_tensors_with_a_gradient_are_arrays():
+    maps = torch.rand(1, 2, 3, requires_grad=True)
+    ((_, scores),) = iter_masks_and_maps(torch.zeros(1, 2, 3), maps)
+    np.testing.assert_array_equal(scores, maps[0].detach())
+    with pytest.raises(
+        ValueError, match=r"mask must have shape \(h, w\), got rows of unequal length"
+    ):
+        check_mask([maps], "mask")
+
+
+def test_masked_arrays_are_refused():
+    masked = np.ma.masked_array(np.zeros((2, 3)), np.ones((2, 3), dtype=bool))
+    for check in (check_mask, check_image, to_array):
+        with pytest.raises(
+            TypeError, match="it must not be a masked array, of which only the data"
+        ):
+            check(masked, "it")
+
+
+@pytest.mark.parametrize("value", ["x", None, 1j, float("nan"), float("inf"), 11, -1])
+def test_numbers_lie_in_their_interval(value):
+    with pytest.raises(ValueError, match="it must be a finite number from 0 to 10, got"):
+        check_number(value, "it", 0, 10)
+    check_number(np.float32(3), "it", 0, 10)
+
+
+def test_what_has_no_length_is_named():
+    for items in (np.array(1), torch.tensor(1), list, 3):
+        with pytest.raises(TypeError, match="masks must be an array or a sequence, got"):
+            list(iter_masks_and_maps(items, []))
 
 
 def test_labels_are_a_collection():

@@ -18,7 +18,7 @@ def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
     ValueError
         If `n_samples` is not a positive integer or `shape` not two positive lengths.
     """
-    if not isinstance(n_samples, Integral) or n_samples < 1:
+    if not _is_number(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
     if not is_pair(shape, Integral) or min(shape) < 1:
         raise ValueError(
@@ -32,8 +32,13 @@ def is_pair(value: Any, kind: Any) -> bool:
         isinstance(value, tuple | list | np.ndarray)
         and getattr(value, "ndim", 1) == 1
         and len(value) == 2
-        and all(isinstance(number, kind) for number in value)
+        and all(_is_number(number, kind) for number in value)
     )
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    # Of True NumPy makes no shape.
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def smooth_noise(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> Field:

@@ -111,9 +111,12 @@ def train(
             f"{sorted(settings.keys() & net_params.keys())}; what they may set is, for example, "
             "optimizer or optimizer__betas."
         )
-    net = ReconstructionNet(**settings, **(defaults | net_params))
+    try:
+        net = ReconstructionNet(**settings, **(defaults | net_params)).initialize()
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"net_params or callbacks do not suit the net: {error}") from error
     with reproducible(device):
-        net.fit(sampler)
+        net.partial_fit(sampler)
     return net
 
 

@@ -93,8 +93,8 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     """
     _check_target_fpr(target_fpr)
     scores = as_floats(image_scores, "image_scores", "(n,)")
-    if scores.ndim != 1 or scores.size == 0 or not np.isfinite(scores).all():
-        raise ValueError("image_scores must be finite numbers in one dimension, at least one.")
+    if scores.ndim != 1 or not np.isfinite(scores).all():
+        raise ValueError("image_scores must be finite numbers in one dimension.")
     check_image_count(len(scores), target_fpr)
     return float(np.sort(scores)[_conformal_rank(len(scores), target_fpr) - 1])
 

@@ -1,6 +1,6 @@
 """Show what a segmenter saw: image, truth, reconstruction, residual map and mask, side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -189,7 +189,7 @@ class ResidualMapDisplay:
         ImportError
             If matplotlib is not installed: it comes with the extra ``plot``.
         TypeError
-            If `axes` are something else.
+            If `axes` are something else, or `cmap` is no name.
         ValueError
             If a panel is not held, the number of axes is not that of the panels, or `vmax` is below
             0 and all residuals.
@@ -200,6 +200,8 @@ class ResidualMapDisplay:
         vmin = min(0, float(self.residual_map.min()))
         if vmax is not None:
             check_number(vmax, "vmax", vmin)
+        if not isinstance(cmap, Hashable):
+            raise TypeError(f"cmap must be the name of a colour map, got {cmap!r} instead.")
         if axes is None:
             axes = _new_axes(len(chosen))
         axes = np.atleast_1d(np.asarray(axes, dtype=object))

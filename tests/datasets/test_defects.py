@@ -111,6 +111,10 @@ def test_kinds_take_turns():
             r"kinds must be chosen from .* got \['hole'\]",
         ),
         (np.zeros((1, 64, 64)), {"kinds": []}, r"got \[\]"),
+        (np.zeros((1, 64, 64)), {"kinds": [["cut"]]}, r"kinds must be .* got \[\['cut'\]\]"),
+        (np.zeros((1, 64, 64)), {"kinds": "cut"}, "kinds must be chosen from .* got 'cut'"),
+        (np.full((1, 64, 64), 1e300), {}, r"images must lie in \[0, 1\]"),
+        ([[[0, 1], [0]]], {}, r"images must have shape .*, got rows of unequal length"),
         (np.zeros((1, 64, 64)), {"n_defects": 0}, "n_defects must be an integer .* got 0"),
         (np.zeros((1, 64, 64)), {"n_defects": 1.5}, "n_defects must be an integer .* got 1.5"),
     ],
@@ -118,3 +122,15 @@ def test_kinds_take_turns():
 def test_wrong_defects(images, params, message):
     with pytest.raises(ValueError, match=message):
         draw_defects(images, **params)
+
+
+def test_images_are_numbers():
+    for images in (np.zeros((1, 64, 64), complex), np.zeros((1, 64, 64), str)):
+        with pytest.raises(TypeError, match="images must hold real numbers, got"):
+            draw_defects(images)
+
+
+def test_kinds_may_be_any_collection():
+    images = np.full((1, 64, 64), 0.5)
+    for kinds in ({"cut"}, {"cut": 1}, np.array(["cut"])):
+        assert draw_defects(images, kinds=kinds, random_state=0).masks.any()

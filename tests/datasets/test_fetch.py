@@ -195,12 +195,19 @@ def test_missing_packages(fetch, server, monkeypatch, package):
         ({"known_hash": "crc:12"}, "known_hash must be None, a SHA-256 .* got 'crc:12'"),
         ({"known_hash": "ab"}, "known_hash must be None, a SHA-256 .* got 'ab'"),
         ({"known_hash": "md5:" + 64 * "0"}, "known_hash must be None, a SHA-256"),
+        ({"known_hash": 3}, "known_hash must be None, a SHA-256 .* got 3"),
+        ({"url": None}, "url must begin with .* got None"),
         ({"n_retries": -1}, "n_retries must be an integer of at least 0, got -1"),
     ],
 )
 def test_wrong_parameters(fetch, params, message):
     with pytest.raises(ValueError, match=message):
         fetch(**params)
+
+
+def test_the_folder_of_data_is_a_path(fetch):
+    with pytest.raises(TypeError, match="data_home must be the path of a folder, got 3"):
+        fetch(data_home=3)
 
 
 def test_another_process_is_faster(fetch, monkeypatch, tmp_path, nanotwice):

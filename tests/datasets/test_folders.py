@@ -87,6 +87,9 @@ def test_hidden_files_and_other_files_are_passed_over(folders):
 
 
 def test_missing_folders(tmp_path):
+    for wrong in (None, 3, b"folder"):
+        with pytest.raises(TypeError, match="good must be the path of a folder, got"):
+            load_image_folder(wrong)
     message = f"good: the folder {str(tmp_path / 'good')!r} does not exist"
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         load_image_folder(tmp_path / "good")

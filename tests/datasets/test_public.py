@@ -97,7 +97,15 @@ def test_mvtec_textures(mvtec_ad):
         load_mvtec_textures(mvtec_ad)
 
 
+@pytest.mark.parametrize("load", [load_nanotwice, load_texture, load_mvtec_textures])
+def test_a_root_is_a_path(load):
+    with pytest.raises(TypeError, match="root must be the path of a folder, got None"):
+        load(None)
+
+
 def test_wrong_mvtec_ad(mvtec_ad):
+    with pytest.raises(FileNotFoundError, match=r"category must be one of those .* got \['grid'\]"):
+        load_mvtec_ad(mvtec_ad, ["grid"])
     with pytest.raises(FileNotFoundError, match=r"root: the folder '.*nowhere' does not exist"):
         load_mvtec_ad(mvtec_ad / "nowhere", "grid")
     with pytest.raises(FileNotFoundError, match=r"Found there: no folder with a folder train"):

@@ -391,6 +391,8 @@ def test_not_fitted(segmenter_class, good):
         ({"normalization": "layer"}, "'normalization' parameter"),
         ({"callbacks": [3]}, "callbacks must be skorch callbacks .* got 3"),
         ({"device": "meta"}, "device must be 'auto' or a device .* got 'meta'"),
+        ({"smoothing": 1e300}, "'smoothing' parameter .* Got 1e\\+300 instead"),
+        ({"opening_diameter": 10**9}, "'opening_diameter' parameter .* Got 1000000000 instead"),
         ({"device": "gpu"}, "device must be 'auto' or a device .* got 'gpu'"),
         ({"image_size": (32,) * 3}, r"image_size must be an integer, a tuple"),
         ({"image_size": (32,)}, r"image_size must be an integer, a tuple"),
@@ -470,3 +472,5 @@ def test_paper_protocol(segmenter_class, dataset, latent_dim):
     assert segmenter.n_patches * segmenter.max_epochs == 2_000_000
     with pytest.raises(ValueError, match="must be 'nanotwice' or 'textures', got 'mvtec'"):
         paper_protocol("mvtec")
+    with pytest.raises(ValueError, match=r"dataset must be .* got \['textures'\]"):
+        paper_protocol(["textures"])

@@ -8,7 +8,7 @@ from skimage.io import imsave
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback, EarlyStopping
 
-from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
 
 
@@ -256,6 +256,23 @@ def test_fp16_has_another_remedy(tiny, good):
     segmenter.set_params(callbacks=[Spoil(1)])
     with pytest.raises(ValueError, match=r"got 0\.004, or the precision 'bf16'\.$"):
         segmenter.fit(good)
+
+
+def test_divergence_in_the_last_step_gives_no_maps(tiny, good):
+    # The loss is that of the weights before the step.
+    params = {"lr": 1e30, "lr_schedule": None, "n_patches": 4, "max_epochs": 1, "threshold": 0.5}
+    segmenter = L2AutoencoderSegmenter(**(tiny | params)).fit(good)
+    for method in (segmenter.decision_function, segmenter.predict, segmenter.score_images):
+        with pytest.raises(
+            ValueError, match=r"diverged in its last step: .* smaller lr, got 1e\+30"
+        ):
+            method(good)
+
+
+@pytest.mark.parametrize("net_params", [{"no_such": 1}, {"optimizer": 3}, {3: 4}])
+def test_wrong_net_params_are_named(tiny, good, net_params):
+    with pytest.raises(ValueError, match="net_params or callbacks do not suit the net: "):
+        L2AutoencoderSegmenter(**tiny, net_params=net_params).fit(good)
 
 
 def test_a_failed_calibration_leaves_no_old_threshold(segmenter_class, tiny, good, monkeypatch):

@@ -238,6 +238,10 @@ def test_gaussian_widens_with_the_window():
         ({"c1": 0}, "c1 must be a finite number from 1e-06 to 1e\\+06, got 0"),
         ({"c2": -1}, "c2 must be a finite number from .*, got -1"),
         ({"alpha": -1}, "alpha must be a finite number from 0 to 100, got -1"),
+        ({"c1": "x"}, "c1 must be a finite number .*, got 'x'"),
+        ({"c1": 1e-50}, "c1 must be a finite number .*, got 1e-50"),
+        ({"c2": float("inf")}, "c2 must be a finite number .*, got inf"),
+        ({"beta": 1e300}, r"beta must be a finite number .*, got 1e\+300"),
         ({"gamma": -0.5}, "gamma must be a finite number from 0 to 100, got -0.5"),
     ],
 )

@@ -78,6 +78,21 @@ def test_residual_is_the_improbability_of_a_pixel():
     torch.testing.assert_close(loss.residual_map(patches, reconstruction), expected)
 
 
+def test_wrong_distributions():
+    with pytest.raises(TypeError, match="mean must be a floating-point tensor, got 3"):
+        kl_divergence(3, torch.zeros(1, 2))
+    with pytest.raises(
+        ValueError, match=r"must be of one shape \(N, d\), got \(1, 2\) and \(1, 3\)"
+    ):
+        kl_divergence(torch.zeros(1, 2), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("weight", ["x", float("nan"), float("inf")])
+def test_a_weight_is_a_finite_number(weight):
+    with pytest.raises(ValueError, match="kl_weight must be a finite number of at least 0, got"):
+        EvidenceLowerBound(weight)
+
+
 def test_wrong_weight():
     with pytest.raises(ValueError, match="kl_weight must be a finite number of at least 0, got -1"):
         EvidenceLowerBound(-1)

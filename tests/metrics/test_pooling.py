@@ -61,6 +61,16 @@ def test_wrong_maps(maps, error, message):
         (lambda k, s: metrics.region_overlap_quantiles(k, s, "x"), ValueError, "fpr .* got x"),
         (lambda k, s: metrics.image_roc_auc_score([0], ["a"]), ValueError, r"scores\[0\] .* 'a'"),
         (lambda k, s: metrics.image_roc_auc_score([0], None), TypeError, "scores .* got None"),
+        (
+            lambda k, s: metrics.image_roc_auc_score([0, 1], [1]),
+            ValueError,
+            "y and scores .* 2 and 1",
+        ),
+        (
+            lambda k, s: metrics.region_overlap_quantiles(k, s, 0.1, quantiles=0.5),
+            ValueError,
+            "quantiles must be a sequence of numbers, got 0.5",
+        ),
     ],
 )
 def test_what_is_no_number_is_named(call, error, message):

@@ -68,6 +68,13 @@ def test_wrong_inputs(case):
         SegmentationScorer(["auc"])
     with pytest.raises(ValueError, match=r"must be a sequence of names .* got 'pro_auc' instead"):
         SegmentationScorer("pro_auc")
+    for scores in ([["pro_auc"]], 3, None):
+        with pytest.raises(ValueError, match=r"scores must be a sequence of names .* got"):
+            SegmentationScorer(scores)
+    with pytest.raises(ValueError, match=r"y\[0\] must have the height and width of X\[0\]"):
+        metrics.pro_auc_scorer(Negative(), X, [mask[:-1] for mask in masks])
+    with pytest.raises(TypeError, match="X must be an array or a sequence of images, got None"):
+        metrics.pro_auc_scorer(Negative(), None, masks)
     estimator = Negative()
     with pytest.raises(ValueError, match=r"marks no defect in these 3 .*DefectFreeKFold"):
         metrics.pro_auc_scorer(estimator, X, np.zeros_like(masks))

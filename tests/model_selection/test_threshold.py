@@ -61,7 +61,7 @@ def test_pixel_rule_keeps_its_promise():
     assert np.mean(shares) == pytest.approx(0.01, abs=4 * np.std(shares) / np.sqrt(2000) + 1 / 2000)
 
 
-@pytest.mark.parametrize("target_fpr", [0, 1, 1.5, float("nan")])
+@pytest.mark.parametrize("target_fpr", [0, 1, 1.5, float("nan"), "x", None])
 def test_wrong_target(target_fpr):
     for find_threshold in (pixel_fpr_threshold, image_fpr_threshold):
         with pytest.raises(ValueError, match=r"target_fpr must lie in \(0, 1\), got"):
@@ -73,8 +73,16 @@ def test_wrong_residuals():
         pixel_fpr_threshold([], 0.1)
     with pytest.raises(ValueError, match="must hold finite numbers"):
         pixel_fpr_threshold([np.array([1.0, np.nan])], 0.1)
+    with pytest.raises(TypeError, match="residual_maps must be an array or a sequence, got 3"):
+        pixel_fpr_threshold(3, 0.1)
+    with pytest.raises(ValueError, match=r"residual_maps\[1\] must hold real numbers, got <U1"):
+        pixel_fpr_threshold([[1.0], ["x"]], 0.1)
     with pytest.raises(ValueError, match="must be finite numbers in one dimension"):
         image_fpr_threshold([1.0, np.inf], 0.1)
+    with pytest.raises(ValueError, match="image_scores must hold real numbers, got <U1"):
+        image_fpr_threshold(["x"], 0.1)
+    with pytest.raises(ValueError, match=r"target_fpr=1e-320 needs at least inf good images"):
+        image_fpr_threshold([1.0], 1e-320)
 
 
 @pytest.mark.parametrize(("n", "needed"), [(18, 19), (0, 19)])

@@ -68,6 +68,7 @@ def test_batch_normalization_follows_every_hidden_layer():
     ("arguments", "message"),
     [
         ((0,), "n_channels must be an integer of at least 1, got 0"),
+        ((1, 2.5), "latent_dim must be an integer of at least 1, got 2.5"),
         ((1, 0), "latent_dim must be an integer of at least 1, got 0"),
         ((1, 10, 40), "patch_size must be a positive multiple of 16, got 40"),
         ((1, 10, 32, "layer"), "normalization must be 'batch' or None, got 'layer'"),

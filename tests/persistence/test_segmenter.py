@@ -228,6 +228,8 @@ def test_device_given_to_load(ssim, saved):
     assert loaded.device == "cuda:7"
     assert {p.device.type for p in loaded.net_.module_.parameters()} == {"cpu"}
     assert load(saved, device="auto").device == "auto"
+    with pytest.raises(TypeError, match=r"device must be a str or torch.device, got 3 instead"):
+        load(saved, device=3)
     with pytest.raises(ValueError, match=r"device must be 'auto' or a device .* got 'gpu' instead"):
         load(saved, device="gpu")
 
@@ -254,6 +256,8 @@ def test_what_cannot_be_saved(ssim, tmp_path):
     own.__dict__.update(vars(ssim))
     with pytest.raises(TypeError, match=r"got OneOfMyOwn instead.*use joblib.dump"):
         save(own, path)
+    with pytest.raises(ValueError, match=r"path must not hold a null character, got '\\x00'"):
+        save(ssim, "\0")
     with pytest.raises(TypeError, match="path must be the path of a file, got BytesIO"):
         save(ssim, io.BytesIO())
     with pytest.raises(ValueError, match="'lr' parameter"):

@@ -84,6 +84,19 @@ def test_without_a_name(cls, defective, maps):
         assert legend is None
 
 
+@pytest.mark.parametrize("quantiles", ["x", None, [[0.5]], [None]])
+def test_quantiles_are_numbers(quantiles):
+    with pytest.raises(ValueError, match="quantiles must be an odd number of them, ascending, got"):
+        RegionOverlapDisplay(np.zeros(1), np.zeros((1, 1)), quantiles=quantiles)
+
+
+@pytest.mark.parametrize("cls", DISPLAYS)
+def test_wrong_axes(cls):
+    mask = np.array([[0, 1]])
+    with pytest.raises(TypeError, match="ax must be matplotlib Axes, got 3"):
+        cls.from_predictions([mask], [mask], ax=3)
+
+
 def test_wrong_overlaps():
     with pytest.raises(ValueError, match=r"an odd number of them, ascending, got \(0.2, 0.8\)"):
         RegionOverlapDisplay(np.zeros(3), np.zeros((3, 2)), quantiles=(0.2, 0.8))

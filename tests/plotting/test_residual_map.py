@@ -80,8 +80,32 @@ def test_wrong_arrays(arrays):
         ResidualMapDisplay(image, residual_map, mask=residual_map)
     with pytest.raises(ValueError, match="true_mask must have the image's height and width"):
         ResidualMapDisplay(image, residual_map, true_mask=mask[:5])
+    with pytest.raises(ValueError, match="residual_map must have the image's height and width"):
+        ResidualMapDisplay(image, residual_map[..., None])
+    for name in ("residual_map", "reconstruction"):
+        with pytest.raises(ValueError, match=f"{name} must hold finite numbers, got none, NaN or"):
+            ResidualMapDisplay(image, **{"residual_map": residual_map, name: image * np.nan})
+    with pytest.raises(ValueError, match="residual_map must hold real numbers, got <U"):
+        ResidualMapDisplay(image, residual_map.astype(str))
     with pytest.raises(ValueError, match="image holds floats from"):
         ResidualMapDisplay(image * 255, residual_map)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"panels": []}, ValueError, r"panels must be chosen from .* got \[\]"),
+        ({"panels": 3}, ValueError, r"panels must be chosen from .* got 3"),
+        ({"panels": [["image"]]}, ValueError, r"panels must be chosen from .* got \[\['image'\]\]"),
+        ({"vmax": "x"}, ValueError, "vmax must be a finite number of at least 0, got 'x'"),
+        ({"vmax": -1}, ValueError, "vmax must be a finite number of at least 0, got -1"),
+        ({"cmap": ["gray"]}, TypeError, r"cmap must be the name of a colour map, got \['gray'\]"),
+        ({"axes": [1, 2]}, TypeError, "axes must be a sequence of matplotlib Axes, got"),
+    ],
+)
+def test_wrong_options(arrays, options, error, message):
+    with pytest.raises(error, match=message):
+        ResidualMapDisplay(*arrays[:2]).plot(**options)
 
 
 def test_without_matplotlib(arrays, monkeypatch):

@@ -65,20 +65,21 @@ class Call:
 def _situations(draw: Any, call: Call) -> tuple[dict[str, Any], list[str], bool]:
     arguments = dict(draw(call.good))
     sources = [(name, False) for name in call.wild] + [(name, True) for name in call.refused]
-    count = draw(st.sampled_from([0, 1, 1, 1, 2])) if sources else 0
-    chosen = (
-        draw(st.lists(st.sampled_from(sources), min_size=count, max_size=count)) if count else []
+    count = draw(st.sampled_from((0, 1, 1, 1, 2)))
+    n_names = len({*call.wild, *call.refused})
+    by_name = st.lists(
+        st.sampled_from(sources or [("", False)]),
+        min_size=min(count, n_names),
+        max_size=min(count, n_names),
+        unique_by=lambda source: source[0],
     )
-    must_fail = False
-    for name, is_refused in chosen:
+    wild = dict(draw(by_name))
+    for name, is_refused in wild.items():
         source = (call.refused if is_refused else call.wild)[name]
         if callable(source):
             source = source(arguments.get(name))
         arguments[name] = draw(source)
-    # What was drawn last counts.
-    last = dict(chosen)
-    must_fail = any(last.values())
-    return arguments, sorted(last), must_fail
+    return arguments, sorted(wild), any(wild.values())
 
 
 def check_call(call: Call, situation: tuple[dict[str, Any], list[str], bool]) -> None:
@@ -101,7 +102,9 @@ def check_call(call: Call, situation: tuple[dict[str, Any], list[str], bool]) ->
 
 def _check_error(error: Exception, wild: dict[str, Any]) -> None:
     message = str(error)
-    tokens = [*wild, *(str(value) for value in wild.values() if isinstance(error, OSError))]
+    tokens = [*wild]
+    if isinstance(error, OSError):
+        tokens += [repr(str(value))[1:-1] for value in wild.values()]
     named = any(re.search(rf"(?<!\w){re.escape(token)}(?!\w)", message) for token in tokens)
     assert named, f"none of {list(wild)} is named: {type(error).__name__}: {message}"
     if not isinstance(error, OSError):

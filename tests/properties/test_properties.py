@@ -1,7 +1,10 @@
 """Laws that every public function keeps, whatever it is given."""
 
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import of_datasets
 import of_estimators
 import of_losses
@@ -12,6 +15,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 CALLS = [*of_datasets.CALLS, *of_estimators.CALLS, *of_losses.CALLS, *of_metrics.CALLS]
 MANY, FEW, LEAST = 20_000, 150, 2
+
+
+np.set_printoptions(threshold=20)  # What fails is printed.
 
 
 def run(call: Call, total: int, *, derandomize: bool) -> None:
@@ -39,3 +45,19 @@ def test_few(call):
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
 def test_many(call):
     run(call, MANY, derandomize=False)
+
+
+# Results, and what the properties of others go through.
+COVERED_BY_OTHERS = {
+    *("SSIMComponents", "PixelF1Max", "DefectiveImages", "VariationalOutput"),
+    *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
+    *("fold_normalization", "InterruptedFitWarning", "image_estimator_checks"),
+}
+
+
+def test_every_public_name_is_called():
+    reference = (Path(__file__).parents[2] / "docs" / "api.rst").read_text()
+    names = set(re.findall(r"^   (\w+)$", reference, re.MULTILINE))
+    called = {part for call in CALLS for part in re.findall(r"\w+", call.name)}
+    assert names - called <= COVERED_BY_OTHERS
+    assert names

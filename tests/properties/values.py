@@ -213,7 +213,7 @@ def spoiled(good: Any) -> Strategy:
 
 
 def _spoil(item: Any, seed: int, other: Any) -> Any:
-    array = np.asarray(torch.as_tensor(item).detach() if isinstance(item, torch.Tensor) else item)
+    array = np.atleast_1d(np.asarray(item))
     ways = [lambda: other, lambda: array[:-1], lambda: array[None], lambda: array[:0]]
     if array.size and array.dtype.kind == "f":
         ways += [functools.partial(_put, array, value) for value in (np.nan, np.inf, -1, 2)]
@@ -226,6 +226,13 @@ def _spoil(item: Any, seed: int, other: Any) -> Any:
 def _put(array: np.ndarray, value: float) -> np.ndarray:
     array = array.copy()
     array[(0,) * array.ndim] = value
+    return array
+
+
+def as_objects(items: list[Any]) -> np.ndarray:
+    array = np.empty(len(items), dtype=object)
+    for index, item in enumerate(items):
+        array[index] = item
     return array
 
 
@@ -248,8 +255,7 @@ def _transposed(good: Any, seed: int, other: Any) -> Any:
 
 
 def _object(good: Any, seed: int, other: Any) -> Any:
-    items = np.empty(len(good), dtype=object)
-    items[:] = list(good)
+    items = as_objects(list(good))
     items[seed % len(items)] = other
     return items
 
@@ -275,9 +281,7 @@ def contain(stack: np.ndarray, container: str) -> Any:
         except TypeError:
             return stack
     if container == "objects":
-        items = np.empty(len(stack), dtype=object)
-        items[:] = list(stack)
-        return items
+        return as_objects(list(stack))
     if container == "nested" and stack.dtype.kind == "f" and stack.dtype.char in "efd":
         return stack.tolist()
     return stack
