@@ -10,6 +10,7 @@ from torch import nn
 
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.losses import FeatureMatchingLoss
+from sk_ssimae.losses._feature_matching import LARGEST_WEIGHT
 from sk_ssimae.modules import load_feature_extractor
 
 
@@ -33,7 +34,7 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
         - A module: takes patches (N, C, P, P) in [0, 1] and gives features (N, ...). It is copied
           and frozen. The others repeat grey to three channels and normalise as in their training.
     feature_weight : float, default=1
-        Weight λ of the features, at least 0. Squared differences are summed over features as over
+        Weight λ of the features, from 0 to 1e12. Squared differences are summed over features as over
         pixels, so that 1 weighs a feature as a pixel: equation 3 as printed. Networks differ in
         scale: features of EfficientNet-Lite0 differ about 1,000 times as much as pixels, and 1e-3
         makes both count alike.
@@ -70,7 +71,7 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSegmenter._parameter_constraints,
         "feature_extractor": [str, os.PathLike, nn.Module],
-        "feature_weight": [Interval(Real, 0, None, closed="left")],
+        "feature_weight": [Interval(Real, 0, LARGEST_WEIGHT, closed="both")],
     }
 
     def __init__(

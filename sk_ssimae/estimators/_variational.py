@@ -13,6 +13,7 @@ from sk_ssimae._inference._noise import window_noise
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._windows import Origin, Windows
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
+from sk_ssimae.losses._variational import LARGEST_WEIGHT
 from sk_ssimae.modules import VariationalAutoencoder
 
 
@@ -30,8 +31,8 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         `random_state` and on the window's place in the image alone. Unused by ``residual="kl"``. A
         threshold found before is not adapted to another number: call `calibrate` again.
     kl_weight : float, default=1
-        Weight of the divergence of latent distributions from the standard normal one, at least 0.
-        The publication does not state its own.
+        Weight of the divergence of latent distributions from the standard normal one, from 0 to
+        1e6. The publication does not state its own.
     residual : {"likelihood", "kl"}, default="likelihood"
         "likelihood" is the reconstruction improbability of each pixel. "kl" is the divergence of a
         window's latent distribution from the standard normal one, averaged over the windows that
@@ -68,7 +69,7 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseSegmenter._parameter_constraints,
         "n_samples": [Interval(Integral, 1, None, closed="left")],
-        "kl_weight": [Interval(Real, 0, None, closed="left")],
+        "kl_weight": [Interval(Real, 0, LARGEST_WEIGHT, closed="both")],
         "residual": [StrOptions({"likelihood", "kl"})],
     }
 

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from sk_ssimae._validation import check_number
 from sk_ssimae.losses._reconstruction import L2Loss
 
+# Beyond it float32 makes of the loss infinity.
+LARGEST_WEIGHT = 1e12
+
 
 class FeatureMatchingLoss(L2Loss):
     """Squared error plus that of features, L2(x, x̂) + λ ‖F(x) - F(x̂)‖² (equation 3).
@@ -22,15 +25,15 @@ class FeatureMatchingLoss(L2Loss):
         The network F: from patches (N, C, P, P) to features of any shape (N, ...). A frozen copy of
         it is taken, which is never trained nor put in training mode.
     feature_weight : float, default=1
-        Weight λ of the features, at least 0.
+        Weight λ of the features, from 0 to 1e12.
 
     Raises
     ------
     TypeError
         If `feature_extractor` is no module.
     ValueError
-        If `feature_weight` is negative or not finite; when called, if the extractor does not take
-        the patches.
+        If `feature_weight` is out of its interval; when called, if the extractor does not take the
+        patches.
 
     References
     ----------
@@ -49,7 +52,7 @@ class FeatureMatchingLoss(L2Loss):
 
     def __init__(self, feature_extractor: nn.Module, feature_weight: float = 1) -> None:
         super().__init__()
-        check_number(feature_weight, "feature_weight", 0)
+        check_number(feature_weight, "feature_weight", 0, LARGEST_WEIGHT)
         if not isinstance(feature_extractor, nn.Module):
             raise TypeError(
                 f"feature_extractor must be a torch module, got {feature_extractor!r} instead. "

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from sk_ssimae._validation import check_number
 
+# Beyond it float32 makes of a divergence infinity.
+LARGEST_WEIGHT = 1e6
 # The variance of rounding to 8 bits: below it there is nothing to learn.
 _SMALLEST_VARIANCE = 1 / (12 * 255**2)
 # The variance is averaged over all batches at first, then over about this many.
@@ -25,7 +27,7 @@ class EvidenceLowerBound(nn.Module):
     Parameters
     ----------
     kl_weight : float, default=1
-        Weight of the divergence, at least 0; 1 is the bound itself.
+        Weight of the divergence, from 0 to 1e6; 1 is the bound itself.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class EvidenceLowerBound(nn.Module):
     Raises
     ------
     ValueError
-        If `kl_weight` is negative or not finite.
+        If `kl_weight` is out of its interval.
 
     References
     ----------
@@ -62,7 +64,7 @@ class EvidenceLowerBound(nn.Module):
 
     def __init__(self, kl_weight: float = 1) -> None:
         super().__init__()
-        check_number(kl_weight, "kl_weight", 0)
+        check_number(kl_weight, "kl_weight", 0, LARGEST_WEIGHT)
         self.kl_weight = kl_weight
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("n_batches", torch.zeros(()))

@@ -111,7 +111,7 @@ def test_wrong_image_inputs():
         image_roc_auc_score(np.zeros((2, 3, 3)), [0.5, 0.2])
     with pytest.raises(ValueError, match=r"scores\[1\] must be finite"):
         image_roc_auc_score([0, 1], [0.5, np.nan])
-    with pytest.raises(ValueError, match="got 3 labels or masks for 2 images"):
+    with pytest.raises(ValueError, match="y and scores must be equally many, got 3 and 2 instead"):
         image_roc_auc_score([0, 1, 1], [0.5, 0.2])
     with pytest.raises(ValueError, match="at least one image, got none"):
         image_roc_auc_score([], [])

@@ -81,7 +81,7 @@ def test_wrong_residuals():
         image_fpr_threshold([1.0, np.inf], 0.1)
     with pytest.raises(ValueError, match="image_scores must hold real numbers, got <U1"):
         image_fpr_threshold(["x"], 0.1)
-    with pytest.raises(ValueError, match=r"target_fpr=1e-320 needs at least inf good images"):
+    with pytest.raises(ValueError, match=r"needs at least inf good images"):
         image_fpr_threshold([1.0], 1e-320)
 
 

@@ -127,13 +127,18 @@ def _is_fitted(result: Any, arguments: dict[str, Any]) -> None:
     assert result.n_channels_ >= 1
     assert np.isfinite(result.threshold_)
     assert all(np.isfinite(row["train_loss"]) for row in result.history_)
-    height = max(result.patch_size, 24)
-    maps = result.decision_function(np.full((1, height, height, result.n_channels_), 0.5))
+
+
+def _computing(segmenter: Any) -> Any:
+    """Have a fitted segmenter compute a map: where training diverged it refuses."""
+    height = max(segmenter.patch_size, 24)
+    maps = segmenter.decision_function(np.full((1, height, height, segmenter.n_channels_), 0.5))
     assert np.isfinite(maps).all()
+    return segmenter
 
 
 def _fit(name: str, X: Any, y: Any = None) -> Any:
-    return _make(name).fit(X, y)
+    return _computing(_make(name).fit(X, y))
 
 
 @st.composite
@@ -162,7 +167,7 @@ def _of_parameters(name: str) -> Call:
 
     def call(**params: Any) -> Any:
         # A fresh one of each: segmenters keep what they are given.
-        return _make(name, **params).fit(_PIXELS)
+        return _computing(_make(name, **params).fit(_PIXELS))
 
     return Call(
         name,
@@ -224,7 +229,7 @@ def _of_combinations(name: str) -> Call:
     """Combine what each parameter allows: an error tells which do not go together."""
 
     def call(params: Any) -> Any:
-        return _make(name, **params).fit(_PIXELS)
+        return _computing(_make(name, **params).fit(_PIXELS))
 
     both = st.builds(lambda a, b: a | b, _combinations, st.fixed_dictionaries(_OF_CLASS[name]))
     parameters = sorted(getattr(sk_ssimae, name)._parameter_constraints)
