@@ -34,10 +34,10 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
         - A module: takes patches (N, C, P, P) in [0, 1] and gives features (N, ...). It is copied
           and frozen. The others repeat grey to three channels and normalise as in their training.
     feature_weight : float, default=1
-        Weight λ of the features, from 0 to 1e12. Squared differences are summed over features as over
-        pixels, so that 1 weighs a feature as a pixel: equation 3 as printed. Networks differ in
-        scale: features of EfficientNet-Lite0 differ about 1,000 times as much as pixels, and 1e-3
-        makes both count alike.
+        Weight λ of the features, from 0 to 1e12. Squared differences are summed over features as
+        over pixels, so that 1 weighs a feature as a pixel: equation 3 as printed. Networks differ
+        in scale: features of EfficientNet-Lite0 differ about 1,000 times as much as pixels, and
+        1e-3 makes both count alike.
     {parameters}
 
     Attributes

@@ -67,7 +67,7 @@ def test_wrong_parameters(extractor):
     with pytest.raises(TypeError, match="feature_extractor must be a torch module, got 'alexnet'"):
         FeatureMatchingLoss("alexnet")
     with pytest.raises(
-        ValueError, match="feature_weight must be a finite number from 0 to 1e.12, got -1"
+        ValueError, match=r"feature_weight must be a finite number from 0 to 1e.12, got -1"
     ):
         FeatureMatchingLoss(extractor, -1)
 

@@ -89,12 +89,12 @@ def test_wrong_distributions():
 
 @pytest.mark.parametrize("weight", ["x", float("nan"), float("inf")])
 def test_a_weight_is_a_finite_number(weight):
-    with pytest.raises(ValueError, match="kl_weight must be a finite number from 0 to 1e.06, got"):
+    with pytest.raises(ValueError, match=r"kl_weight must be a finite number from 0 to 1e.06, got"):
         EvidenceLowerBound(weight)
 
 
 def test_wrong_weight():
     with pytest.raises(
-        ValueError, match="kl_weight must be a finite number from 0 to 1e.06, got -1"
+        ValueError, match=r"kl_weight must be a finite number from 0 to 1e.06, got -1"
     ):
         EvidenceLowerBound(-1)
