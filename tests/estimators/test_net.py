@@ -242,7 +242,7 @@ def other_device(monkeypatch):
     bring = torch.Tensor.cpu
 
     def cpu(tensor):
-        return torch.zeros(tensor.shape, dtype=tensor.dtype) if tensor.is_meta else bring(tensor)
+        return torch.full_like(tensor, 1e-3, device="cpu") if tensor.is_meta else bring(tensor)
 
     monkeypatch.setattr(torch.Tensor, "cpu", cpu)
     return torch.device("meta")

@@ -19,7 +19,7 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae.estimators._windows import average_orientations, average_windows
+from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
 from sk_ssimae.persistence._onnx import _residuals, _windows
@@ -256,7 +256,7 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 40, 33)])
 def test_windows_are_averaged_as_in_torch(shape):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    sides = {"patch_size": 16, "stride": 7, "batch_size": 3}
+    windows = Windows.of_image(shape[1:], patch_size=16, stride=7)
     weights = np.random.default_rng(1).random((16, 16), dtype=np.float32)
 
     def transform(windows, origins):
@@ -269,8 +269,8 @@ def test_windows_are_averaged_as_in_torch(shape):
         (transform, in_torch),
         (_windows.average_orientations(transform), average_orientations(in_torch)),
     ):
-        expected = average_windows(torch.from_numpy(image), theirs, **sides).numpy()
-        found = _windows.average_windows(image, ours, **sides)
+        expected = average_windows(torch.from_numpy(image), theirs, windows, batch_size=3).numpy()
+        found = _windows.average_windows(image, ours, patch_size=16, stride=7, batch_size=3)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
