@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from values import (
     folder_of_images,
     images,
     masks_and_maps,
+    no_integers,
     no_paths,
     others,
     seeds,
@@ -278,6 +280,46 @@ def _save(segmenter: Any) -> None:
         persistence.save(segmenter, Path(folder, "file"))
 
 
+@functools.cache
+def _exported(name: str = "L2AutoencoderSegmenter") -> Path:
+    path = folder_of_images() / f"{name}.onnx"
+    persistence.export_onnx(_fitted(name, None), path)
+    return path
+
+
+def _export(segmenter: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        persistence.export_onnx(segmenter, Path(folder, "file"))
+
+
+def _compare(X: Any, name: str, y: Any = None) -> Any:
+    exported = persistence.OnnxSegmenter(_exported(name), n_threads=1)
+    return persistence.parity_report(_fitted(name, None), exported, X, y)
+
+
+def _is_alike(result: Any, _: Any) -> None:
+    assert result.max_abs_difference < 1e-4
+
+
+# Blocks.
+
+
+@st.composite
+def _sliced(draw: Any) -> dict[str, Any]:
+    image = np.asarray(draw(images())[0])
+    return {"image": image, "name": draw(_names), "block_size": draw(st.integers(5, 40))}
+
+
+def _blocks(image: Any, name: str, block_size: Any) -> Any:
+    return list(_fitted(name, None).segment_blocks(image, block_size=block_size))
+
+
+def _cover_the_image(result: Any, arguments: dict[str, Any]) -> None:
+    assert sum(block.mask.size for block in result) == math.prod(arguments["image"].shape[:2])
+    for block in result:
+        assert np.isfinite(block.residual_map).all()
+
+
 # Pictures.
 
 
@@ -325,6 +367,7 @@ _options = {
 }
 _arrays = dict.fromkeys(("image", "residual_map", "mask", "true_mask", "reconstruction"), anything)
 
+_judged_exports = _judged().filter(lambda arguments: "Feature" not in arguments["name"])
 CALLS = [
     *_predictions("decision_function", _are_maps(np.float32)),
     *_predictions("iter_decision_function", lambda result, arguments: None),
@@ -392,6 +435,39 @@ CALLS = [
         {"device": others},
         {"path": _no_files},
         share=2,
+    ),
+    Call(
+        "persistence.export_onnx",
+        _export,
+        st.builds(lambda: {"segmenter": _fitted("L2AutoencoderSegmenter", None)}),
+        lambda result, arguments: None,
+        {},
+        {"segmenter": others},
+        share=1,
+    ),
+    Call(
+        "persistence.OnnxSegmenter",
+        persistence.OnnxSegmenter,
+        st.builds(lambda: {"path": _exported(), "providers": None, "n_threads": 1}),
+        lambda result, arguments: result.decision_function(_PIXELS),
+        {},
+        {
+            "path": _no_files,
+            "n_threads": no_integers,
+            "providers": others.filter(lambda v: v is not None),
+        },
+        share=1,
+    ),
+    Call(
+        "persistence.parity_report", _compare, _judged_exports, _is_alike, {"X": spoiled}, share=2
+    ),
+    Call(
+        "BaseSegmenter.segment_blocks",
+        _blocks,
+        _sliced(),
+        _cover_the_image,
+        {"image": anything},
+        {"block_size": no_integers | st.sampled_from((0, -1))},
     ),
     Call("plotting.ResidualMapDisplay", _display, _shown(), _is_drawn, _arrays, _options, share=2),
     *(

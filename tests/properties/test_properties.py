@@ -52,6 +52,7 @@ COVERED_BY_OTHERS = {
     *("SSIMComponents", "PixelF1Max", "DefectiveImages", "VariationalOutput"),
     *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
     *("fold_normalization", "InterruptedFitWarning", "image_estimator_checks"),
+    *("SegmentedBlock", "ParityReport"),
 }
 
 
