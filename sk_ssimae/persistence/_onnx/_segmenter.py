@@ -128,7 +128,7 @@ def _check_providers(providers: Sequence[str] | None, available: list[str]) -> l
     if isinstance(providers, str) or not isinstance(providers, Sequence) or not providers:
         raise ValueError(f"providers must be a list of names or None, got {providers!r} instead.")
     for provider in providers:
-        if provider not in available:
+        if not isinstance(provider, str) or provider not in available:
             raise ValueError(
                 f"providers must be among those of the installed ONNX Runtime, {available}, got "
                 f"{provider!r} instead. Those of GPUs come with other builds, such as "
