@@ -46,8 +46,8 @@ def check_number(value: Any, name: str, low: float, high: float = math.inf) -> N
     ValueError
         If it is not.
     """
-    is_right = isinstance(value, Real) and low <= float(value) <= high
-    if not is_right or math.isinf(value):
+    number: Any = value
+    if not (isinstance(value, Real) and low <= number <= high and number < math.inf):
         interval = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be a finite number {interval}, got {value!r} instead.")
 
@@ -129,10 +129,8 @@ def iter_masks_and_maps(
     ValueError
         If the numbers or shapes differ or a map is not finite; the message names the image.
     """
-    masks, residual_maps = (
-        as_collection(masks, "masks"),
-        as_collection(residual_maps, "residual_maps"),
-    )
+    masks = as_collection(masks, "masks")
+    residual_maps = as_collection(residual_maps, "residual_maps")
     if len(masks) != len(residual_maps):
         raise ValueError(
             "masks and residual_maps must be equally many, got "

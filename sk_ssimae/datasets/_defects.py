@@ -81,12 +81,12 @@ def draw_defects(
         )
     if not (good.min() >= 0 and good.max() <= 1):
         raise ValueError("images must lie in [0, 1].")
-    good = good.astype(np.float32)
+    defective = good.astype(np.float32, order="C")
     kinds = _check_kinds(kinds)
     if not isinstance(n_defects, Integral) or n_defects < 1:
         raise ValueError(f"n_defects must be an integer of at least 1, got {n_defects!r} instead.")
     rng = make_rng(random_state)
-    defective, masks = good, np.zeros(good.shape[:3], dtype=bool)
+    masks = np.zeros(good.shape[:3], dtype=bool)
     with_channels = defective.reshape(*good.shape[:3], -1)  # A view: drawn into below.
     for index, image in enumerate(with_channels):
         for number in range(n_defects):

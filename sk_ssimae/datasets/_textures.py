@@ -53,9 +53,8 @@ def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bo
     """
     if not (isinstance(texture, Integral) and texture in (1, 2)):
         raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
-    good, defective, masks = (
-        as_path(root, "root") / f"texture_{texture}" / name for name in _FOLDERS
-    )
+    folder = as_path(root, "root") / f"texture_{texture}"
+    good, defective, masks = (folder / name for name in _FOLDERS)
     return load_image_folder(good, defective, masks, return_X_y=return_X_y)
 
 

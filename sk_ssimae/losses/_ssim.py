@@ -320,15 +320,13 @@ def _check_images(**images: Any) -> None:
         If the shapes differ or are not (N, C, H, W).
     """
     names = " and ".join(images)
-    if not all(
-        isinstance(image, Tensor) and image.is_floating_point() for image in images.values()
-    ):
-        found = " and ".join(str(getattr(image, "dtype", type(image))) for image in images.values())
+    x, y = images.values()
+    if not all(isinstance(image, Tensor) and image.is_floating_point() for image in (x, y)):
+        found = " and ".join(str(getattr(image, "dtype", type(image))) for image in (x, y))
         raise TypeError(
             f"{names} must be floating-point tensors in [0, 1], got {found} instead. Divide "
             "integers by their largest possible value."
         )
-    x, y = images.values()
     if x.shape != y.shape or x.ndim != 4 or x.numel() == 0:
         raise ValueError(
             f"{names} must be two tensors of one shape (N, C, H, W) with pixels, got "

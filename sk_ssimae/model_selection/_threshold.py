@@ -42,12 +42,8 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     residual_maps = as_collection(residual_maps, "residual_maps")
     if len(residual_maps) == 0:
         raise ValueError("residual_maps must hold at least one map, got none.")
-    residuals = np.concatenate(
-        [
-            as_floats(item, f"residual_maps[{index}]").ravel()
-            for index, item in enumerate(residual_maps)
-        ]
-    )
+    checked = (as_floats(item, f"residual_maps[{i}]") for i, item in enumerate(residual_maps))
+    residuals = np.concatenate([residual_map.ravel() for residual_map in checked])
     if residuals.size == 0 or not np.isfinite(residuals).all():
         raise ValueError("residual_maps must hold finite numbers, got none, NaN or infinity.")
     n_exceeding = math.floor(target_fpr * residuals.size + 1e-9)
