@@ -31,6 +31,7 @@ def main() -> None:
         ("ssim_loss", peers),
         ("training", []),
         ("inference", []),
+        ("many", []),
         ("metrics", peers),
     ]:
         run(name, "--out", str(arguments.out / f"{name}.json"), *options)

@@ -1,0 +1,174 @@
+"""Measure memory: of many images, from one thread and from eight, and of one that is large.
+
+python benchmarks/many.py [--images 10000] [--side 6000] [--out many.json]
+
+The network is tiny, with patches of 32 pixels: what grows with the number of images would grow with
+any. Each figure is what a new process holds beyond what it held before, in anonymous memory, which
+leaves out the file of the large image. All results are compared with those of one thread, or of the
+whole image. It needs Linux.
+"""
+
+import multiprocessing
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from _common import options, save
+
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.datasets import make_woven_fabric
+
+N_IN_THREADS = 2_000
+BLOCK_SIZES = (512, 1001, 2048)
+
+
+class Noise(Sequence):
+    """Images of noise, made when they are asked for."""
+
+    def __init__(self, n_images: int) -> None:
+        self._n_images = n_images
+
+    def __len__(self) -> int:
+        return self._n_images
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index >= self._n_images:
+            raise IndexError(index)
+        return np.random.default_rng(index).integers(0, 256, (64, 96), dtype=np.uint8)
+
+
+def main() -> None:
+    """Measure one after the other."""
+    parser = options(__doc__)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--side", type=int, default=6_000, help="pixels of the large image's side")
+    arguments = parser.parse_args()
+    figures: dict = {"images": alone(many_images, arguments.images)}
+    figures["threads"] = alone(many_threads, N_IN_THREADS)
+    with tempfile.TemporaryDirectory() as folder:
+        write_large(Path(folder), arguments.side)
+        figures["whole"] = alone(whole, folder)
+        for block_size in BLOCK_SIZES:
+            figures[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
+    save(figures, arguments)
+
+
+def alone(function, *arguments) -> dict:
+    """Call a function in a new process."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        figures = pool.apply(function, arguments)
+    print(function.__name__, *arguments[-1:], figures, flush=True)
+    return figures
+
+
+def many_images(n_images: int) -> dict:
+    """Tell what is held after a hundredth of the images, and after all."""
+    maps = fit().iter_decision_function(Noise(n_images))
+    start = held()
+    growth = {}
+    for index, _ in enumerate(maps, start=1):
+        if index in (n_images // 100, n_images):
+            growth[f"MiB after {index}"] = held() - start
+    return growth
+
+
+def many_threads(n_images: int) -> dict:
+    """Compute maps and scores of all images from eight threads; compare with one."""
+    segmenter, images = fit(), Noise(n_images)
+
+    def compute(image: np.ndarray) -> tuple[np.ndarray, float]:
+        return segmenter.decision_function([image])[0], segmenter.score_images([image])[0]
+
+    start, difference, growth = held(), 0.0, {}
+    with ThreadPoolExecutor(8) as pool:
+        for first in range(0, n_images, 100):
+            chunk = [images[index] for index in range(first, first + 100)]
+            for found, image in zip(pool.map(compute, chunk), chunk, strict=True):
+                for result, expected in zip(found, compute(image), strict=True):
+                    difference = max(difference, float(np.abs(result - expected).max()))
+            if first in (100, n_images - 100):
+                growth[f"MiB after {first + 100}"] = held() - start
+    return growth | {"largest difference": difference}
+
+
+def write_large(folder: Path, side: int) -> None:
+    """Write an image of fabric, some rows at a time."""
+    shape = (side, side)
+    image = np.lib.format.open_memmap(folder / "image.npy", "w+", dtype=np.uint8, shape=shape)
+    rows = (255 * make_woven_fabric(1, shape=(100, side), random_state=1)[0]).astype(np.uint8)
+    for first in range(0, side, 100):
+        image[first : first + 100] = np.roll(rows, first // 7, axis=1)[: side - first]
+
+
+def whole(folder: str) -> dict:
+    """Compute the map of the large image at once."""
+    segmenter, image = fit(), np.load(Path(folder) / "image.npy", mmap_mode="r")
+    with watch() as growth:
+        (residual_map,) = segmenter.decision_function([image])
+    np.save(Path(folder) / "whole.npy", residual_map)
+    return growth
+
+
+def blocks(folder: str, block_size: int) -> dict:
+    """Compute it block by block."""
+    segmenter, image = fit(), np.load(Path(folder) / "image.npy", mmap_mode="r")
+    expected = np.load(Path(folder) / "whole.npy", mmap_mode="r")
+    difference = 0.0
+    with watch() as growth:
+        for block in segmenter.segment_blocks(image, block_size=block_size):
+            error = np.abs(block.residual_map - expected[block.rows, block.columns])
+            difference = max(difference, float(error.max()))
+    return growth | {"largest difference": difference}
+
+
+def fit() -> SSIMAutoencoderSegmenter:
+    """Train as little as possible, and predict once."""
+    torch.set_num_threads(1)
+    good = make_woven_fabric(4, shape=(128, 128), random_state=0)
+    segmenter = SSIMAutoencoderSegmenter(
+        latent_dim=8,
+        patch_size=32,
+        stride=32,
+        smoothing=4,
+        n_patches=64,
+        max_epochs=1,
+        threshold=1.0,
+        random_state=0,
+    ).fit(good)
+    segmenter.predict(good)
+    return segmenter
+
+
+@contextmanager
+def watch() -> Iterator[dict]:
+    """Fill in the largest growth of what is held, looked up a hundred times a second."""
+    growth, start, done = {"MiB at most": 0}, held(), threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.01):
+            growth["MiB at most"] = max(growth["MiB at most"], held() - start)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        done.set()
+        watcher.join()
+
+
+def held() -> int:
+    """Read the anonymous memory of this process in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) // 1024
+    raise OSError("This kernel does not tell the anonymous memory of a process.")
+
+
+if __name__ == "__main__":
+    main()
