@@ -63,18 +63,16 @@ def _fitted(name: str, n_channels: int | None) -> Any:
 # What a segmenter gives for images.
 
 
-def _n_and_shapes(X: Any) -> list[tuple[int, int]]:
-    return [np.shape(np.asarray(image))[:2] for image in X]
-
-
 def _are_maps(dtype: type) -> Any:
     def check(result: Any, arguments: dict[str, Any]) -> None:
         X = arguments["X"]
         is_array = hasattr(X, "shape") and str(X.dtype) != "object"
         assert isinstance(result, np.ndarray if is_array else list)
         assert len(result) == len(X)
-        for one in result:
+        for one, image in zip(result, X, strict=True):
             assert one.dtype == dtype
+            if isinstance(image, np.ndarray):
+                assert one.shape[:2] == image.shape[:2]
             assert np.isfinite(one).all()
 
     return check
@@ -94,9 +92,9 @@ def _is_calibrated(result: Any, _: Any) -> None:
 
 
 def _predict(method: str) -> Any:
-    def call(X: Any, name: str, y: Any = None) -> Any:
+    def call(X: Any, name: str, **y: Any) -> Any:
         fitted = copy.copy(_fitted(name, None))
-        result = getattr(fitted, method)(*([X] if y is None else [X, y]))
+        result = getattr(fitted, method)(X, **y)
         return list(result) if method == "iter_decision_function" else result
 
     return call
