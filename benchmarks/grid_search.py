@@ -73,7 +73,7 @@ def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list
     if name != "cluster":
         with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
             return search.fit(X, y, groups=groups)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
         client.wait_for_workers(2)  # With none joblib would compute here.
         return search.fit(X, y, groups=groups)

@@ -160,7 +160,7 @@ def cluster(monkeypatch):
     """Start two worker processes, of one thread each."""
     distributed = pytest.importorskip("distributed", reason="the extra distributed is missing")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(**settings) as made, distributed.Client(made) as client:
         client.wait_for_workers(2)
         yield client
