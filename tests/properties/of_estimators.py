@@ -361,7 +361,7 @@ _display = _close(plotting.ResidualMapDisplay.from_predictions)
 _options = {
     "panels": others.filter(lambda v: v is not None),
     "vmax": others.filter(lambda v: not isinstance(v, float | np.floating | type(None))),
-    "cmap": others,
+    "cmap": others.filter(lambda v: v is not None),
 }
 _arrays = dict.fromkeys(("image", "residual_map", "mask", "true_mask", "reconstruction"), anything)
 

@@ -230,6 +230,7 @@ CALLS = [
             _scored,
             in_unit,
             {"y": spoiled},
+            may_name=["masks"],  # What is wrong with all of y together.
         )
         for name in ("pixel_roc_auc", "pixel_average_precision", "pixel_f1_max", "pro_auc")
     ),
