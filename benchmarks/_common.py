@@ -20,6 +20,7 @@ from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
 
+N_EPOCHS = 10  # That a number of patches is shared out over.
 BOLTS = ("02_006", "00_002", "01_023")  # Of the fabrics; recipes are chosen on the first.
 # NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, counted from 0: recipes are chosen on these.
 CHOOSING_IMAGES = (7, 14, 26, 30, 34)

@@ -30,6 +30,7 @@ from _common import (
     BOLTS,
     CHOOSING_IMAGES,
     EFFICIENTNET,
+    N_EPOCHS,
     Trained,
     describe_machine,
     train_once,
@@ -50,7 +51,6 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 CHOOSING_BOLT = BOLTS[0]
 CHOOSING_SET = "nanotwice-choosing"
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
-N_EPOCHS = 10
 AUGMENTED = "dihedral"
 WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
 

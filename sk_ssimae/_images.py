@@ -4,6 +4,7 @@ import math
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from sk_ssimae._validation import from_torch, to_array
 Image = NDArray[Any]
 
 _ALPHA_CHANNELS = (2, 4)
-# What warnings are shown is the same for all threads, and so is what a thread restores.
 _CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
 # Above what any compression of TIFF reaches: tifffile makes pixels of whatever is missing.
@@ -153,6 +153,14 @@ class SlicedImage:
         return check_image(self._source[rows, columns], name)
 
 
+@contextmanager
+def ignoring(category: type[Warning]) -> Iterator[None]:
+    """Ignore warnings of a category; one thread at a time, for they are shown by the process."""
+    with _CHANGING_WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore", category)
+        yield
+
+
 def read_image(path: str | Path, name: str) -> Image:
     """Read an image file.
 
@@ -214,10 +222,9 @@ def _read_other(path: Path) -> Image:
             raise ValueError("Its colours are CMYK, not RGB.")
         # Pillow makes colours of 16-bit grey with alpha.
         is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
-    # Opened here, because given a name imageio leaves a file open that it cannot read.
-    with path.open("rb") as file, _CHANGING_WARNINGS, warnings.catch_warnings():
-        # On its way through its plugins it also warns of those that are deprecated.
-        warnings.simplefilter("ignore", DeprecationWarning)
+    # Opened here, because given a name imageio leaves a file open that it cannot read. On its way
+    # through its plugins it also warns of those that are deprecated.
+    with path.open("rb") as file, ignoring(DeprecationWarning):
         pixels = np.asarray(imread(file))
     return pixels[..., 0] if is_grey else pixels
 

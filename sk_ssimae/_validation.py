@@ -272,6 +272,18 @@ def check_mask_shape(mask: Any, index: int, shape: tuple[int, ...]) -> None:
         )
 
 
+def check_mask_shapes(y: Any, residual_maps: Any) -> None:
+    """Check that masks have the heights and widths of the images that maps were computed of.
+
+    Raises
+    ------
+    ValueError
+        If one has not.
+    """
+    for index, (mask, residual_map) in enumerate(zip(y, residual_maps, strict=True)):
+        check_mask_shape(mask, index, np.shape(residual_map))
+
+
 def _check_label(label: Any, name: str) -> bool:
     if _is_scalar(label) and label in (0, 1):
         return bool(label)

@@ -6,8 +6,7 @@ from typing import NamedTuple
 from _common import BOLTS
 
 from sk_ssimae.datasets import load_image_folder, load_mvtec_ad, load_nanotwice, load_texture
-
-MVTEC_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+from sk_ssimae.datasets._mvtec_ad import TEXTURES as MVTEC_TEXTURES
 
 
 class Dataset(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from _common import EFFICIENTNET
+from _common import EFFICIENTNET, N_EPOCHS
 
 from sk_ssimae import (
     FeatureMatchingAutoencoderSegmenter,
@@ -13,8 +13,6 @@ from sk_ssimae import (
     paper_protocol,
 )
 from sk_ssimae.estimators import BaseSegmenter
-
-N_EPOCHS = 10
 
 
 class Budget(NamedTuple):

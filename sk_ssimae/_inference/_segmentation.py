@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, Images, as_unit_float, resize
+from sk_ssimae._images import Image, Images, resize
 from sk_ssimae._inference._postprocessing import open_map, smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region, working_pixels
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
@@ -41,12 +41,12 @@ class Segmentation(metaclass=ABCMeta):
         """Residual above which a pixel of the opened map counts as defective."""
 
     @abstractmethod
-    def _compute_residual(self, image: Map) -> Map:
-        """Compute the residual (h, w) of an image (h, w, c) in [0, 1]."""
+    def _compute_residual(self, image: Image) -> Map:
+        """Compute the residual (h, w) of an image (h, w, c), bytes or floats in [0, 1]."""
 
     @abstractmethod
-    def _compute_reconstruction(self, image: Map) -> Map:
-        """Compute the reconstruction (h, w, c) of an image (h, w, c) in [0, 1]."""
+    def _compute_reconstruction(self, image: Image) -> Map:
+        """Compute the reconstruction (h, w, c) of such an image."""
 
     def decision_function(self, X: Any) -> NDArray[np.float32] | list[Map]:
         """Compute the residual map of each image: high means defective.
@@ -175,12 +175,12 @@ class Segmentation(metaclass=ABCMeta):
         return open_map(self._residual_map(region), self.opening_diameter)
 
     def _residual_map(self, region: Region) -> Map:
-        residual = self._compute_residual(as_unit_float(working_pixels(region)))
+        residual = self._compute_residual(working_pixels(region))
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         return smooth(resize(residual, _shape(region.pixels)), sigma)
 
     def _reconstruction(self, region: Region) -> Map:
-        reconstruction = self._compute_reconstruction(as_unit_float(working_pixels(region)))
+        reconstruction = self._compute_reconstruction(working_pixels(region))
         return resize(reconstruction, _shape(region.pixels))
 
     def _region(self, image: Image) -> Region:

@@ -45,6 +45,7 @@ _ELSEWHERE = {
     "verbose": "--quiet",
     "callbacks": "Python",
     "net_params": "Python",
+    "checkpoint_dir": "Python",  # It tells runs apart by callbacks, and progress is one.
 }
 
 

@@ -60,7 +60,8 @@ def naming_what_is_too_large(image: Path) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    # What memory that runs out is raised as, by itself or as the cause of another error.
+    except (MemoryError, RuntimeError, OSError, ValueError) as error:
         if not is_out_of_memory(error):
             raise
         raise ValueError(

@@ -1,6 +1,5 @@
 """Masks in files, read when they are asked for."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -8,7 +7,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import read_image
+from sk_ssimae._images import ignoring, read_image
 
 Mask = NDArray[np.bool_]
 
@@ -66,11 +65,9 @@ def _image_shape(path: Path) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            # Pillow suspects large files, which are no surprise here.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:  # Reads no pixels.
-                return image.height, image.width
+        # Pillow suspects large files, which are no surprise here. It reads no pixels.
+        with ignoring(Image.DecompressionBombWarning), Image.open(path) as image:
+            return image.height, image.width
     except (OSError, Image.DecompressionBombError):
         height, width = read_image(path, f"image {str(path)!r}").shape[:2]
         return height, width

@@ -7,7 +7,7 @@ from sklearn.utils import Bunch
 
 from sk_ssimae.datasets._folders import as_bunch, as_path, list_images, pair
 
-_TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
+TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
 
 def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) -> Any:
@@ -110,7 +110,7 @@ def load_mvtec_textures(root: str | Path) -> Any:
     >>> for name, texture in textures.items():  # doctest: +SKIP
     ...     segmenter.fit(texture.good)
     """
-    return Bunch(**{name: load_mvtec_ad(root, name) for name in _TEXTURES})
+    return Bunch(**{name: load_mvtec_ad(root, name) for name in TEXTURES})
 
 
 def _category_folder(root: Path, category: str) -> Path:

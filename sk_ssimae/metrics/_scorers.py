@@ -3,10 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from sk_ssimae._validation import (
-    check_mask_shape,
+    check_mask_shapes,
     check_masks,
     check_some_defective,
     count_images,
@@ -92,8 +90,7 @@ class SegmentationScorer:
         check_some_defective(y, count_images(X))
         residual_maps = estimator.decision_function(X)
         if needs_masks:
-            for index, (mask, residual_map) in enumerate(zip(y, residual_maps, strict=True)):
-                check_mask_shape(mask, index, np.shape(residual_map))
+            check_mask_shapes(y, residual_maps)
         return {name: _SCORES[name](y, residual_maps) for name in self.scores}
 
 

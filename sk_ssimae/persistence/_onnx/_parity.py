@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sk_ssimae._inference._segmentation import Map, Segmentation
-from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
+from sk_ssimae._validation import check_mask_shapes, check_masks, check_some_defective
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 
@@ -75,8 +75,7 @@ def parity_report(
     if y is not None:
         check_masks(y)
         check_some_defective(y, len(maps))
-        for index, (mask, residual_map) in enumerate(zip(y, maps, strict=True)):
-            check_mask_shape(mask, index, residual_map.shape)
+        check_mask_shapes(y, maps)
         auc_difference = abs(pixel_roc_auc_score(y, maps) - pixel_roc_auc_score(y, exported_maps))
     return ParityReport(
         len(maps),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._images import Image, as_unit_float
 from sk_ssimae._inference._segmentation import Segmentation
 from sk_ssimae.persistence._onnx._file import read_document
 from sk_ssimae.persistence._onnx._network import OnnxNetwork
@@ -103,11 +104,11 @@ class OnnxSegmenter(Segmentation):
     def __repr__(self) -> str:
         return f"<OnnxSegmenter: {self.settings.segmenter_class}, threshold_={self.threshold_:.4g}>"
 
-    def _compute_residual(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _compute_residual(self, image: Image) -> NDArray[np.float32]:
         residual = self.settings.residual.compute(_as_planes(image), self._network)
         return residual.astype(np.float32, copy=False)
 
-    def _compute_reconstruction(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
         planes = _as_planes(image)
         return np.moveaxis(self._network.average(planes, self._network.reconstruct), 0, -1)
 
@@ -188,5 +189,5 @@ def _make_network(runtime: Any, session: Any, settings: Settings) -> OnnxNetwork
     )
 
 
-def _as_planes(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(np.moveaxis(image, -1, 0))
+def _as_planes(image: Image) -> NDArray[np.float32]:
+    return np.ascontiguousarray(np.moveaxis(as_unit_float(image), -1, 0))
