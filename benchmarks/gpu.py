@@ -2,8 +2,9 @@
 
 python benchmarks/gpu.py [--device cuda] [--steps 300] [--out gpu.json]
 
-Patches a second of fit and of a bare loop, by batch size and precision. Calls of a fit that wait
-for the GPU, which must not grow with its steps. Whether two fits with one seed have equal weights.
+Patches a second of fit and of a bare loop, by batch size and precision, with steps recorded and
+without. Calls of a fit that wait for the GPU, which must not grow with its steps. Whether two fits
+with one seed have equal weights, and whether recorded steps give the same.
 By how much residual maps depend on `inference_batch_size`, and differ from those of the CPU.
 """
 
@@ -43,11 +44,13 @@ def main() -> None:
 def rates(images: np.ndarray, device: torch.device, n_steps: int) -> dict[str, float]:
     """Measure patches a second: of the second epoch of fit, and of the second turn of the loop."""
     found = {}
-    for batch_size, precision in itertools.product(BATCH_SIZES, PRECISIONS):
-        params = {"batch_size": batch_size, "net_params": {"precision": precision}}
+    recorded = (False, True) if device.type == "cuda" else (False,)
+    for batch_size, precision, graph in itertools.product(BATCH_SIZES, PRECISIONS, recorded):
+        net_params = {"precision": precision, "cuda_graph": graph}
+        params = {"batch_size": batch_size, "net_params": net_params}
         segmenter = fit(images, device, n_steps, max_epochs=2, **params)
-        seconds = segmenter.history_[-1, "dur"]
-        found[f"fit, batches of {batch_size}, {precision}"] = n_steps * batch_size / seconds
+        name = f"fit, batches of {batch_size}, {precision}{', recorded' if graph else ''}"
+        found[name] = n_steps * batch_size / segmenter.history_[-1, "dur"]
     for batch_size in BATCH_SIZES:
         seconds = bare_loop(images, device, n_steps, batch_size)
         found[f"bare loop, batches of {batch_size}"] = n_steps * batch_size / seconds
@@ -103,8 +106,10 @@ def waits(images: np.ndarray, device: torch.device) -> dict[str, int]:
 def differences(images: np.ndarray, device: torch.device) -> dict[str, float]:
     """Compare what must be equal, or differ by rounding alone."""
     segmenter, again = (fit(images, device, 100) for _ in range(2))
-    pairs = zip(*(s.net_.module_.state_dict().values() for s in (segmenter, again)), strict=True)
-    found = {"weights of two fits": max(float((a - b).abs().max()) for a, b in pairs)}
+    found = {"weights of two fits": difference_of_weights(segmenter, again)}
+    if device.type == "cuda":
+        recorded = fit(images, device, 100, net_params={"cuda_graph": True})
+        found["weights, steps recorded or not"] = difference_of_weights(segmenter, recorded)
     maps = segmenter.decision_function(images[:1])
     for batch_size in (1, 7, 64):
         other = copy.deepcopy(segmenter).set_params(inference_batch_size=batch_size)
@@ -115,6 +120,12 @@ def differences(images: np.ndarray, device: torch.device) -> dict[str, float]:
     for name, difference in found.items():
         print(f"{name:<40}{difference:>9.1e} largest difference")
     return found
+
+
+def difference_of_weights(*segmenters: SSIMAutoencoderSegmenter) -> float:
+    """Give the largest difference of two networks' weights."""
+    weights = (segmenter.net_.module_.state_dict().values() for segmenter in segmenters)
+    return max(float((a - b).abs().max()) for a, b in zip(*weights, strict=True))
 
 
 def wait_for(device: torch.device) -> None:

@@ -15,6 +15,7 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from sk_ssimae.estimators._recording import RecordedStep
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.modules import fold_normalization
 
@@ -44,15 +45,29 @@ class ReconstructionNet(NeuralNet):
         float32. Losses are scaled for "fp16", so that small gradients do not vanish; steps whose
         gradients overflow are skipped until the scale fits. Only an optimiser with ``fused`` then
         leaves the GPU alone, as the default one does.
+    cuda_graph : bool, default=False
+        Whether to record a training step on the GPU and replay it, which spares the host nearly all
+        work and gives the same weights. Network and loss must do the same for every batch.
     """
 
-    def __init__(self, *args: Any, precision: Precision = "float32", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        precision: Precision = "float32",
+        cuda_graph: bool = False,
+        **kwargs: Any,
+    ) -> None:
         if precision not in _DTYPES:
             raise ValueError(
                 f"precision must be one of {list(_DTYPES)}, got {precision!r} instead."
             )
         super().__init__(*args, **kwargs)
+        if cuda_graph and torch.device(self.device).type != "cuda":
+            raise ValueError(
+                f"cuda_graph=True records what a GPU does, but the device is {str(self.device)!r}."
+            )
         self.precision = precision
+        self.cuda_graph = cuda_graph
 
     def get_split_datasets(
         self, X: PatchSampler, y: None = None, **fit_params: Any
@@ -79,13 +94,24 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients, in the precision asked for."""
         self._set_training(True)
-        patches, target = batch
+        step = self._compute_step(*batch)
+        self._scaler.unscale_(self.optimizer_)
+        return step
+
+    def _compute_loss(self, patches: Tensor, target: Tensor) -> dict[str, Any]:
         with self._autocast(patches.device):
-            output = self.infer(patches, **fit_params)
+            output = self.infer(patches)
             loss = self.get_loss(output, target, X=patches, training=True)
         self._scaler.scale(loss).backward()
-        self._scaler.unscale_(self.optimizer_)
         return {"loss": loss, "y_pred": output}
+
+    def _make_step(self) -> Callable[[Tensor, Tensor], dict[str, Any]]:
+        if not self.cuda_graph:
+            return self._compute_loss
+        parameters = [parameter for _, parameter in self.get_all_learnable_params()]
+        sources = (getattr(module, "generator", None) for module in self.module_.modules())
+        generators = [source for source in sources if isinstance(source, torch.Generator)]
+        return RecordedStep(self._compute_loss, parameters, generators)
 
     def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
         # Overrides a step of skorch (1.1 on) because the scaler, which skips a step whose gradients
@@ -177,6 +203,7 @@ class ReconstructionNet(NeuralNet):
             growth_interval=_STEPS_TO_GROW,
             enabled=self.precision == "fp16",
         )
+        self._compute_step = self._make_step()
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the batches of the epoch before: history stays small however long training is."""
@@ -278,6 +305,7 @@ def _without_training() -> dict[str, Any]:
         "callbacks": None,
         "callbacks_": [],
         "_scaler": None,
+        "_compute_step": None,
     }
 
 

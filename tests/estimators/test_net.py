@@ -134,7 +134,7 @@ def test_fp16_takes_steps_though_a_loss_sums_over_pixels(tiny, good):
     segmenter = L2AutoencoderSegmenter(**params, net_params={"precision": "fp16"}).fit(good)
     losses = segmenter.history_[:, "train_loss"]
     exact = L2AutoencoderSegmenter(**params).fit(good).history_[:, "train_loss"]
-    np.testing.assert_allclose(losses, exact, rtol=0.05)
+    np.testing.assert_allclose(losses, exact, rtol=0.1)
     assert segmenter.net_._scaler.get_scale() > 1
 
 
