@@ -16,6 +16,7 @@ import torch
 
 from sk_ssimae import __version__
 from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
@@ -29,7 +30,7 @@ CHOOSING_IMAGES = (7, 14, 26, 30, 34)
 # makes both count alike.
 EFFICIENTNET = {"feature_extractor": "efficientnet-lite0", "feature_weight": 1e-3}
 
-_OF_THIS_RUN = ("verbose", "device", "checkpoint_dir")
+_OF_THIS_RUN = ("verbose", "device", "checkpoint_dir", "net_params", "callbacks")
 
 
 class Trained(NamedTuple):
@@ -76,9 +77,12 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def train_once(segmenter: BaseSegmenter, good: Sequence, path: Path) -> Trained:
+def train_once(
+    segmenter: BaseSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
+) -> Trained:
     """Fit a segmenter and keep it in a file, or take the one that is there.
 
+    On a GPU steps are recorded, which gives the same weights in less time.
     Until it is kept, checkpoints beside the file let a fit that was killed go on.
 
     Raises
@@ -97,10 +101,12 @@ def train_once(segmenter: BaseSegmenter, good: Sequence, path: Path) -> Trained:
         kept["segmenter"].checkpoint_dir = None  # Older than the parameter, perhaps.
         return Trained(kept["segmenter"], kept["machine"])
     checkpoints = path.with_suffix(".checkpoints")
-    segmenter.set_params(checkpoint_dir=checkpoints).fit(good)
+    on_gpu = resolve_device(segmenter.device).type == "cuda"
+    net_params = {"precision": precision, "cuda_graph": on_gpu}
+    segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params).fit(good)
     if segmenter.net_.interrupted_:
         raise KeyboardInterrupt
-    segmenter.set_params(checkpoint_dir=None)
+    segmenter.set_params(checkpoint_dir=None, net_params=None)
     kept = {"segmenter": segmenter, "params": params, "machine": describe_machine()}
     write_whole(path, lambda temporary: joblib.dump(kept, temporary))
     shutil.rmtree(checkpoints)
@@ -153,13 +159,14 @@ def make_sampler(
     patch_size: int = 128,
     device: torch.device | str = "cpu",
 ) -> PatchSampler:
-    """Make the sampler of patches, turned and flipped."""
+    """Make the sampler of patches, turned and flipped, with squares painted over."""
     return PatchSampler(
         [image[..., None] for image in images],
         patch_size=patch_size,
         n_patches=n_patches,
         batch_size=batch_size,
         dihedral=True,
+        cutout=0.25,
         generator=torch.Generator(device).manual_seed(0),
     )
 

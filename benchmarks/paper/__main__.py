@@ -52,6 +52,7 @@ def main() -> None:
         data=arguments.data,
         seed=arguments.seed,
         device=arguments.device,
+        precision=arguments.precision,
         alexnet=arguments.alexnet,
     )
     for name in arguments.experiments or EXPERIMENTS:
@@ -71,6 +72,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--budget", choices=list(BUDGETS), default="quick")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--alexnet", help="file of AlexNet's weights, for the features published")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.experiments) - set(EXPERIMENTS))

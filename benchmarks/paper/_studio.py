@@ -32,13 +32,16 @@ class Studio:
         data: Path | None,
         seed: int = 0,
         device: str = "auto",
+        precision: str = "float32",
         alexnet: str | None = None,
     ) -> None:
         self.budget: Budget = BUDGETS[budget]
-        self.folder = out / (budget if seed == 0 else f"{budget}-seed-{seed}")
+        name = budget if precision == "float32" else f"{budget}-{precision}"
+        self.folder = out / (name if seed == 0 else f"{name}-seed-{seed}")
         self.data = data
         self.seed = seed
         self.device = device
+        self.precision = precision
         self.alexnet = alexnet
         self.machines: dict[str, dict] = {}  # On which the models in use were trained.
 
@@ -62,7 +65,7 @@ class Studio:
         path = self.folder / "models" / f"{name}.joblib"
         if not path.exists():
             print(f"  training {name}", flush=True)
-        trained = train_once(segmenter, dataset.good, path)
+        trained = train_once(segmenter, dataset.good, path, precision=self.precision)
         self.machines[name] = trained.machine
         return trained.segmenter
 
@@ -102,6 +105,7 @@ class Studio:
             "budget": self.budget._asdict(),
             "seed": self.seed,
             "device": self.device,
+            "precision": self.precision,
             "features": self.alexnet or "efficientnet-lite0",
             "date": time.strftime("%Y-%m-%d"),
             "seconds": round(seconds, 1),

@@ -33,6 +33,11 @@ SHARED_PARAMETERS = """\
         Fresh random patches of an epoch.
     augmentation : {"dihedral"} or None, default=None
         "dihedral" turns and flips each patch at random: for textures without a direction.
+    cutout : float, default=0.25
+        Side of a square, as a share of `patch_size` below 1, that is painted over with a random
+        grey wherever it falls in each patch that the network sees in training. The loss asks for
+        the patch as it was, so that the network learns to put texture where there is none. 0 paints
+        nothing, as published.
     max_epochs : int, default=10
         Epochs.
     batch_size : int, default=16
@@ -56,7 +61,8 @@ SHARED_PARAMETERS = """\
     net_params : dict or None, default=None
         Further parameters of the :class:`skorch.NeuralNet`, such as ``optimizer`` or
         ``optimizer__betas``; none that the segmenter's own parameters set. ``precision`` computes
-        the products of training in "bf16" or "fp16" instead of "float32", and ``compile=True``
+        the products of training in "bf16" or "fp16" instead of "float32", ``cuda_graph=True``
+        records a training step on a GPU and replays it, several times as fast, and ``compile=True``
         compiles network and loss for training, with ``torch.compile``.
     checkpoint_dir : str, path or None, default=None
         Folder of checkpoints, made if it does not exist. The state of training is written there
@@ -123,6 +129,7 @@ class SegmenterParameters(BaseEstimator):
         "image_size": [Interval(Integral, 1, None, closed="left"), tuple, None],
         "n_patches": [Interval(Integral, 1, None, closed="left")],
         "augmentation": [StrOptions({"dihedral"}), None],
+        "cutout": [Interval(Real, 0, 1, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -156,6 +163,7 @@ class SegmenterParameters(BaseEstimator):
         image_size: int | tuple[int, int] | None = None,
         n_patches: int = 10_000,
         augmentation: str | None = None,
+        cutout: float = 0.25,
         max_epochs: int = 10,
         batch_size: int = 16,
         lr: float = 4e-3,
@@ -182,6 +190,7 @@ class SegmenterParameters(BaseEstimator):
         self.image_size = image_size
         self.n_patches = n_patches
         self.augmentation = augmentation
+        self.cutout = cutout
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr

@@ -47,6 +47,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "normalization": None,
         "n_patches": 10_000,
         "augmentation": None,
+        "cutout": 0,
         "max_epochs": 200,
         "batch_size": 128,
         "lr": 2e-4,

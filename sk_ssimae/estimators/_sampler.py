@@ -28,8 +28,17 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         Patches of a batch; the last batch of a pass may be smaller.
     dihedral : bool
         Whether each patch is turned and flipped at random.
+    cutout : float
+        Side of the square that is painted over in the input, as a share of `patch_size`; 0 for
+        none. Its centre lies anywhere in the patch, and its grey anywhere in [0, 1].
     generator : torch.Generator
         Source of the random numbers; its device is where the buffer lies.
+
+    References
+    ----------
+    T. DeVries, G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with
+    Cutout", arXiv:1708.04552, for the square; D. Pathak et al., "Context Encoders: Feature Learning
+    by Inpainting", CVPR 2016, for asking what was there.
     """
 
     def __init__(
@@ -40,12 +49,14 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         n_patches: int,
         batch_size: int,
         dihedral: bool,
+        cutout: float,
         generator: torch.Generator,
     ) -> None:
         self.patch_size = patch_size
         self.n_patches = n_patches
         self.batch_size = batch_size
         self.dihedral = dihedral
+        self.cutout = cutout
         self.generator = generator
         self._buffer = _flatten(images).to(generator.device)
         shapes = np.array([image.shape[:2] for image in images])
@@ -63,12 +74,14 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         """Draw one pass of batches, each as input and as target."""
         origins = self._randint(self._n_origins, self.n_patches)
         symmetries = self._randint(8, self.n_patches) if self.dihedral else None
+        squares = self._rand(3, self.n_patches) if self.cutout else None
         for start in range(0, self.n_patches, self.batch_size):
             batch = slice(start, start + self.batch_size)
             patches = self._cut(
                 origins[batch], symmetries[batch] if symmetries is not None else None
             )
-            yield patches, patches
+            seen = patches if squares is None else self._paint_over(patches, squares[:, batch])
+            yield seen, patches
 
     @property
     def n_channels(self) -> int:
@@ -102,6 +115,15 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
             memory_format=torch.channels_last
         )
 
+    def _paint_over(self, patches: Tensor, squares: Tensor) -> Tensor:
+        """Paint a square over each patch (N, C, P, P), by its grey and its centre in [0, 1]."""
+        grey, row, column = squares[..., None, None, None]
+        pixels = torch.arange(self.patch_size, device=patches.device)
+        reach = self.cutout * self.patch_size / 2
+        rows = (pixels[:, None] - row * self.patch_size).abs() < reach
+        columns = (pixels - column * self.patch_size).abs() < reach
+        return torch.where(rows & columns, grey, patches)
+
     def _coordinates(self, symmetries: Tensor | None) -> tuple[Tensor, Tensor]:
         """Give the rows and columns to read, broadcasting to (N, P, P)."""
         forward = torch.arange(self.patch_size, device=self._buffer.device)
@@ -119,6 +141,9 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     def _randint(self, high: int, size: int) -> Tensor:
         device = self._buffer.device
         return torch.randint(high, (size,), generator=self.generator, device=device)
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self._buffer.device)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.int64, device=self._buffer.device)

@@ -67,6 +67,7 @@ def train(
         n_patches=params.n_patches,
         batch_size=params.batch_size,
         dihedral=params.augmentation == "dihedral",
+        cutout=params.cutout,
         generator=_torch_generator(rng, device),
     )
     weights_generator = _torch_generator(rng, torch.device("cpu"))

@@ -28,6 +28,8 @@ _OF_TRAINING: dict[str, type | tuple[type, ...]] = {
 }
 #: Parameters of the machine that trained, which no file tells.
 _OF_MACHINE = {"checkpoint_dir"}
+#: What parameters that came with a later format say of the segmenters of the one before.
+_SINCE_FORMAT_1 = {"cutout": 0}
 _CLASSES = {cls.__name__: cls for cls in LOSS_PARAMETERS}
 _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network", "loss"),
@@ -122,7 +124,7 @@ def restore(document: dict[str, Any]) -> Description:
         check_count(network["n_channels"], "n_channels", least=1),
         check_count(network["noise_key"], "noise_key", below=2**64),
     )
-    segmenter = _restore_segmenter(cls, document["parameters"])
+    segmenter = _restore_segmenter(cls, document["parameters"], document["version"])
     segmenter._fitted_patch_size = blueprint.parameters["patch_size"]
     segmenter.n_channels_ = blueprint.n_channels
     segmenter.n_defective_dropped_ = check_count(
@@ -146,10 +148,11 @@ def _encode_parameter(name: str, value: Any) -> Any:
     return encode(value, name)
 
 
-def _restore_segmenter(cls: type[BaseSegmenter], stored: Any) -> BaseSegmenter:
+def _restore_segmenter(cls: type[BaseSegmenter], stored: Any, version: int) -> BaseSegmenter:
     parameters = _decode_values(stored, "its parameters")
-    check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE, "its parameters")
-    segmenter = cls(**parameters)
+    added = _SINCE_FORMAT_1 if version == 1 else {}
+    check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE - added.keys(), "its parameters")
+    segmenter = cls(**parameters, **added)
     segmenter._check_params()
     return segmenter
 

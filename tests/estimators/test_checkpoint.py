@@ -147,9 +147,10 @@ def test_a_finished_fit_is_not_trained_again(tiny, good, tmp_path, kill):
 def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny, good, tmp_path):
     changed = {
         "latent_dim": 9, "patch_size": 32, "normalization": None, "image_size": 48,
-        "n_patches": 31, "augmentation": "dihedral", "max_epochs": 2, "batch_size": 15, "lr": 1e-3,
-        "lr_schedule": None, "weight_decay": 0, "random_state": 1, "callbacks": [Memory()],
-        "net_params": {"optimizer__betas": (0.8, 0.99)}, "threshold": "pixel_fpr",
+        "n_patches": 31, "augmentation": "dihedral", "cutout": 0.5, "max_epochs": 2,
+        "batch_size": 15, "lr": 1e-3, "lr_schedule": None, "weight_decay": 0, "random_state": 1,
+        "callbacks": [Memory()], "net_params": {"optimizer__betas": (0.8, 0.99)},
+        "threshold": "pixel_fpr",
         "window_size": 9, "window": "gaussian", "alpha": 2, "beta": 2, "gamma": 2, "c1": 1e-3,
         "c2": 1e-3, "residual_params": {"gamma": 2},
     }  # fmt: skip

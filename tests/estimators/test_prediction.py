@@ -452,6 +452,7 @@ def test_the_protocol_leaves_no_default_to_chance():
         "normalization": None,
         "n_patches": 10_000,
         "augmentation": None,
+        "cutout": 0,
         "max_epochs": 200,
         "batch_size": 128,
         "lr": 2e-4,

@@ -17,7 +17,8 @@ def coordinate_images():
 
 
 def make_sampler(images, **options):
-    settings = {"patch_size": 16, "n_patches": 3000, "batch_size": 256, "dihedral": False}
+    settings = {"patch_size": 16, "n_patches": 3000, "batch_size": 256}
+    settings |= {"dihedral": False, "cutout": 0}
     generator = torch.Generator().manual_seed(0)
     return PatchSampler(images, **(settings | options), generator=generator)
 
@@ -66,3 +67,44 @@ def test_bytes_are_kept_as_bytes_and_scaled_in_patches():
     expected = np.concatenate([image.ravel() for image in as_floats]).mean()
     for sampler in samplers:
         assert sampler.mean_intensity.item() == pytest.approx(expected, rel=1e-6)
+
+
+def painted_pixels(sampler):
+    """Tell, for each patch of a pass, the pixels that differ from the target, and their greys."""
+    for seen, target in sampler:
+        assert seen.is_contiguous(memory_format=torch.channels_last)
+        for patch, original in zip(seen, target, strict=True):
+            changed = (patch != original).any(dim=0)
+            yield changed.numpy(), patch[:, changed].numpy()
+
+
+def test_a_square_of_one_grey_is_painted_over_each_patch():
+    side, centres, greys = 32, [], []
+    images = [image.repeat(3, axis=0).repeat(3, axis=1) for image in coordinate_images()]
+    options = {"patch_size": side, "n_patches": 2000, "batch_size": 256}
+    for changed, values in painted_pixels(make_sampler(images, cutout=0.25, **options)):
+        rows, columns = np.nonzero(changed)
+        height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert changed.sum() == height * width  # A rectangle: what of a square lies inside.
+        inside = [lines.min() > 0 and lines.max() < side - 1 for lines in (rows, columns)]
+        assert height == 8 if inside[0] else 4 <= height <= 8
+        assert width == 8 if inside[1] else 4 <= width <= 8
+        assert np.ptp(values) == 0
+        centres.append((rows.mean() / side, columns.mean() / side))
+        greys.append(values[0, 0])
+    # Anywhere: in each tenth of the interval lies a tenth, up to four standard deviations.
+    counts, _ = np.histogram(greys, bins=10, range=(0, 1))
+    assert np.abs(counts - 200).max() < 4 * np.sqrt(200)
+    assert np.ptp(centres, axis=0).min() > 0.8
+
+
+def test_without_cutout_the_network_sees_what_it_is_asked_for():
+    for seen, target in make_sampler(coordinate_images()):
+        assert seen is target
+
+
+def test_cutout_draws_the_same_crops():
+    images = coordinate_images()
+    plain, painted = (make_sampler(images, n_patches=64, cutout=cutout) for cutout in (0, 0.5))
+    for (_, expected), (_, target) in zip(plain, painted, strict=True):
+        torch.testing.assert_close(target, expected, rtol=0, atol=0)

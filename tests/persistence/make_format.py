@@ -1,8 +1,8 @@
-"""Write data/*.gz, files of format 1, and print what test_format_1.py expects of them.
+"""Write data/*.gz, files of the newest format, and print what test_formats.py expects of them.
 
-Run once, by the version of the package that wrote format 1:
+Run once for a format, by the first version of the package that writes it:
 
-    python tests/persistence/make_format_1.py
+    python tests/persistence/make_format.py
 
 A network of the publication has at least 638,849 weights, 2.5 MB. So that the files take a few
 kilobytes, trained weights are replaced by short repeating patterns of the same magnitude.
@@ -18,6 +18,7 @@ import torch
 import sk_ssimae
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.persistence import save
+from sk_ssimae.persistence._container import FORMAT_VERSION
 
 PARAMETERS = {
     "SSIMAutoencoderSegmenter": {
@@ -61,7 +62,7 @@ if __name__ == "__main__":
         with tempfile.TemporaryDirectory() as folder:
             save(segmenter, Path(folder) / "file")
             content = (Path(folder) / "file").read_bytes()
-        target = Path(__file__).parent / "data" / f"format_1_{name}.safetensors.gz"
+        target = Path(__file__).parent / "data" / f"format_{FORMAT_VERSION}_{name}.safetensors.gz"
         target.write_bytes(gzip.compress(content, mtime=0))
         residual_map = segmenter.decision_function([image])[0]
         values = [residual_map.mean(), residual_map[3, 5], residual_map[30, 40]]

@@ -1,4 +1,4 @@
-"""Files that make_format_1.py wrote: whatever changes, they are read as they were."""
+"""Files that make_format.py wrote, once a format: they are always read as they were."""
 
 import gzip
 import math
@@ -10,7 +10,8 @@ import pytest
 from sk_ssimae.persistence import load
 
 DATA = Path(__file__).parent / "data"
-# threshold_, then mean and two pixels of a residual map, as make_format_1.py printed them.
+# As make_format.py printed them for each format: threshold_, then mean and two pixels of a residual
+# map.
 EXPECTED = {
     "SSIMAutoencoderSegmenter": (
         1.0047776699066162, 1.000767707824707, 1.0000532865524292, 1.0000077486038208,
@@ -41,9 +42,18 @@ IMAGE = np.float32(
 )  # Nothing that a generator of random numbers makes.
 
 
+# Format 1 was before this parameter.
+SINCE_FORMAT_2 = {1: {"cutout": 0}, 2: {"cutout": 0.25}}
+
+
+@pytest.fixture(params=SINCE_FORMAT_2)
+def version(request):
+    return request.param
+
+
 @pytest.fixture(params=EXPECTED)
-def released(request, tmp_path):
-    packed = DATA / f"format_1_{request.param}.safetensors.gz"
+def released(version, request, tmp_path):
+    packed = DATA / f"format_{version}_{request.param}.safetensors.gz"
     path = tmp_path / "a.safetensors"
     path.write_bytes(gzip.decompress(packed.read_bytes()))
     return load(path, device="cpu")
@@ -58,8 +68,8 @@ def test_results_are_those_of_the_version_that_wrote_the_file(released):
     assert released.predict([IMAGE])[0].shape == IMAGE.shape
 
 
-def test_what_stands_beside_the_weights(released):
-    params = PARAMETERS[type(released).__name__]
+def test_what_stands_beside_the_weights(version, released):
+    params = PARAMETERS[type(released).__name__] | SINCE_FORMAT_2[version]
     shared = {"latent_dim": 4, "patch_size": 16, "stride": 8, "n_patches": 32, "random_state": 0}
     assert (shared | params).items() <= released.get_params().items()
     assert (released.n_channels_, released.n_defective_dropped_) == (1, 0)
