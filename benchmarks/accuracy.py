@@ -11,21 +11,25 @@ that is there is not repeated; --table prints what is there. The trained segment
 
 Each segmenter is scored as by default; on request (--beyond) also with what goes beyond the
 publication: a residual that weighs structure, test-time augmentation, and both. All smoothing
-widths, as shares of the image's shorter side, are scored from one set of residual maps.
+widths, as shares of the image's shorter side, are scored from one set of residual maps; --opened
+scores them opened too, as before a threshold, and --mirrored with images mirrored at their borders.
+
+Recipes that need more than parameters are in _candidates.py.
 
 The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
 AlexNet.
 """
 
 import argparse
-import functools
+import copy
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from _candidates import CANDIDATES, mirrored
 from _common import (
     BOLTS,
     CHOOSING_IMAGES,
@@ -44,40 +48,59 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae._inference._postprocessing import open_map
 from sk_ssimae.datasets import load_image_folder, load_nanotwice
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
 CHOOSING_BOLT = BOLTS[0]
 CHOOSING_SET = "nanotwice-choosing"
+# Of a run, beside its recipe.
+OPTIONS = ("cutout", "precision", "beyond", "mirrored", "opened")
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
 AUGMENTED = "dihedral"
 WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
 
 # Classes, and what differs from their defaults.
-RECIPES = {
-    "default": SSIMAutoencoderSegmenter,
-    "l2": L2AutoencoderSegmenter,
-    "vae": VariationalAutoencoderSegmenter,
-    "fm-efficientnet-lite0": functools.partial(FeatureMatchingAutoencoderSegmenter, **EFFICIENTNET),
-} | {
-    name: functools.partial(SSIMAutoencoderSegmenter, **params)
-    for name, params in {
-        "no normalization": {"normalization": None, "lr": 1e-3},
-        "dihedral": {"augmentation": "dihedral"},
-        "Gaussian window": {"window": "gaussian"},
-        "constants as printed": {"c1": 0.01, "c2": 0.03},
-        "batch size 8": {"batch_size": 8},
-        "batch size 8, rate 2e-3": {"batch_size": 8, "lr": 2e-3},
-        "batch size 32": {"batch_size": 32},
-        "rate 1e-3": {"lr": 1e-3},
-        "rate 2e-3": {"lr": 2e-3},
-        "rate 8e-3": {"lr": 8e-3},
-        "constant rate": {"lr_schedule": None, "lr": 5e-4},
-        "no luminance": {"alpha": 0},
-        "gamma 2 in the loss": {"gamma": 2},
-        "weighted in the loss too": {"gamma": 3, "c2": 3e-3},
-    }.items()
+RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
+    "default": (SSIMAutoencoderSegmenter, {}),
+    "l2": (L2AutoencoderSegmenter, {}),
+    "vae": (VariationalAutoencoderSegmenter, {}),
+    "vae, weight 0.1": (VariationalAutoencoderSegmenter, {"kl_weight": 0.1}),
+    "vae, weight 10": (VariationalAutoencoderSegmenter, {"kl_weight": 10}),
+    "fm-efficientnet-lite0": (FeatureMatchingAutoencoderSegmenter, EFFICIENTNET),
+    **{
+        name: (SSIMAutoencoderSegmenter, params)
+        for name, params in {
+            "no normalization": {"normalization": None, "lr": 1e-3},
+            "dihedral": {"augmentation": "dihedral"},
+            "Gaussian window": {"window": "gaussian"},
+            "constants as printed": {"c1": 0.01, "c2": 0.03},
+            "batch size 4": {"batch_size": 4},
+            "batch size 8": {"batch_size": 8},
+            "batch size 8, rate 2e-3": {"batch_size": 8, "lr": 2e-3},
+            "batch size 32": {"batch_size": 32},
+            "batch size 32, rate 8e-3": {"batch_size": 32, "lr": 8e-3},
+            "batch size 128, rate 8e-3": {"batch_size": 128, "lr": 8e-3},
+            "rate 1e-3": {"lr": 1e-3},
+            "rate 2e-3": {"lr": 2e-3},
+            "rate 8e-3": {"lr": 8e-3},
+            "constant rate": {"lr_schedule": None, "lr": 5e-4},
+            "cutout 0.125": {"cutout": 0.125},
+            "cutout 0.375": {"cutout": 0.375},
+            "cutout 0.5": {"cutout": 0.5},
+            "no weight decay": {"weight_decay": 0},
+            "no luminance": {"alpha": 0},
+            "gamma 2 in the loss": {"gamma": 2},
+            "weighted in the loss too": {"gamma": 3, "c2": 3e-3},
+            "window 7": {"window_size": 7},
+            "window 9": {"window_size": 9},
+            "window 15": {"window_size": 15},
+            "latent 1000": {"latent_dim": 1000},
+            "stride 10": {"stride": 10},
+        }.items()
+    },
+    **CANDIDATES,
 }
 
 
@@ -98,9 +121,9 @@ def main() -> None:
     for run in [] if arguments.table else missing_runs(arguments):
         print(f"{run['set']}: {run['recipe']}, {run['patches']:,} patches, seed {run['seed']}")
         dataset = load(run["set"], arguments.data)
-        trained = train(dataset, run, file_of(run | {"beyond": False}, arguments.out))
+        trained = train(dataset, run, arguments.out)
         figures = describe_machine() | {"trained_on": trained.machine} | run
-        figures |= measure(trained.segmenter, dataset, arguments.smoothings, beyond=run["beyond"])
+        figures |= measure(trained.segmenter, dataset, arguments)
         text = json.dumps(figures, indent=2)
         write_whole(file_of(run, arguments.out), lambda path, text=text: path.write_text(text))
     print_table(arguments.out)
@@ -113,7 +136,7 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
             for patches in arguments.patches:
                 for seed in arguments.seeds:
                     run = {"set": name, "recipe": recipe, "patches": patches, "seed": seed}
-                    run["beyond"] = arguments.beyond
+                    run |= {name: getattr(arguments, name) for name in OPTIONS}
                     if not file_of(run, arguments.out).exists():
                         yield run
 
@@ -121,7 +144,12 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
 def file_of(run: dict, folder: Path) -> Path:
     """Name the file of a run."""
     name = "-".join(str(run[key]) for key in ("set", "recipe", "patches", "seed"))
-    name += "-beyond" if run["beyond"] else ""
+    if run["cutout"] is not None:
+        name += f"-cutout-{run['cutout']:g}"
+    if run["precision"] != "float32":
+        name += f"-{run['precision']}"
+    for scored_too in ("beyond", "mirrored", "opened"):
+        name += f"-{scored_too}" if run[scored_too] else ""
     return folder / f"{name.replace(' ', '_')}.json"
 
 
@@ -150,60 +178,82 @@ def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
     return Dataset(good, defective, masks, parts, latent_dim=500)
 
 
-def train(dataset: Dataset, run: dict, path: Path) -> Trained:
+def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     """Train, or take what an earlier run has trained."""
-    segmenter: BaseSegmenter = RECIPES[run["recipe"]](
-        latent_dim=dataset.latent_dim,
-        n_patches=run["patches"] // N_EPOCHS,
-        max_epochs=N_EPOCHS,
-        random_state=run["seed"],
-        verbose=1,
-    )
-    return train_once(segmenter, dataset.good, path.with_suffix(".joblib"))
+    segmenter_class, changes = RECIPES[run["recipe"]]
+    params = {
+        "latent_dim": dataset.latent_dim,
+        "n_patches": run["patches"] // N_EPOCHS,
+        "max_epochs": N_EPOCHS,
+        "random_state": run["seed"],
+        "verbose": 1,
+    }
+    if run["cutout"] is not None:
+        params["cutout"] = run["cutout"]
+    segmenter = segmenter_class(**(params | changes))
+    # However it is scored afterwards.
+    name = file_of(run | {"beyond": False, "mirrored": False, "opened": False}, folder)
+    path = name.with_name(f"{name.stem}.joblib")
+    return train_once(segmenter, dataset.good, path, precision=run["precision"])
 
 
-def measure(
-    segmenter: BaseSegmenter, dataset: Dataset, smoothings: Sequence[float], *, beyond: bool
-) -> dict:
+def measure(segmenter: BaseSegmenter, dataset: Dataset, arguments: argparse.Namespace) -> dict:
     """Score each part with each kind of residual map and each width of smoothing."""
     results = {}
-    start = time.perf_counter()
-    for name, params in kinds_of_maps(segmenter, beyond=beyond).items():
-        segmenter.set_params(**params, smoothing=0)
-        residual_maps = list(segmenter.iter_decision_function(dataset.defective))
-        results[name] = scores(residual_maps, dataset, smoothings)
-    n_maps = len(results) * len(dataset.defective)
+    seconds = {}
+    for name, kind in kinds_of_maps(segmenter, arguments).items():
+        start = time.perf_counter()
+        residual_maps = list(kind.iter_decision_function(dataset.defective))
+        seconds[name] = (time.perf_counter() - start) / len(residual_maps)
+        results[name] = scores(residual_maps, dataset, arguments.smoothings)
+        if arguments.opened:
+            results[f"{name}, opened"] = scores(
+                residual_maps,
+                dataset,
+                arguments.smoothings,
+                opening_diameter=segmenter.opening_diameter,
+            )
     return {
         "scores": results,
         "training_seconds": float(sum(segmenter.history_[:, "dur"])),
-        "inference_seconds_per_image": (time.perf_counter() - start) / n_maps,
+        "inference_seconds_per_image": seconds,
         "losses": [float(loss) for loss in segmenter.history_[:, "train_loss"]],
     }
 
 
-def kinds_of_maps(segmenter: BaseSegmenter, *, beyond: bool) -> dict[str, dict]:
-    """Name the kinds of residual maps to score, and the parameters that give them."""
-    if not beyond:
-        return {"as by default": {}}
-    kinds: dict[str, dict] = {
-        "as by default": {"test_time_augmentation": None},
-        AUGMENTED: {"test_time_augmentation": AUGMENTED},
-    }
-    if not isinstance(segmenter, SSIMAutoencoderSegmenter):
-        return kinds
-    residuals = {"": None, ", weighted": WEIGHTED}
-    return {
-        f"{name}{suffix}": params | {"residual_params": residual}
+def kinds_of_maps(
+    segmenter: BaseSegmenter, arguments: argparse.Namespace
+) -> dict[str, BaseSegmenter]:
+    """Name the kinds of residual maps to score, and give the segmenters that compute them."""
+    kinds: dict[str, dict] = {"as by default": {"test_time_augmentation": None}}
+    if arguments.beyond:
+        kinds[AUGMENTED] = {"test_time_augmentation": AUGMENTED}
+        if isinstance(segmenter, SSIMAutoencoderSegmenter):
+            weighted = {"residual_params": WEIGHTED}
+            kinds |= {f"{name}, weighted": params | weighted for name, params in kinds.items()}
+    segmenters = {
+        name: copy.copy(segmenter).set_params(**params, smoothing=0)
         for name, params in kinds.items()
-        for suffix, residual in residuals.items()
     }
+    if arguments.mirrored:
+        segmenters |= {f"{name}, mirrored": mirrored(kind) for name, kind in segmenters.items()}
+    return segmenters
 
 
-def scores(residual_maps: list, dataset: Dataset, smoothings: Sequence[float]) -> dict:
+def scores(
+    residual_maps: list,
+    dataset: Dataset,
+    smoothings: Sequence[float],
+    *,
+    opening_diameter: int = 0,
+) -> dict:
     """Compute pixel ROC AUC and PRO AUC up to a false positive rate of 0.3."""
     results: dict = {}
     for smoothing in smoothings:
-        smoothed = [gaussian_filter(m, smoothing * min(m.shape)) for m in residual_maps]
+        smoothed = [
+            open_map(gaussian_filter(m, smoothing * min(m.shape)), opening_diameter)
+            for m in residual_maps
+        ]
         for part, indices in dataset.parts.items():
             chosen = [dataset.masks[i] for i in indices], [smoothed[i] for i in indices]
             results.setdefault(part, {})[smoothing] = {
@@ -243,7 +293,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--smoothings", nargs="+", type=float, default=SMOOTHINGS)
+    parser.add_argument("--cutout", type=float, help="in the place of the default")
+    parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--beyond", action="store_true", help="score what is not published too")
+    parser.add_argument("--mirrored", action="store_true", help="mirror images at borders too")
+    parser.add_argument("--opened", action="store_true", help="score opened maps too")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     return parser.parse_args()
 
