@@ -301,3 +301,26 @@ def test_augmentation_and_normalization_change_the_result(tiny, good):
     for params in ({"augmentation": "dihedral"}, {"normalization": None}, {"n_patches": 66}):
         other = SSIMAutoencoderSegmenter(**(tiny | params)).fit(good)
         assert other.history_[-1, "train_loss"] != plain.history_[-1, "train_loss"]
+
+
+class CountPainted(Callback):
+    """Count the pixels of inputs that differ from their targets."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.n_pixels_ = self.n_painted_ = 0
+
+    def on_batch_begin(self, net, batch, **kwargs):
+        patches, target = batch
+        self.n_painted_ += int((patches != target).sum())
+        self.n_pixels_ += target.numel()
+
+
+@pytest.mark.parametrize("cutout", [0, 0.25, 0.5])
+def test_cutout_paints_a_square_over_what_the_network_sees(tiny, good, cutout):
+    params = tiny | {"n_patches": 500, "max_epochs": 1, "cutout": cutout}
+    callbacks = [("painted", CountPainted())]
+    segmenter = SSIMAutoencoderSegmenter(**params, callbacks=callbacks).fit(good)
+    (count,) = [c for _, c in segmenter.net_.callbacks_ if isinstance(c, CountPainted)]
+    # Of each axis c of the square lies inside, less c / 8 on either end, as it is anywhere.
+    expected = (cutout * (1 - cutout / 4)) ** 2
+    assert count.n_painted_ / count.n_pixels_ == pytest.approx(expected, abs=0.01)
