@@ -155,7 +155,11 @@ class SlicedImage:
 
 @contextmanager
 def ignoring(category: type[Warning]) -> Iterator[None]:
-    """Ignore warnings of a category; one thread at a time, for they are shown by the process."""
+    """Ignore warnings of a category.
+
+    Which warnings are shown is a setting of the process: a lock keeps threads from restoring each
+    other's.
+    """
     with _CHANGING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
         yield

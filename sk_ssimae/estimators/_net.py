@@ -5,6 +5,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -47,7 +48,10 @@ class ReconstructionNet(NeuralNet):
         leaves the GPU alone, as the default one does.
     cuda_graph : bool, default=False
         Whether to record a training step on the GPU and replay it, which spares the host nearly all
-        work and gives the same weights. Network and loss must do the same for every batch.
+        work and gives the same weights. Network and loss must do the same for every batch: what
+        Python decides or draws in them is recorded once. Callbacks may change gradients and
+        weights, but not what network and loss do, and must copy a prediction that they keep. The
+        memory of a step is held until training ends, for each size of batch.
     """
 
     def __init__(
@@ -64,7 +68,8 @@ class ReconstructionNet(NeuralNet):
         super().__init__(*args, **kwargs)
         if cuda_graph and torch.device(self.device).type != "cuda":
             raise ValueError(
-                f"cuda_graph=True records what a GPU does, but the device is {str(self.device)!r}."
+                f"cuda_graph=True records what a GPU does, but the device is {str(self.device)!r}: "
+                "leave it out, or choose device='cuda'."
             )
         self.precision = precision
         self.cuda_graph = cuda_graph
@@ -94,24 +99,26 @@ class ReconstructionNet(NeuralNet):
     def train_step_single(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
         """Compute the loss of a batch and its gradients, in the precision asked for."""
         self._set_training(True)
-        step = self._compute_step(*batch)
+        compute = partial(self._compute_loss, fit_params)
+        step = compute(*batch) if self._recorded is None else self._recorded(compute, *batch)
         self._scaler.unscale_(self.optimizer_)
         return step
 
-    def _compute_loss(self, patches: Tensor, target: Tensor) -> dict[str, Any]:
+    def _compute_loss(
+        self, fit_params: dict[str, Any], patches: Tensor, target: Tensor
+    ) -> dict[str, Any]:
         with self._autocast(patches.device):
-            output = self.infer(patches)
+            output = self.infer(patches, **fit_params)
             loss = self.get_loss(output, target, X=patches, training=True)
         self._scaler.scale(loss).backward()
         return {"loss": loss, "y_pred": output}
 
-    def _make_step(self) -> Callable[[Tensor, Tensor], dict[str, Any]]:
-        if not self.cuda_graph:
-            return self._compute_loss
+    def _make_recorded_step(self) -> RecordedStep:
         parameters = [parameter for _, parameter in self.get_all_learnable_params()]
-        sources = (getattr(module, "generator", None) for module in self.module_.modules())
-        generators = [source for source in sources if isinstance(source, torch.Generator)]
-        return RecordedStep(self._compute_loss, parameters, generators)
+        parts = (*self.module_.modules(), *self.criterion_.modules())
+        attributes = (value for part in parts for value in vars(part).values())
+        generators = [value for value in attributes if isinstance(value, torch.Generator)]
+        return RecordedStep(parameters, generators)
 
     def _step_optimizer(self, step_fn: Callable[[], Tensor]) -> None:
         # Overrides a step of skorch (1.1 on) because the scaler, which skips a step whose gradients
@@ -203,7 +210,7 @@ class ReconstructionNet(NeuralNet):
             growth_interval=_STEPS_TO_GROW,
             enabled=self.precision == "fp16",
         )
-        self._compute_step = self._make_step()
+        self._recorded = self._make_recorded_step() if self.cuda_graph else None
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget the batches of the epoch before: history stays small however long training is."""
@@ -212,8 +219,9 @@ class ReconstructionNet(NeuralNet):
             epoch["batches"] = []
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Forget the batches of the last epoch too."""
+        """Forget the batches of the last epoch too, and what a GPU keeps of a step."""
         super().on_train_end(net, **kwargs)
+        self._recorded = None
         for epoch in self.history:
             epoch["batches"] = []
 
@@ -305,7 +313,7 @@ def _without_training() -> dict[str, Any]:
         "callbacks": None,
         "callbacks_": [],
         "_scaler": None,
-        "_compute_step": None,
+        "_recorded": None,
     }
 
 
@@ -351,5 +359,5 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 def to_tensor(image: Any, device: torch.device) -> Tensor:
     """Bring a float32 image (h, w, c) to the device as (C, H, W)."""
-    # A copy, because torch neither takes read-only arrays nor reversed views.
-    return torch.from_numpy(np.array(image, order="C")).to(device).permute(2, 0, 1)
+    # Torch neither takes read-only arrays nor reversed views.
+    return torch.from_numpy(np.require(image, requirements=["C", "W"])).to(device).permute(2, 0, 1)

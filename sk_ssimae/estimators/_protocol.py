@@ -15,7 +15,8 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters shared by all segmenters. The window and constants of SSIM are not among them:
+        Parameters shared by all segmenters, with all off that goes beyond the publication, such as
+        `cutout`. The window and constants of SSIM are not among them:
         the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents,
         for the loss and for residual maps.
         The batch size is not stated in the publication; 128 is that of the authors' later work.

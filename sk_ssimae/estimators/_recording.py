@@ -1,5 +1,7 @@
 """Training steps recorded as CUDA graphs: one call of the host instead of several hundred."""
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +14,8 @@ Compute = Callable[[Tensor, Tensor], Step]
 
 # Libraries choose their algorithms and get their memory in the first steps.
 _N_UNRECORDED = 3
+# A process can record one graph at a time.
+_RECORDING = threading.Lock()
 
 
 class RecordedStep:
@@ -22,30 +26,36 @@ class RecordedStep:
 
     Parameters
     ----------
-    compute : callable
-        From patches and target to a step, with the scalar tensor "loss"; it also adds to the
-        gradients of parameters, which are None before. What it does must not depend on values.
     parameters : sequence of Parameter
-        What gets gradients.
+        What gets gradients, on a GPU.
     generators : sequence of torch.Generator
-        Sources of random numbers that `compute` draws from.
+        Sources of the random numbers that a step draws, beside the global one.
     """
 
     def __init__(
-        self,
-        compute: Compute,
-        parameters: Sequence[Parameter],
-        generators: Sequence[torch.Generator],
+        self, parameters: Sequence[Parameter], generators: Sequence[torch.Generator]
     ) -> None:
-        self._compute = compute
         self._parameters = parameters
         self._generators = generators
-        self._n_computed: dict[torch.Size, int] = {}
+        self._n_computed: Counter[torch.Size] = Counter()
         self._records: dict[torch.Size, _Record] = {}
-        self._stream: torch.cuda.Stream | None = None
+        self._stream = torch.cuda.Stream(parameters[0].device)
 
-    def __call__(self, patches: Tensor, target: Tensor) -> Step:
+    def __call__(self, compute: Compute, patches: Tensor, target: Tensor) -> Step:
         """Compute a step; all of it but the loss is overwritten by the next one of that shape.
+
+        Parameters
+        ----------
+        compute : callable
+            From patches and target to a step, with the scalar tensor "loss"; it also adds to the
+            gradients of the parameters, which are None before. The same for all steps.
+        patches, target : Tensor of shape (N, C, P, P)
+            A batch.
+
+        Returns
+        -------
+        dict
+            The step.
 
         Raises
         ------
@@ -53,26 +63,26 @@ class RecordedStep:
             If the step cannot be recorded.
         """
         shape = patches.shape
-        n_computed = self._n_computed.setdefault(shape, 0)
-        if n_computed < _N_UNRECORDED:
-            self._n_computed[shape] += 1
-            return self._compute_aside(patches, target)
-        if shape not in self._records:
+        if shape in self._records:
+            return self._records[shape].replay(patches, target)
+        self._n_computed[shape] += 1
+        if self._n_computed[shape] <= _N_UNRECORDED:
+            return self._compute_aside(compute, patches, target)
+        with _RECORDING:
             self._records[shape] = _Record(
-                self._compute, patches, target, self._parameters, self._generators, self._stream
+                compute, patches, target, self._parameters, self._generators, self._stream
             )
         return self._records[shape].replay(patches, target)
 
-    def _compute_aside(self, patches: Tensor, target: Tensor) -> Step:
+    def _compute_aside(self, compute: Compute, patches: Tensor, target: Tensor) -> Step:
         """Compute on the stream of the recording, where it will look for what it depends on."""
-        if self._stream is None:
-            self._stream = torch.cuda.Stream(patches.device)
         current = torch.cuda.current_stream(patches.device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            step = self._compute(patches, target)
-        current.wait_stream(self._stream)
-        return step
+        try:
+            with torch.cuda.stream(self._stream):
+                return compute(patches, target)
+        finally:
+            current.wait_stream(self._stream)
 
 
 class _Record:
@@ -85,31 +95,49 @@ class _Record:
         target: Tensor,
         parameters: Sequence[Parameter],
         generators: Sequence[torch.Generator],
-        stream: torch.cuda.Stream | None,
+        stream: torch.cuda.Stream,
     ) -> None:
         self._patches = patches.clone()
         self._target = self._patches if target is patches else target.clone()
         self._parameters = parameters
+        self._trained = [parameter.requires_grad for parameter in parameters]
         self._graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self._graph.register_generator_state(generator)
+        current = torch.cuda.current_stream(patches.device)
+        failure: BaseException | None = None
         try:
-            # Other threads may use the GPU meanwhile.
+            # What other threads ask of the GPU meanwhile is not recorded.
             with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-                self._step = compute(self._patches, self._target)
+                try:
+                    self._step = compute(self._patches, self._target)
+                except BaseException as error:
+                    failure = error
+                    raise
         except RuntimeError as error:
+            # A record that failed ends with an error of its own, which says nothing of the first.
+            cause = failure or error
+            if isinstance(cause, torch.OutOfMemoryError) or not isinstance(cause, RuntimeError):
+                raise cause from None
             raise ValueError(
                 "net_params={'cuda_graph': True} does not suit this network or loss: what they do "
-                f"must not depend on values ({str(error).splitlines()[0]})."
-            ) from error
+                f"must not depend on values ({str(cause).splitlines()[0]}). Leave it out."
+            ) from cause
+        finally:
+            torch.cuda.set_stream(current)
         self._gradients = [parameter.grad for parameter in parameters]
 
     def replay(self, patches: Tensor, target: Tensor) -> Step:
         """Copy the batch in, run the record, and hand its gradients to the parameters."""
+        if [parameter.requires_grad for parameter in self._parameters] != self._trained:
+            raise ValueError(
+                "net_params={'cuda_graph': True} records a step once, so that no parameter of the "
+                "network may be frozen or released after the first steps. Leave it out."
+            )
         self._patches.copy_(patches)
         if target is not patches:
             self._target.copy_(target)
         self._graph.replay()
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient
-        return self._step | {"loss": self._step["loss"].clone()}
+        return self._step | {"loss": self._step["loss"].detach().clone()}

@@ -118,7 +118,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     def _paint_over(self, patches: Tensor, squares: Tensor) -> Tensor:
         """Paint a square over each patch (N, C, P, P), by its grey and its centre in [0, 1]."""
         grey, row, column = squares[..., None, None, None]
-        pixels = torch.arange(self.patch_size, device=patches.device)
+        pixels = torch.arange(self.patch_size, device=patches.device) + 0.5
         reach = self.cutout * self.patch_size / 2
         rows = (pixels[:, None] - row * self.patch_size).abs() < reach
         columns = (pixels - column * self.patch_size).abs() < reach

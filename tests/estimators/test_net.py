@@ -1,7 +1,9 @@
 import copy
+import gc
 import io
 import pickle
 import warnings
+import weakref
 
 import joblib
 import numpy as np
@@ -265,3 +267,15 @@ def test_pickles_made_on_a_gpu_open_without_one(segmenter_class, tiny, good, oth
     assert loaded.net_.device == "cpu"
     assert loaded.predict(good).shape == good.shape
     assert {tensor.device for tensor in net.module_.parameters()} == {other_device}  # As it was.
+
+
+def test_a_net_is_gone_with_its_last_reference(tiny, good):
+    segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
+    net = weakref.ref(segmenter.net_)
+    gc.collect()
+    gc.disable()
+    try:
+        del segmenter
+        assert net() is None
+    finally:
+        gc.enable()

@@ -1,13 +1,16 @@
-"""Steps recorded on a GPU. All but one test need one: ``pytest --device cuda``."""
+"""Steps recorded on a GPU. Most tests need one: ``pytest --device cuda``."""
+
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
 import pytest
 import torch
-from skorch.callbacks import GradientNormClipping
+from skorch.callbacks import Callback, GradientNormClipping
 from torch import nn
 
 from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae.estimators._recording import RecordedStep
 from sk_ssimae.losses import SSIMLoss
 
 RECORDED = {"cuda_graph": True}
@@ -94,6 +97,160 @@ class SegmenterThatReads(SSIMAutoencoderSegmenter):
 def test_what_depends_on_values_is_refused(many_steps, good):
     many_steps["patch_size"] = 16
     segmenter = SegmenterThatReads(**many_steps, net_params=RECORDED)
+    before = torch.cuda.current_stream()
     with pytest.raises(ValueError, match=r"cuda_graph.*must not depend on values"):
         segmenter.fit(good)
+    assert torch.cuda.current_stream() == before
+    torch.rand(1, device="cuda")
     segmenter.set_params(net_params=None).fit(good)
+
+
+class Freeze(Callback):
+    def on_epoch_begin(self, net, **kwargs):
+        if len(net.history) == 5:
+            next(net.module_.parameters()).requires_grad_(False)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_what_is_frozen_afterwards_is_refused(many_steps, good):
+    params = many_steps | {"callbacks": [("freeze", Freeze())]}
+    with pytest.raises(ValueError, match=r"cuda_graph.*frozen or released"):
+        SSIMAutoencoderSegmenter(**params, net_params=RECORDED).fit(good)
+
+
+class NoisySegmenter(SSIMAutoencoderSegmenter):
+    """Draws from a generator."""
+
+    def make_module(self, n_channels, generator):
+        module = super().make_module(n_channels, generator)
+        module.encoder.insert(0, Noise(generator))
+        return module
+
+
+class Noise(nn.Module):
+    def __init__(self, source):
+        super().__init__()
+        self.source = source
+
+    def forward(self, patches):
+        shape, device = patches.shape, patches.device
+        return patches + 0.1 * torch.randn(shape, generator=self.source, device=device)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_random_numbers_of_a_network_go_on(many_steps, good):
+    losses = []
+    for net_params in (None, RECORDED):
+        params = many_steps | {"max_epochs": 4, "lr": 1e-9, "lr_schedule": None, "n_patches": 96}
+        params |= {"cutout": 0, "callbacks": [("crops", SameCrops())]}
+        fitted = NoisySegmenter(**params, net_params=net_params).fit(good)
+        losses.append(fitted.history_[:, "train_loss"])
+    assert losses[0] == losses[1]
+    assert len(set(losses[1])) == len(losses[1])
+
+
+class SameCrops(Callback):
+    def on_epoch_begin(self, net, dataset_train, **kwargs):
+        dataset_train.generator.manual_seed(0)
+
+
+@pytest.mark.usefixtures("gpu")
+def test_memory_is_given_back(many_steps, good):
+    fitted = SSIMAutoencoderSegmenter(**many_steps, net_params=RECORDED).fit(good)
+    assert fitted.net_._recorded is None
+
+
+class NoGraph:
+    """Stand in for a CUDA graph: what is recorded is computed, and a replay changes nothing."""
+
+    def replay(self):
+        pass
+
+
+class NoStream:
+    def wait_stream(self, other):
+        pass
+
+
+@pytest.fixture
+def without_gpu(monkeypatch):
+    @contextmanager
+    def capture(graph, stream, capture_error_mode):
+        try:
+            yield
+        except BaseException:
+            raise RuntimeError("the record had failed") from None
+
+    @contextmanager
+    def switch(stream):
+        yield
+
+    stand_ins = {
+        "CUDAGraph": NoGraph, "Stream": lambda device: NoStream(), "graph": capture,
+        "stream": switch, "set_stream": lambda stream: None,
+        "current_stream": lambda device: NoStream(),
+    }  # fmt: skip
+    for name, stand_in in stand_ins.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+
+
+def make_step(compute):
+    """Make a recorded step of a parameter, and a function that takes steps with so many patches."""
+    weight = nn.Parameter(torch.ones(()))
+    recorded = RecordedStep([weight], [])
+
+    def step(n_patches):
+        weight.grad = None
+        patches = torch.ones(n_patches, 1, 2, 2)
+        return recorded(lambda *batch: compute(weight, *batch), patches, patches)
+
+    return weight, step
+
+
+@pytest.mark.usefixtures("without_gpu")
+def test_each_size_of_batch_is_computed_three_times_then_recorded_then_replayed():
+    calls = []
+
+    def compute(weight, patches, target):
+        assert patches is target
+        calls.append(len(patches))
+        loss = weight * patches.sum()
+        loss.backward()
+        return {"loss": loss}
+
+    weight, step = make_step(compute)
+    for n_patches in (4, 4, 4, 3, 4, 4, 4, 3, 3, 3, 3):
+        result = step(n_patches)
+        assert result["loss"] == weight.grad == 4 * n_patches
+    assert calls == [4, 4, 4, 3, 4, 3, 3, 3]
+
+
+@pytest.mark.usefixtures("without_gpu")
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (
+            RuntimeError("not while recording\nmore"),
+            ValueError,
+            r"cuda_graph.*\(not while recording\)",
+        ),
+        (torch.OutOfMemoryError("20 GiB"), torch.OutOfMemoryError, "20 GiB"),
+        (TypeError("unsupported"), TypeError, "unsupported"),
+        (KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
+    ],
+)
+def test_why_a_record_failed_is_said(error, raised, message):
+    n_calls = 0
+
+    def compute(weight, patches, target):
+        nonlocal n_calls
+        n_calls += 1
+        if n_calls == 4:
+            raise error
+        return {"loss": weight * patches.sum()}
+
+    _, step = make_step(compute)
+    for _ in range(3):
+        step(1)
+    with pytest.raises(raised, match=message):
+        step(1)

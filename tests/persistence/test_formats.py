@@ -40,9 +40,7 @@ PARAMETERS = {
 IMAGE = np.float32(
     0.5 + 0.3 * np.sin(np.arange(40) / 2)[:, None] * np.cos(np.arange(56) / 3)
 )  # Nothing that a generator of random numbers makes.
-
-
-# Format 1 was before this parameter.
+# Format 1 was before this parameter; 0.25 was the default when the files of format 2 were written.
 SINCE_FORMAT_2 = {1: {"cutout": 0}, 2: {"cutout": 0.25}}
 
 
