@@ -55,7 +55,7 @@ class SameCropsEachEpoch(Callback):
 
 
 class LayersOwnInitialization(Callback):
-    """Draw the weights as PyTorch's layers do."""
+    """Draw the weights as PyTorch's layers do, the last bias too, and the same for each seed."""
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Replace the weights drawn before."""
@@ -281,10 +281,11 @@ class Mirroring:
     """Mirror the image at its borders, so that as many windows cover them as any pixel."""
 
     def _compute_residual(self, image: np.ndarray) -> np.ndarray:
-        margin = self.patch_size - self.stride
+        margin = self._fitted_patch_size - self.stride
+        height, width = image.shape[:2]
         padded = np.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
         residual = super()._compute_residual(padded)
-        return residual[margin:-margin, margin:-margin].copy()
+        return residual[margin : margin + height, margin : margin + width].copy()
 
 
 def mirrored(segmenter: BaseSegmenter) -> BaseSegmenter:
@@ -329,9 +330,9 @@ CANDIDATES: dict[str, tuple[Callable, dict[str, Any]]] = {
     ),
     "noise 0.03": (CorruptingSegmenter, {"noise": 0.03}),
     "noise 0.1": (CorruptingSegmenter, {"noise": 0.1}),
-    "two squares of 32": (CorruptingSegmenter, {"square": 32, "n_squares": 2, "cutout": 0}),
-    "four squares of 16": (CorruptingSegmenter, {"square": 16, "n_squares": 4, "cutout": 0}),
-    "squares of 32 of others": (CorruptingSegmenter, {"square": 32, "fill": "others", "cutout": 0}),
+    "two squares of 32": (CorruptingSegmenter, {"square": 32, "n_squares": 2}),
+    "four squares of 16": (CorruptingSegmenter, {"square": 16, "n_squares": 4}),
+    "squares of 32 of others": (CorruptingSegmenter, {"square": 32, "fill": "others"}),
     "wide": (WideSegmenter, {}),
     "wide, latent 1000": (WideSegmenter, {"latent_dim": 1000}),
     "wide, latent 1000, window 9": (WideSegmenter, {"latent_dim": 1000, "window_size": 9}),

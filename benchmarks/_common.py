@@ -93,12 +93,13 @@ def train_once(
         If the one that is there has other parameters, as after a change of defaults.
     """
     params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
+    params["precision"] = precision
+    params["callbacks"] = [(n, vars(c)) for n, c in segmenter.callbacks or []]  # As before a fit.
     if path.exists():
         kept = joblib.load(path)
         if kept["params"] != params:
             changed = sorted(k for k in params if kept["params"].get(k) != params[k])
             raise SystemExit(f"{path} was trained with other {', '.join(changed)}: move it away.")
-        kept["segmenter"].checkpoint_dir = None  # Older than the parameter, perhaps.
         return Trained(kept["segmenter"], kept["machine"])
     checkpoints = path.with_suffix(".checkpoints")
     on_gpu = resolve_device(segmenter.device).type == "cuda"
@@ -159,14 +160,14 @@ def make_sampler(
     patch_size: int = 128,
     device: torch.device | str = "cpu",
 ) -> PatchSampler:
-    """Make the sampler of patches, turned and flipped, with squares painted over."""
+    """Make the sampler of patches, turned and flipped."""
     return PatchSampler(
         [image[..., None] for image in images],
         patch_size=patch_size,
         n_patches=n_patches,
         batch_size=batch_size,
         dihedral=True,
-        cutout=0.25,
+        cutout=0,
         generator=torch.Generator(device).manual_seed(0),
     )
 

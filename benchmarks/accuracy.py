@@ -87,6 +87,7 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "rate 8e-3": {"lr": 8e-3},
             "constant rate": {"lr_schedule": None, "lr": 5e-4},
             "cutout 0.125": {"cutout": 0.125},
+            "cutout 0.25": {"cutout": 0.25},
             "cutout 0.375": {"cutout": 0.375},
             "cutout 0.5": {"cutout": 0.5},
             "no weight decay": {"weight_decay": 0},
@@ -136,7 +137,7 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
             for patches in arguments.patches:
                 for seed in arguments.seeds:
                     run = {"set": name, "recipe": recipe, "patches": patches, "seed": seed}
-                    run |= {name: getattr(arguments, name) for name in OPTIONS}
+                    run |= {option: getattr(arguments, option) for option in OPTIONS}
                     if not file_of(run, arguments.out).exists():
                         yield run
 
@@ -265,12 +266,10 @@ def scores(
 
 def print_table(folder: Path) -> None:
     """Print each run in a line a part and kind of residual map."""
-    print(
-        f"{'set, recipe, patches, seed, part, residual maps':<72}{'seconds':>8}  smoothed: AUC PRO"
-    )
+    print(f"{'run, part, residual maps':<72}{'seconds':>8}  smoothed: AUC PRO")
     for path in sorted(folder.glob("*.json")):
         run = json.loads(path.read_text())
-        name = ", ".join(str(run[key]) for key in ("set", "recipe", "patches", "seed"))
+        name = path.stem.replace("_", " ")
         for maps, by_part in run["scores"].items():
             for part, by_smoothing in by_part.items():
                 cells = "".join(
@@ -293,13 +292,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--smoothings", nargs="+", type=float, default=SMOOTHINGS)
-    parser.add_argument("--cutout", type=float, help="in the place of the default")
+    parser.add_argument("--cutout", type=float, help="for recipes that have no other")
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--beyond", action="store_true", help="score what is not published too")
     parser.add_argument("--mirrored", action="store_true", help="mirror images at borders too")
     parser.add_argument("--opened", action="store_true", help="score opened maps too")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    own = [name for name in arguments.recipes if "cutout" in RECIPES[name][1]]
+    if own and arguments.cutout is not None:
+        parser.error(f"--cutout has no effect on recipes that set it themselves: {', '.join(own)}.")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -45,14 +45,14 @@ def make_segmenter(
 ) -> BaseSegmenter:
     """Make a segmenter that trains on a number of patches, or as published if that is None.
 
-    Up to a number of patches all is as by default but the latent dimension, the size of images, and
-    that nothing is painted over the patches that the network sees, which are the publication's.
+    Up to a number of patches all is as by default but the latent dimension and the size of images,
+    which are the publication's.
     """
     published = paper_protocol(protocol)  # type: ignore[arg-type]
     if patches is None:
         settings = published
     else:
-        settings = {name: published[name] for name in ("latent_dim", "image_size", "cutout")}
+        settings = {name: published[name] for name in ("latent_dim", "image_size")}
         settings |= {"n_patches": patches // N_EPOCHS, "max_epochs": N_EPOCHS}
     if family == "FM":
         settings |= matched_features(alexnet)
