@@ -94,7 +94,8 @@ def train_once(
     """
     params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
     params["precision"] = precision
-    params["callbacks"] = [(n, vars(c)) for n, c in segmenter.callbacks or []]  # As before a fit.
+    # Callbacks are equal if they were made alike.
+    params["callbacks"] = repr([vars(_unnamed(callback)) for callback in segmenter.callbacks or []])
     if path.exists():
         kept = joblib.load(path)
         if kept["params"] != params:
@@ -183,6 +184,10 @@ def make_training_step(batch_size: int, latent_dim: int = 500) -> Callable[[], N
         optimizer.step()
 
     return step
+
+
+def _unnamed(callback: Any) -> Any:
+    return callback[1] if isinstance(callback, tuple) else callback
 
 
 def _processor() -> str:
