@@ -201,7 +201,11 @@ CALLS = [
         _labelled(),
         in_unit,
         {"y": anything, "scores": anything},
-        {"scores": no_numbers.filter(lambda scores: scores != (1, 2))},
+        {
+            "scores": no_numbers.filter(
+                lambda scores: not isinstance(scores, tuple) or scores != (1, 2)
+            )
+        },
     ),
     Call(
         "metrics.image_roc_auc_score",
