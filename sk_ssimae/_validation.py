@@ -47,7 +47,8 @@ def check_number(value: Any, name: str, low: float, high: float = math.inf) -> N
         If it is not.
     """
     number: Any = value
-    if not (isinstance(value, Real) and low <= number <= high and number < math.inf):
+    is_real = isinstance(value, Real) and not isinstance(value, bool)
+    if not (is_real and low <= number <= high and number < math.inf):
         interval = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be a finite number {interval}, got {value!r} instead.")
 
@@ -285,9 +286,12 @@ def check_mask_shapes(y: Any, residual_maps: Any) -> None:
 
 
 def _check_label(label: Any, name: str) -> bool:
-    if _is_scalar(label) and label in (0, 1):
+    # Structured scalars of NumPy cannot even be compared.
+    is_structured = getattr(getattr(label, "dtype", None), "kind", "") == "V"
+    is_comparable = _is_scalar(label) and not is_structured
+    if is_comparable and label in (0, 1):
         return bool(label)
-    if _is_scalar(label) and label == -1:
+    if is_comparable and label == -1:
         raise ValueError(f"{name} {_SIGN}")
     raise ValueError(
         f"{name} must be 0 (good) or 1 (defective), or all of y masks, got {label!r} instead."

@@ -52,6 +52,7 @@ def test_defect_labels():
         (["a", "b", "c"], r"y\[0\] must be 0 .* got 'a'"),
         ([0, None, 1], r"y\[1\] must be 0 .* got None"),
         ([0, [0], 1], r"y\[1\] must be 0 .* got \[0\]"),
+        ([np.array((0, 0.5), dtype="i4,f4"), 0, 1], r"y\[0\] must be 0 .* got array\(\(0"),
         ([0, 1], "got 2 labels or masks for 3 images"),
         (np.full((3, 4, 4), 7), r"y\[0\] must hold only 0"),
         ([np.zeros((4, 4)), None, None], r"y\[1\] must hold numbers or booleans, got object"),
@@ -115,7 +116,7 @@ def test_masked_arrays_are_refused():
             check(masked, "it")
 
 
-@pytest.mark.parametrize("value", ["x", None, 1j, float("nan"), float("inf"), 11, -1, 10**400])
+@pytest.mark.parametrize("value", ["x", None, True, 1j, np.nan, np.inf, 11, -1, 10**400])
 def test_numbers_lie_in_their_interval(value):
     with pytest.raises(ValueError, match="it must be a finite number from 0 to 10, got"):
         check_number(value, "it", 0, 10)

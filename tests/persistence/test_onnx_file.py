@@ -95,6 +95,8 @@ def test_foreign_files(path, ssim):
         path.write_bytes(content)
         with refused(path, ".*is not a file that export_onnx has written"):
             OnnxSegmenter(path)
+    with pytest.raises(ValueError, match=r"path must not hold a null character, got 'a\\x00' "):
+        OnnxSegmenter("a\0")
     save(ssim, path)
     with refused(path, "it is not a file that export_onnx has written"):
         OnnxSegmenter(path)

@@ -74,6 +74,8 @@ class OnnxSegmenter(Segmentation):
     ) -> None:
         if not isinstance(path, str | os.PathLike):
             raise TypeError(f"path must be the path of a file, got {type(path).__name__} instead.")
+        if "\0" in str(path):
+            raise ValueError(f"path must not hold a null character, got {str(path)!r} instead.")
         runtime = _import_runtime()
         chosen = _check_providers(providers, runtime.get_available_providers())
         options = _make_options(runtime, n_threads)
