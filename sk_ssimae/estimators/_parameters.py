@@ -71,9 +71,9 @@ SHARED_PARAMETERS = """\
         so that `fit` with a finished checkpoint does not train again. None writes none.
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
-    inference_batch_size : int, default=16
-        Windows reconstructed at once. It bounds the memory and changes no result; 16 fit a CPU's
-        cache, and a GPU may be quicker with more.
+    inference_batch_size : int, default=32
+        Windows reconstructed at once. It bounds the memory and changes no result; a GPU may be
+        quicker with more.
     smoothing : float or "auto", default="auto"
         Sigma in pixels, at most 1000, of a Gaussian that smooths residual maps; 0 for none, as
         published. "auto" is a hundredth of the image's shorter side. It should be no wider than the
@@ -176,7 +176,7 @@ class SegmenterParameters(BaseEstimator):
         net_params: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         stride: int = 30,
-        inference_batch_size: int = 16,
+        inference_batch_size: int = 32,
         smoothing: float | str = "auto",
         test_time_augmentation: str | None = None,
         threshold: str | float = "pixel_fpr",

@@ -9,19 +9,33 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sk_ssimae.losses._window import window_mean, window_mean_transposed
+from sk_ssimae.losses._window import as_channels, window_means, window_means_transposed
 
 
 class Moments(NamedTuple):
-    """Local population moments under the window; images and means are taken about `offset`."""
+    """Local population moments under the window, of images that are the channels of one.
+
+    Attributes
+    ----------
+    x, y : Tensor of shape (1, N · C, H, W)
+        The images, less a number for each, about which moments are taken.
+    mean_x, mean_y : Tensor of shape (1, N · C, H - K + 1, W - K + 1)
+        Means of `x` and `y`.
+    level_x, level_y
+        Means of the images as they were given.
+    var_sum
+        Sum of both variances.
+    cov_xy
+        Covariance.
+    """
 
     x: Tensor
     y: Tensor
-    offset: Tensor
     mean_x: Tensor
     mean_y: Tensor
-    var_x: Tensor
-    var_y: Tensor
+    level_x: Tensor
+    level_y: Tensor
+    var_sum: Tensor
     cov_xy: Tensor
 
     def swapped(self) -> "Moments":
@@ -31,30 +45,40 @@ class Moments(NamedTuple):
             y=self.x,
             mean_x=self.mean_y,
             mean_y=self.mean_x,
-            var_x=self.var_y,
-            var_y=self.var_x,
+            level_x=self.level_y,
+            level_y=self.level_x,
         )
 
 
 def moments(x: Tensor, y: Tensor, kernel: Tensor) -> Moments:
     """Compute the moments of images (N, C, H, W) at the positions the window covers fully."""
-    # Autocast would compute the convolutions in half precision.
+    # Autocast would compute the averages in half precision.
     with torch.autocast(x.device.type, enabled=False):
         x, y = _at_least_float32(x), _at_least_float32(y)
         # E[x²] - E[x]² cancels on bright flat images: take the moments about a common offset.
-        offset = 0.5 * (x + y).detach().mean(dim=(-2, -1), keepdim=True)
-        x, y = x - offset, y - offset
-        mean_x, mean_y, xx, yy, xy = window_mean(torch.stack([x, y, x * x, y * y, x * y]), kernel)
+        of_x, of_y = (image.detach().mean(dim=(-2, -1), keepdim=True) for image in (x, y))
+        offset = (of_x + of_y) / 2
+        x, y, offset = as_channels(x - offset), as_channels(y - offset), as_channels(offset)
+        squares = (x * x).addcmul_(y, y)
+        mean_x, mean_y, mean_squares, mean_product = window_means([x, y, squares, x * y], kernel)
+        var_sum = mean_squares.addcmul(mean_x, mean_x, value=-1)
         return Moments(
             x,
             y,
-            offset,
             mean_x,
             mean_y,
-            (xx - mean_x**2).clamp_min(0),
-            (yy - mean_y**2).clamp_min(0),
-            xy - mean_x * mean_y,
+            mean_x + offset,
+            mean_y + offset,
+            var_sum.addcmul_(mean_y, mean_y, value=-1).clamp_min_(0),
+            mean_product.addcmul(mean_x, mean_y, value=-1),
         )
+
+
+def variances(m: Moments, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the variance of each image, which equation 8 can do without."""
+    with torch.autocast(m.x.device.type, enabled=False):
+        mean_xx, mean_yy = window_means([m.x * m.x, m.y * m.y], kernel)
+        return (mean_xx - m.mean_x**2).clamp_min(0), (mean_yy - m.mean_y**2).clamp_min(0)
 
 
 class Similarity(NamedTuple):
@@ -74,12 +98,11 @@ class Similarity(NamedTuple):
 def similarity(m: Moments, c1: float, c2: float) -> Similarity:
     """Compute what equation 8 multiplies."""
     # In place where autograd allows it: half of the time goes into memory.
-    mean_x, mean_y = m.mean_x + m.offset, m.mean_y + m.offset
-    luminance_denominator = mean_x.square().addcmul_(mean_y, mean_y).add_(c1)
-    structure_denominator = (m.var_x + m.var_y).add_(c2)
+    luminance_denominator = m.level_x.square().addcmul_(m.level_y, m.level_y).add_(c1)
+    structure_denominator = m.var_sum + c2
     return Similarity(
-        (mean_x * mean_y).mul_(2).add_(c1) / luminance_denominator,
-        (2 * m.cov_xy).add_(c2) / structure_denominator,
+        (m.level_x * m.level_y).mul_(2).add_(c1).div_(luminance_denominator),
+        (2 * m.cov_xy).add_(c2).div_(structure_denominator),
         luminance_denominator,
         structure_denominator,
     )
@@ -101,13 +124,17 @@ class _MeanSimilarity(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Tensor:
         m = moments(x, y, kernel)
         parts = similarity(m, c1, c2)
+        product = parts.product
         # Computed at once, so that one image a gradient is kept instead of all moments.
         ctx.save_for_backward(
-            _gradient(m, parts, kernel) if ctx.needs_input_grad[0] else None,
-            _gradient(m.swapped(), parts, kernel) if ctx.needs_input_grad[1] else None,
+            *(
+                _half_gradient(of_image, parts, product, kernel) if needed else None
+                for of_image, needed in zip((m, m.swapped()), ctx.needs_input_grad, strict=False)
+            )
         )
-        ctx.dtypes = x.dtype, y.dtype
-        return parts.product.mean()
+        ctx.half_numel = product.numel() / 2
+        ctx.dtypes, ctx.shape = (x.dtype, y.dtype), x.shape
+        return product.mean()
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -115,28 +142,26 @@ class _MeanSimilarity(torch.autograd.Function):
             raise RuntimeError(
                 "The SSIM loss can be differentiated once. For higher derivatives average ssim_map."
             )
+        scale = grad_output / ctx.half_numel
         of_images = (
-            None if gradient is None else (grad_output * gradient).to(dtype)
+            None if gradient is None else (scale * gradient).to(dtype).reshape(ctx.shape)
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
         return *of_images, None, None, None
 
 
-def _gradient(m: Moments, parts: Similarity, kernel: Tensor) -> Tensor:
-    """Differentiate the mean similarity by the image x.
+def _half_gradient(m: Moments, parts: Similarity, product: Tensor, kernel: Tensor) -> Tensor:
+    """Differentiate half of the summed similarity by the image x.
 
     With E the average under the window, the chain goes through E[x], E[x²] and E[xy].
     """
-    product = parts.product
-    by_mean, by_var, by_cov = gradients = product.new_empty((3, *product.shape))
-    torch.div(parts.luminance, parts.structure_denominator, out=by_cov).mul_(2)
-    torch.div(product, parts.structure_denominator, out=by_var).neg_()
-    torch.mul(m.mean_y + m.offset, parts.contrast_structure, out=by_mean)
-    by_mean.addcmul_(m.mean_x + m.offset, product, value=-1).div_(parts.luminance_denominator)
-    by_mean.addcmul_(m.mean_x, by_var, value=-1).mul_(2).addcmul_(m.mean_y, by_cov, value=-1)
-    back = window_mean_transposed(gradients, kernel)
-    gradient = back[0].addcmul_(m.x, back[1], value=2).addcmul_(m.y, back[2])
-    return gradient.div_(product.numel())
+    by_xx = product / parts.structure_denominator  # Its sign is below.
+    by_xy = parts.luminance / parts.structure_denominator
+    by_mean = (m.level_y * parts.contrast_structure).addcmul_(m.level_x, product, value=-1)
+    by_mean.div_(parts.luminance_denominator)
+    by_mean.addcmul_(m.mean_x, by_xx).addcmul_(m.mean_y, by_xy, value=-1)
+    gradient, from_xx, from_xy = window_means_transposed([by_mean, by_xx, by_xy], kernel)
+    return gradient.addcmul_(m.x, from_xx, value=-1).addcmul_(m.y, from_xy)
 
 
 def _at_least_float32(images: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sk_ssimae._validation import check_number
-from sk_ssimae.losses._similarity import mean_similarity, moments, similarity
+from sk_ssimae.losses._similarity import mean_similarity, moments, similarity, variances
 from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
 
 # Beyond these float32 makes of constants 0 or infinity and of powers 0, and maps would be NaN.
@@ -277,16 +277,19 @@ class SSIMLoss(nn.Module):
         """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
         m = moments(x, y, self.kernel)
         parts = similarity(m, self.c1, self.c2)
-        deviations = torch.sqrt((m.var_x * m.var_y).clamp_min(_SMALLEST_PRODUCT))
-        return SSIMComponents(
+        var_x, var_y = variances(m, self.kernel)
+        deviations = torch.sqrt((var_x * var_y).clamp_min(_SMALLEST_PRODUCT))
+        components = (
             parts.luminance,
             (2 * deviations + self.c2) / parts.structure_denominator,
             (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
         )
+        return SSIMComponents(*(_as_images(component, x) for component in components))
 
     def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
         if self._is_product:
-            return similarity(moments(x, y, self.kernel), self.c1, self.c2).product
+            product = similarity(moments(x, y, self.kernel), self.c1, self.c2).product
+            return _as_images(product, x)
         components = self.components(x, y)
         return (
             _signed_power(components.luminance, float(self.alpha))
@@ -298,6 +301,11 @@ class SSIMLoss(nn.Module):
     def _is_product(self) -> bool:
         """Whether this is equation 8: c·s then needs no root, whose derivative is unbounded."""
         return self.alpha == self.beta == self.gamma == 1
+
+
+def _as_images(channels: Tensor, images: Tensor) -> Tensor:
+    """Undo that images (N, C, ...) were made the channels of one."""
+    return channels.reshape(*images.shape[:2], *channels.shape[-2:])
 
 
 def _signed_power(component: Tensor, exponent: float) -> Tensor:

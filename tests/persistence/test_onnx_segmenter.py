@@ -120,7 +120,9 @@ def test_settings_tell_how_the_threshold_was_found(ssim, tmp_path):
 
 
 def test_score(ssim, defective, tmp_path):
-    assert exported(ssim, tmp_path).score(*defective) == pytest.approx(ssim.score(*defective))
+    # Residuals that are nearly equal may change places.
+    expected = pytest.approx(ssim.score(*defective), abs=1e-4)
+    assert exported(ssim, tmp_path).score(*defective) == expected
 
 
 WITHOUT_TORCH = """
