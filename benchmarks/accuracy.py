@@ -99,6 +99,7 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "window 15": {"window_size": 15},
             "latent 1000": {"latent_dim": 1000},
             "stride 10": {"stride": 10},
+            "half size": {"image_size": (350, 512)},  # Of nanofibres.
         }.items()
     },
     **CANDIDATES,

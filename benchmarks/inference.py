@@ -51,7 +51,7 @@ def whole_image() -> dict:
             "decision_function by default": lambda: by_default.decision_function(images),
             "loop over windows": lambda: port(network, images[0]),
         },
-        n_turns=3,
+        n_turns=8,
     )
     ours = "decision_function, smoothing=0"
     print_ratios(f"one image of {SHAPE}, stride {STRIDE}", seconds, ours)

@@ -1,6 +1,7 @@
 """Figure 3: strokes and dots on a checkerboard, seen by l2, by l, c and s, and by SSIM.
 
-An L2 autoencoder trains on checkerboards of various scales and orientations. It needs no data.
+An L2 autoencoder trains on checkerboards of various scales and orientations, larger than a patch:
+were every patch a whole board, it would learn those boards by heart. It needs no data.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from sk_ssimae.datasets import make_checkerboards
 from sk_ssimae.losses import ssim_components, ssim_map
 from sk_ssimae.metrics import pixel_roc_auc_score
 
-N_BOARDS = 200
+N_BOARDS = 300
 STROKES = [((24, 18), (44, 40)), ((88, 30), (104, 62)), ((30, 84), (62, 104))]
 DOTS = [(64, 40), (24, 60), (100, 94), (76, 78)]
 GREY = 0.5
@@ -22,9 +23,9 @@ GREY = 0.5
 
 def run(studio: Studio) -> None:
     """Draw defects on a board, reconstruct it, and show what each measure sees."""
-    good = make_checkerboards(N_BOARDS, shape=(128, 128), random_state=studio.seed)
+    good = make_checkerboards(N_BOARDS, shape=(256, 256), random_state=studio.seed)
     boards = Dataset("checkerboards", list(good), [], [], "textures")
-    segmenter = studio.train(boards, "L2", image_size=None, stride=128)
+    segmenter = studio.train(boards, "L2", image_size=None, stride=128, augmentation="dihedral")
     board = make_checkerboards(1, shape=(128, 128), random_state=studio.seed + 1)[0]
     defective, mask = draw_strokes_and_dots(board)
     reconstruction = segmenter.reconstruct([defective])[0]

@@ -1,6 +1,7 @@
 """What is exported computes as the original does, and without torch."""
 
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -117,6 +118,20 @@ def test_settings_tell_how_the_threshold_was_found(ssim, tmp_path):
     shown = repr(exported(ssim.set_params(threshold=0.25), tmp_path))
     assert shown == "<OnnxSegmenter: SSIMAutoencoderSegmenter, threshold_=0.25>"
     assert exported(ssim, tmp_path).settings.calibration is None
+
+
+def test_a_pickle_reads_the_file_again(ssim, good, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    export_onnx(ssim, "segmenter.onnx")
+    segmenter = OnnxSegmenter("segmenter.onnx", n_threads=1)
+    stored = pickle.dumps(segmenter)
+    monkeypatch.chdir("/")
+    loaded = pickle.loads(stored)
+    np.testing.assert_array_equal(loaded.decision_function(good), segmenter.decision_function(good))
+    assert pickle.dumps(loaded) == stored
+    (tmp_path / "segmenter.onnx").unlink()
+    with pytest.raises(FileNotFoundError, match=r"segmenter\.onnx"):
+        pickle.loads(stored)
 
 
 def test_score(ssim, defective, tmp_path):

@@ -1,5 +1,6 @@
 """The segmenter that computes from an ONNX file."""
 
+import functools
 import os
 from collections.abc import Sequence
 from numbers import Integral
@@ -24,7 +25,8 @@ class OnnxSegmenter(Segmentation):
 
     Residual maps, masks and scores are those of the segmenter that was exported, up to rounding.
     The file is a graph and a document of settings: nothing in it is run but ONNX's own operators.
-    It needs ONNX Runtime: ``pip install "sk-ssimae[onnx]"``.
+    It needs ONNX Runtime: ``pip install "sk-ssimae[onnx]"``. A pickle, as joblib sends it to other
+    processes, holds the parameters alone: the file is read again.
 
     Parameters
     ----------
@@ -90,6 +92,7 @@ class OnnxSegmenter(Segmentation):
         # Beside our own, what Python raises on bytes that are no message.
         except (ValueError, TypeError) as error:
             raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
+        self._parameters = source.absolute(), providers, n_threads
         self.settings = settings
         self.n_channels_ = settings.n_channels
         self.image_size = settings.image_size
@@ -105,6 +108,11 @@ class OnnxSegmenter(Segmentation):
 
     def __repr__(self) -> str:
         return f"<OnnxSegmenter: {self.settings.segmenter_class}, threshold_={self.threshold_:.4g}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        path, providers, n_threads = self._parameters
+        load = functools.partial(type(self), providers=providers, n_threads=n_threads)
+        return load, (path,)
 
     def _compute_residual(self, image: Image) -> NDArray[np.float32]:
         residual = self.settings.residual.compute(_as_planes(image), self._network)
