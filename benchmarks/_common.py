@@ -30,7 +30,9 @@ CHOOSING_IMAGES = (7, 14, 26, 30, 34)
 # makes both count alike.
 EFFICIENTNET = {"feature_extractor": "efficientnet-lite0", "feature_weight": 1e-3}
 
-_OF_THIS_RUN = ("verbose", "device", "checkpoint_dir", "net_params", "callbacks")
+_OF_THIS_RUN = (
+    *("verbose", "device", "checkpoint_dir", "net_params", "callbacks", "inference_batch_size"),
+)
 
 
 class Trained(NamedTuple):
@@ -98,8 +100,8 @@ def train_once(
     params["callbacks"] = repr([vars(_unnamed(callback)) for callback in segmenter.callbacks or []])
     if path.exists():
         kept = joblib.load(path)
-        if kept["params"] != params:
-            changed = sorted(k for k in params if kept["params"].get(k) != params[k])
+        changed = sorted(k for k in params if kept["params"].get(k) != params[k])
+        if changed:
             raise SystemExit(f"{path} was trained with other {', '.join(changed)}: move it away.")
         return Trained(kept["segmenter"], kept["machine"])
     checkpoints = path.with_suffix(".checkpoints")

@@ -24,6 +24,7 @@ from sk_ssimae.modules import ConvolutionalAutoencoder, fold_normalization
 SHAPE = (700, 1024)
 PATCH = 128
 STRIDE = 30
+BATCH_SIZE = 32  # The default of inference_batch_size.
 TOLERANCE = 1e-5
 
 
@@ -93,7 +94,9 @@ def port(network: ConvolutionalAutoencoder, image: np.ndarray) -> np.ndarray:
 def network_rate() -> dict:
     """Compare the network's rate of operations with that of a product of large matrices."""
     network = fold_normalization(make_net(500)[0])
-    windows = torch.rand((16, 1, PATCH, PATCH)).contiguous(memory_format=torch.channels_last)
+    windows = torch.rand((BATCH_SIZE, 1, PATCH, PATCH)).contiguous(
+        memory_format=torch.channels_last
+    )
     with FlopCounterMode(display=False) as counter:
         network(windows)
     a, b = torch.rand((2, 2048, 2048))
@@ -104,7 +107,7 @@ def network_rate() -> dict:
     }
     share = gigaflops["network"] / gigaflops["matrices"]
     print(
-        f"16 windows: {gigaflops['network']:.0f} GFLOP/s, matrices of 2048 × 2048: "
+        f"{BATCH_SIZE} windows: {gigaflops['network']:.0f} GFLOP/s, matrices of 2048 × 2048: "
         f"{gigaflops['matrices']:.0f} GFLOP/s, share {share:.0%}"
     )
     layers = {

@@ -18,14 +18,14 @@ class Moments(NamedTuple):
     Attributes
     ----------
     x, y : Tensor of shape (1, N · C, H, W)
-        The images, less a number for each, about which moments are taken.
+        The images, less one number for both in each channel, about which moments are taken.
     mean_x, mean_y : Tensor of shape (1, N · C, H - K + 1, W - K + 1)
         Means of `x` and `y`.
-    level_x, level_y
+    level_x, level_y : Tensor of the same shape
         Means of the images as they were given.
-    var_sum
+    var_sum : Tensor of the same shape
         Sum of both variances.
-    cov_xy
+    cov_xy : Tensor of the same shape
         Covariance.
     """
 
@@ -56,8 +56,8 @@ def moments(x: Tensor, y: Tensor, kernel: Tensor) -> Moments:
     with torch.autocast(x.device.type, enabled=False):
         x, y = _at_least_float32(x), _at_least_float32(y)
         # E[x²] - E[x]² cancels on bright flat images: take the moments about a common offset.
-        of_x, of_y = (image.detach().mean(dim=(-2, -1), keepdim=True) for image in (x, y))
-        offset = (of_x + of_y) / 2
+        centre_x, centre_y = (i.detach().mean(dim=(-2, -1), keepdim=True) for i in (x, y))
+        offset = (centre_x + centre_y) / 2
         x, y, offset = as_channels(x - offset), as_channels(y - offset), as_channels(offset)
         squares = (x * x).addcmul_(y, y)
         mean_x, mean_y, mean_squares, mean_product = window_means([x, y, squares, x * y], kernel)
@@ -78,7 +78,11 @@ def variances(m: Moments, kernel: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the variance of each image, which equation 8 can do without."""
     with torch.autocast(m.x.device.type, enabled=False):
         mean_xx, mean_yy = window_means([m.x * m.x, m.y * m.y], kernel)
-        return (mean_xx - m.mean_x**2).clamp_min(0), (mean_yy - m.mean_y**2).clamp_min(0)
+        # As the covariance is computed, so that of two equal images it is the variance.
+        return (
+            mean_xx.addcmul(m.mean_x, m.mean_x, value=-1).clamp_min(0),
+            mean_yy.addcmul(m.mean_y, m.mean_y, value=-1).clamp_min(0),
+        )
 
 
 class Similarity(NamedTuple):
@@ -128,8 +132,8 @@ class _MeanSimilarity(torch.autograd.Function):
         # Computed at once, so that one image a gradient is kept instead of all moments.
         ctx.save_for_backward(
             *(
-                _half_gradient(of_image, parts, product, kernel) if needed else None
-                for of_image, needed in zip((m, m.swapped()), ctx.needs_input_grad, strict=False)
+                _half_gradient(ordered, parts, product, kernel) if needed else None
+                for ordered, needed in zip((m, m.swapped()), ctx.needs_input_grad, strict=False)
             )
         )
         ctx.half_numel = product.numel() / 2
@@ -143,11 +147,11 @@ class _MeanSimilarity(torch.autograd.Function):
                 "The SSIM loss can be differentiated once. For higher derivatives average ssim_map."
             )
         scale = grad_output / ctx.half_numel
-        of_images = (
+        gradients = (
             None if gradient is None else (scale * gradient).to(dtype).reshape(ctx.shape)
             for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         )
-        return *of_images, None, None, None
+        return *gradients, None, None, None
 
 
 def _half_gradient(m: Moments, parts: Similarity, product: Tensor, kernel: Tensor) -> Tensor:
@@ -160,8 +164,9 @@ def _half_gradient(m: Moments, parts: Similarity, product: Tensor, kernel: Tenso
     by_mean = (m.level_y * parts.contrast_structure).addcmul_(m.level_x, product, value=-1)
     by_mean.div_(parts.luminance_denominator)
     by_mean.addcmul_(m.mean_x, by_xx).addcmul_(m.mean_y, by_xy, value=-1)
-    gradient, from_xx, from_xy = window_means_transposed([by_mean, by_xx, by_xy], kernel)
-    return gradient.addcmul_(m.x, from_xx, value=-1).addcmul_(m.y, from_xy)
+    from_mean, from_xx, from_xy = window_means_transposed([by_mean, by_xx, by_xy], kernel)
+    # A new tensor, for on a GPU these are views of one that would be kept with all three.
+    return from_mean.addcmul(m.x, from_xx, value=-1).addcmul_(m.y, from_xy)
 
 
 def _at_least_float32(images: Tensor) -> Tensor:

@@ -95,13 +95,16 @@ def window_means_transposed(maps: Sequence[Tensor], kernel: Tensor) -> Sequence[
         Gradients by the maps.
     """
     # The weights are symmetric, so these are averages too, among zeros.
-    return _convolve_each(maps, kernel, padding=len(kernel) - 1)
+    padding = len(kernel) - 1
+    if maps[0].dtype == torch.float64:
+        return window_means([nn.functional.pad(one, 4 * [padding]) for one in maps], kernel)
+    return _convolve_each(maps, kernel, padding=padding)
 
 
 def _convolve_each(maps: Sequence[Tensor], kernel: Tensor, padding: int) -> Sequence[Tensor]:
     if _is_on_cpu(maps[0]):
         return [_convolve(one, kernel, padding) for one in maps]
-    # A GPU starts two kernels for all. A CPU would copy them, and into new pages of memory.
+    # A GPU starts two convolutions for all. A CPU would copy them, and into new pages of memory.
     return _convolve(torch.cat(tuple(maps), dim=1), kernel, padding).chunk(len(maps), dim=1)
 
 

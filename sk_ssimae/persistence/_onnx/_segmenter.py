@@ -26,7 +26,7 @@ class OnnxSegmenter(Segmentation):
     Residual maps, masks and scores are those of the segmenter that was exported, up to rounding.
     The file is a graph and a document of settings: nothing in it is run but ONNX's own operators.
     It needs ONNX Runtime: ``pip install "sk-ssimae[onnx]"``. A pickle, as joblib sends it to other
-    processes, holds the parameters alone: the file is read again.
+    processes, holds the absolute path and the other parameters alone: the file is read again.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class OnnxSegmenter(Segmentation):
         # Beside our own, what Python raises on bytes that are no message.
         except (ValueError, TypeError) as error:
             raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
-        self._parameters = source.absolute(), providers, n_threads
+        self._parameters = str(source.absolute()), chosen, n_threads
         self.settings = settings
         self.n_channels_ = settings.n_channels
         self.image_size = settings.image_size
