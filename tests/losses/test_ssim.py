@@ -229,6 +229,37 @@ def test_single_precision_trains_as_double_precision(window, window_size, gamma)
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-8)
 
 
+def reversed_in_memory(images):
+    return images.permute(3, 2, 1, 0).contiguous().permute(3, 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "lay_out",
+    [lambda images: images.contiguous(memory_format=torch.channels_last), reversed_in_memory],
+)
+@pytest.mark.parametrize("gamma", [1, 2])
+def test_the_layout_of_images_changes_nothing(lay_out, gamma):
+    x, y = random_images(2, 3, 24, 29)
+    loss = SSIMLoss(7, gamma=gamma)
+    loss(y.requires_grad_(), x).backward()
+    other = lay_out(y.detach()).requires_grad_()
+    before = other.detach().clone(), x.clone()
+    loss(other, lay_out(x)).backward()
+    torch.testing.assert_close(other.grad, y.grad)
+    torch.testing.assert_close((other.detach(), x), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_gradients_have_the_type_of_their_image(dtype):
+    x, y = random_images(2, 1, 24, 29)
+    half = y.to(dtype).requires_grad_()
+    SSIMLoss(7)(half, x).backward()
+    assert half.grad.dtype == dtype
+    single = half.detach().float().requires_grad_()
+    SSIMLoss(7)(single, x).backward()
+    torch.testing.assert_close(half.grad, single.grad.to(dtype))
+
+
 def test_components_in_single_precision():
     x, y = random_images(2, 2, 32, 30)
     x[..., 15:], y[..., 15:] = 0.9, 0.8  # An edge, and flat ground beside it.
@@ -237,6 +268,9 @@ def test_components_in_single_precision():
         assert contrast.max() <= 1 + 1e-6
         assert luminance.max() <= 1 + 1e-6
         assert structure.is_contiguous()
+    edge = torch.full((1, 1, 32, 32), 0.9)
+    edge[..., :15] = 0.1
+    assert ssim_components(edge, edge, c2=1e-6).contrast.max() <= 1 + 1e-6
     # Where an image is flat, its variance is rounding alone.
     structure = ssim_components(x, x).structure
     torch.testing.assert_close(structure, torch.ones_like(x), rtol=0, atol=1e-4)
