@@ -30,9 +30,9 @@ CHOOSING_IMAGES = (7, 14, 26, 30, 34)
 # makes both count alike.
 EFFICIENTNET = {"feature_extractor": "efficientnet-lite0", "feature_weight": 1e-3}
 
-_OF_THIS_RUN = (
+_OF_THIS_RUN = {
     *("verbose", "device", "checkpoint_dir", "net_params", "callbacks", "inference_batch_size"),
-)
+}
 
 
 class Trained(NamedTuple):

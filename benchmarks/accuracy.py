@@ -12,7 +12,8 @@ that is there is not repeated; --table prints what is there. The trained segment
 Each segmenter is scored as by default; on request (--beyond) also with what goes beyond the
 publication: a residual that weighs structure, test-time augmentation, and both. All smoothing
 widths, as shares of the image's shorter side, are scored from one set of residual maps; --opened
-scores them opened too, as before a threshold, and --mirrored with images mirrored at their borders.
+scores them opened too, as before a threshold, --mirrored with images mirrored at their borders, and
+--tapers with other weights where windows overlap.
 
 Recipes that need more than parameters are in _candidates.py.
 
@@ -47,6 +48,7 @@ from sk_ssimae import (
     L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
+    paper_protocol,
 )
 from sk_ssimae._inference._postprocessing import open_map
 from sk_ssimae.datasets import load_image_folder, load_nanotwice
@@ -56,10 +58,17 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 CHOOSING_BOLT = BOLTS[0]
 CHOOSING_SET = "nanotwice-choosing"
 # Of a run, beside its recipe.
-OPTIONS = ("cutout", "precision", "beyond", "mirrored", "opened")
+OPTIONS = ("cutout", "precision", "beyond", "mirrored", "opened", "tapers")
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
 AUGMENTED = "dihedral"
 WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
+
+# All of the publication's settings but those that a run or a data set has of its own.
+PUBLISHED = {
+    name: value
+    for name, value in paper_protocol("nanotwice").items()
+    if name not in ("latent_dim", "n_patches", "max_epochs")
+}
 
 # Classes, and what differs from their defaults.
 RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
@@ -100,6 +109,8 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "latent 1000": {"latent_dim": 1000},
             "stride 10": {"stride": 10},
             "half size": {"image_size": (350, 512)},  # Of nanofibres.
+            "as published": PUBLISHED,
+            "as published, batch size 16": PUBLISHED | {"batch_size": 16},
         }.items()
     },
     **CANDIDATES,
@@ -152,6 +163,7 @@ def file_of(run: dict, folder: Path) -> Path:
         name += f"-{run['precision']}"
     for scored_too in ("beyond", "mirrored", "opened"):
         name += f"-{scored_too}" if run[scored_too] else ""
+    name += "".join(f"-taper-{taper:g}" for taper in run["tapers"])
     return folder / f"{name.replace(' ', '_')}.json"
 
 
@@ -194,7 +206,8 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
         params["cutout"] = run["cutout"]
     segmenter = segmenter_class(**(params | changes))
     # However it is scored afterwards.
-    name = file_of(run | {"beyond": False, "mirrored": False, "opened": False}, folder)
+    unscored = {"beyond": False, "mirrored": False, "opened": False, "tapers": []}
+    name = file_of(run | unscored, folder)
     path = name.with_name(f"{name.stem}.joblib")
     return train_once(segmenter, dataset.good, path, precision=run["precision"])
 
@@ -228,6 +241,7 @@ def kinds_of_maps(
 ) -> dict[str, BaseSegmenter]:
     """Name the kinds of residual maps to score, and give the segmenters that compute them."""
     kinds: dict[str, dict] = {"as by default": {"test_time_augmentation": None}}
+    kinds |= {f"taper of {taper:g}": {"taper": taper} for taper in arguments.tapers}
     if arguments.beyond:
         kinds[AUGMENTED] = {"test_time_augmentation": AUGMENTED}
         if isinstance(segmenter, SSIMAutoencoderSegmenter):
@@ -297,6 +311,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--beyond", action="store_true", help="score what is not published too")
     parser.add_argument("--mirrored", action="store_true", help="mirror images at borders too")
+    parser.add_argument("--tapers", nargs="+", type=float, default=[], help="score these too")
     parser.add_argument("--opened", action="store_true", help="score opened maps too")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     arguments = parser.parse_args()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from _data import Dataset
 
+from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import (
     pixel_roc_auc_score,
@@ -15,7 +16,9 @@ from sk_ssimae.metrics import (
 )
 
 # The publication's residual maps, and those that segmenters give by default.
-MAPS: dict[str, dict[str, Any]] = {"published": {"smoothing": 0}, "default": {"smoothing": "auto"}}
+PUBLISHED_MAPS: dict[str, Any] = {"taper": 0, "smoothing": 0}
+BY_DEFAULT = SSIMAutoencoderSegmenter().get_params()
+MAPS = {"published": PUBLISHED_MAPS, "default": {name: BY_DEFAULT[name] for name in PUBLISHED_MAPS}}
 RATES = np.linspace(0, 0.3, 61)
 QUANTILES = (0.25, 0.5, 0.75)
 PUBLISHED_RATE, PUBLISHED_OVERLAP = 0.05, 0.91

@@ -3,6 +3,7 @@
 import numpy as np
 from _common import CHOOSING_IMAGES
 from _data import NANOTWICE, find
+from _scores import PUBLISHED_MAPS
 from _studio import Studio
 from matplotlib import pyplot as plt
 from scipy import ndimage
@@ -19,7 +20,7 @@ def run(studio: Studio) -> None:
         cut = around_largest(mask)
         figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained")
         for row, family in zip(axes, ("L2", "SSIM"), strict=True):
-            segmenter = studio.train(dataset, family).set_params(smoothing=0)
+            segmenter = studio.train(dataset, family).set_params(**PUBLISHED_MAPS)
             pictures = {
                 dataset.defective[index].stem: (image / 255, "gray"),
                 f"{family} reconstruction": (segmenter.reconstruct([image])[0], "gray"),

@@ -23,7 +23,7 @@ from sk_ssimae.estimators._sampler import PatchSampler
 # Parameters that training does without, or that act on it through seeds, images and device.
 _NOT_OF_TRAINING = {
     *("checkpoint_dir", "random_state", "device", "verbose", "stride", "inference_batch_size"),
-    *("smoothing", "test_time_augmentation", "opening_diameter"),
+    *("taper", "smoothing", "test_time_augmentation", "opening_diameter"),
     *("threshold", "target_fpr", "validation_fraction"),
 }
 _PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)

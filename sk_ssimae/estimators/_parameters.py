@@ -71,6 +71,11 @@ SHARED_PARAMETERS = """\
         so that `fit` with a finished checkpoint does not train again. None writes none.
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
+    taper : float, default=0.25
+        Share of a window, in [0, 1], over which its weight in the average of overlapping windows
+        rises from the edges, where the network sees least of what is around (a Tukey window, along
+        each axis). 0 lets all pixels count alike, as published; 1, a Hann window, gains most on
+        nanofibres.
     inference_batch_size : int, default=32
         Windows reconstructed at once. It bounds the memory and changes no result; a GPU may be
         quicker with more.
@@ -92,7 +97,7 @@ SHARED_PARAMETERS = """\
     opening_diameter : int, default=4
         Diameter in pixels, at most 1000, of the disk with which residual maps are opened before
         they are compared with the threshold; 0 for none. A threshold found before is not adapted to
-        another opening, smoothing, stride or `test_time_augmentation`: call `calibrate` again."""
+        another opening, smoothing, stride, taper or `test_time_augmentation`: call `calibrate` again."""
 
 SHARED_ATTRIBUTES = """\
     net_ : ReconstructionNet
@@ -142,6 +147,7 @@ class SegmenterParameters(BaseEstimator):
         "net_params": [dict, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "stride": [Interval(Integral, 1, None, closed="left")],
+        "taper": [Interval(Real, 0, 1, closed="both")],
         "inference_batch_size": [Interval(Integral, 1, None, closed="left")],
         "smoothing": [Interval(Real, 0, 1000, closed="both"), StrOptions({"auto"})],
         "test_time_augmentation": [StrOptions({"dihedral"}), None],
@@ -176,6 +182,7 @@ class SegmenterParameters(BaseEstimator):
         net_params: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         stride: int = 30,
+        taper: float = 0.25,
         inference_batch_size: int = 32,
         smoothing: float | str = "auto",
         test_time_augmentation: str | None = None,
@@ -203,6 +210,7 @@ class SegmenterParameters(BaseEstimator):
         self.net_params = net_params
         self.checkpoint_dir = checkpoint_dir
         self.stride = stride
+        self.taper = taper
         self.inference_batch_size = inference_batch_size
         self.smoothing = smoothing
         self.test_time_augmentation = test_time_augmentation

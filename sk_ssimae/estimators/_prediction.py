@@ -191,7 +191,13 @@ class FittedSegmenter(SegmenterParameters, Segmentation):
     def _average_windows(self, image: Tensor, transform: Transform, windows: Windows) -> Tensor:
         if self.test_time_augmentation == "dihedral":
             transform = average_orientations(transform)
-        return average_windows(image, transform, windows, batch_size=self.inference_batch_size)
+        return average_windows(
+            image,
+            transform,
+            windows,
+            taper=self.taper,
+            batch_size=self.inference_batch_size,
+        )
 
     def _residual(self, image: Tensor, windows: Windows) -> Tensor:
         """Compute the residual (H, W) of what windows cover (C, H, W)."""

@@ -55,6 +55,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "lr_schedule": None,
         "weight_decay": 1e-5,
         "stride": 30,
+        "taper": 0,
         "smoothing": 0,
         "test_time_augmentation": None,
         "opening_diameter": 4,

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sk_ssimae._patches import coverage, window_positions
+from sk_ssimae._patches import coverage, window_positions, window_weights
 
 Origin = tuple[int, int]
 Transform = Callable[[Tensor, Sequence[Origin]], Tensor]
@@ -55,7 +55,7 @@ class Windows(NamedTuple):
 
 
 def average_windows(
-    image: Tensor, transform: Transform, windows: Windows, *, batch_size: int
+    image: Tensor, transform: Transform, windows: Windows, *, taper: float, batch_size: int
 ) -> Tensor:
     """Transform windows of an image and average the results pixel by pixel.
 
@@ -68,18 +68,22 @@ def average_windows(
         column, to results of the same height and width (N, C', P, P).
     windows : Windows
         Where the windows lie in the whole image.
+    taper : float
+        Share of a window over which its weight rises from the edges, see `window_weights`.
     batch_size : int
         Windows transformed at once. It bounds the memory and changes nothing else.
 
     Returns
     -------
     Tensor of shape (C', H, W)
-        Averages over all windows that cover a pixel.
+        Weighted averages over all windows that cover a pixel.
     """
     height, width = image.shape[-2:]
     rows, columns, patch_size = windows
     first_row, first_column = int(rows[0]), int(columns[0])
     origins = [(int(row), int(column)) for row in rows for column in columns]
+    of_axis = window_weights(patch_size, taper)
+    weights = torch.from_numpy(np.outer(of_axis, of_axis)).to(image)
     total: Tensor | None = None
     for start in range(0, len(origins), batch_size):
         batch = origins[start : start + batch_size]
@@ -89,11 +93,11 @@ def average_windows(
         if total is None:
             total = results.new_zeros((results.shape[1], height, width))
         for place, result in zip(places, results, strict=True):
-            _window(total, *place, patch_size).add_(result)
+            _window(total, *place, patch_size).addcmul_(result, weights)
     assert total is not None  # There is always a window.
     for axis, positions in ((-2, rows - first_row), (-1, columns - first_column)):
-        counts = torch.from_numpy(coverage(total.shape[axis], patch_size, positions)).to(total)
-        total.div_(counts.unsqueeze(-1) if axis == -2 else counts)
+        sums = torch.from_numpy(coverage(total.shape[axis], positions, of_axis)).to(total)
+        total.div_(sums.unsqueeze(-1) if axis == -2 else sums)
     return total
 
 

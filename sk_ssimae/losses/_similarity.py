@@ -102,14 +102,18 @@ class Similarity(NamedTuple):
 def similarity(m: Moments, c1: float, c2: float) -> Similarity:
     """Compute what equation 8 multiplies."""
     # In place where autograd allows it: half of the time goes into memory.
-    luminance_denominator = m.level_x.square().addcmul_(m.level_y, m.level_y).add_(c1)
     structure_denominator = m.var_sum + c2
+    contrast_structure = (2 * m.cov_xy).add_(c2).div_(structure_denominator)
+    by_luminance, luminance_denominator = luminance(m, c1)
     return Similarity(
-        (m.level_x * m.level_y).mul_(2).add_(c1).div_(luminance_denominator),
-        (2 * m.cov_xy).add_(c2).div_(structure_denominator),
-        luminance_denominator,
-        structure_denominator,
+        by_luminance, contrast_structure, luminance_denominator, structure_denominator
     )
+
+
+def luminance(m: Moments, c1: float) -> tuple[Tensor, Tensor]:
+    """Compute equation 5 and its denominator."""
+    denominator = m.level_x.square().addcmul_(m.level_y, m.level_y).add_(c1)
+    return (m.level_x * m.level_y).mul_(2).add_(c1).div_(denominator), denominator
 
 
 def mean_similarity(x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Tensor:
@@ -137,7 +141,7 @@ class _MeanSimilarity(torch.autograd.Function):
             )
         )
         ctx.half_numel = product.numel() / 2
-        ctx.dtypes, ctx.shape = (x.dtype, y.dtype), x.shape
+        ctx.shape = x.shape
         return product.mean()
 
     @staticmethod
@@ -147,9 +151,10 @@ class _MeanSimilarity(torch.autograd.Function):
                 "The SSIM loss can be differentiated once. For higher derivatives average ssim_map."
             )
         scale = grad_output / ctx.half_numel
+        # Autograd brings them to the types of the images.
         gradients = (
-            None if gradient is None else (scale * gradient).to(dtype).reshape(ctx.shape)
-            for gradient, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+            None if gradient is None else (scale * gradient).reshape(ctx.shape)
+            for gradient in ctx.saved_tensors
         )
         return *gradients, None, None, None
 

@@ -16,7 +16,13 @@ import torch
 from torch import Tensor, nn
 
 from sk_ssimae._validation import check_number
-from sk_ssimae.losses._similarity import mean_similarity, moments, similarity, variances
+from sk_ssimae.losses._similarity import (
+    luminance,
+    mean_similarity,
+    moments,
+    similarity,
+    variances,
+)
 from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
 
 # Beyond these float32 makes of constants 0 or infinity and of powers 0, and maps would be NaN.
@@ -277,11 +283,10 @@ class SSIMLoss(nn.Module):
     def components(self, x: Tensor, y: Tensor) -> SSIMComponents:
         """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
         m = moments(x, y, self.kernel)
-        parts = similarity(m, self.c1, self.c2)
         var_x, var_y = variances(m, self.kernel)
         deviations = torch.sqrt((var_x * var_y).clamp_min(_SMALLEST_PRODUCT))
         components = (
-            parts.luminance,
+            luminance(m, self.c1)[0],
             (2 * deviations + self.c2) / (var_x + var_y + self.c2),
             (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
         )

@@ -16,7 +16,7 @@ from sk_ssimae.persistence._checks import check_format, parse_object
 FORMAT = "sk_ssimae"
 #: Raise it with every change of what a document holds, parameters of segmenters included, and
 #: let this version read the former one: its file stands in tests/persistence/data.
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 # Some hundred thousand epochs. Parsing JSON takes up to twenty times its size in memory.
 _LARGEST_HEADER = 16 * 2**20

@@ -28,8 +28,8 @@ _OF_TRAINING: dict[str, type | tuple[type, ...]] = {
 }
 #: Parameters of the machine that trained, which no file tells.
 _OF_MACHINE = {"checkpoint_dir"}
-#: Parameters that format 1 lacks, with the values that its segmenters were trained with.
-_NOT_IN_FORMAT_1 = {"cutout": 0}
+#: Parameters by the format that brought them, with the values of what was there before.
+_SINCE = {2: {"cutout": 0}, 3: {"taper": 0}}
 _CLASSES = {cls.__name__: cls for cls in LOSS_PARAMETERS}
 _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network", "loss"),
@@ -150,7 +150,7 @@ def _encode_parameter(name: str, value: Any) -> Any:
 
 def _restore_segmenter(cls: type[BaseSegmenter], stored: Any, version: int) -> BaseSegmenter:
     parameters = _decode_values(stored, "its parameters")
-    added: dict[str, Any] = _NOT_IN_FORMAT_1 if version == 1 else {}
+    added = {k: v for since, news in _SINCE.items() if version < since for k, v in news.items()}
     check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE - added.keys(), "its parameters")
     segmenter = cls(**parameters, **added)
     segmenter._check_params()

@@ -459,6 +459,7 @@ def test_the_protocol_leaves_no_default_to_chance():
         "lr_schedule": None,
         "weight_decay": 1e-5,
         "stride": 30,
+        "taper": 0,
         "smoothing": 0,
         "test_time_augmentation": None,
         "opening_diameter": 4,

@@ -1,19 +1,23 @@
+import numpy as np
 import pytest
 import torch
 
+from sk_ssimae._patches import window_weights
 from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])
 @pytest.mark.parametrize("stride", [1, 5, 16])
-def test_cutting_and_averaging_is_the_identity(shape, stride):
+@pytest.mark.parametrize("taper", [0, 0.25, 1])
+def test_cutting_and_averaging_is_the_identity(shape, stride, taper):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     windows = Windows.of_image(shape[1:], 16, stride)
-    averaged = average_windows(image, lambda w, _: w, windows, batch_size=7)
+    averaged = average_windows(image, lambda w, _: w, windows, taper=taper, batch_size=7)
     torch.testing.assert_close(averaged, image)
 
 
-def test_overlaps_are_averaged():
+@pytest.mark.parametrize("taper", [0, 0.5, 1])
+def test_overlaps_are_averaged(taper):
     image = torch.rand((2, 40, 37), generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     offsets = torch.rand(100, generator=generator)
@@ -26,16 +30,18 @@ def test_overlaps_are_averaged():
         return windows + shift
 
     windows = Windows.of_image((40, 37), 16, 10)
-    averaged = average_windows(image, add_offset, windows, batch_size=4)
+    averaged = average_windows(image, add_offset, windows, taper=taper, batch_size=4)
+    weigh = window_weights(16, taper)
     origins = [(r, c) for r in (0, 10, 20, 24) for c in (0, 10, 20, 21)]
     assert n_windows == len(origins)
     for row, column in [(0, 0), (15, 15), (24, 20), (39, 36), (12, 30)]:
         over = [
-            offset
+            (float(offset), weigh[row - r] * weigh[column - c])
             for (r, c), offset in zip(origins, offsets, strict=False)
             if r <= row < r + 16 and c <= column < c + 16
         ]
-        expected = image[:, row, column] + torch.stack(over).mean()
+        values, weights = zip(*over, strict=True)
+        expected = image[:, row, column] + np.average(values, weights=weights)
         torch.testing.assert_close(averaged[:, row, column], expected)
 
 
@@ -46,6 +52,7 @@ def test_results_do_not_depend_on_the_batches():
             image,
             lambda w, _: torch.sin(w),
             Windows.of_image((40, 50), 16, 3),
+            taper=0.25,
             batch_size=batch_size,
         )
         for batch_size in (1, 7, 1000)

@@ -172,7 +172,7 @@ def test_closed_form_is_the_derivative_of_the_map():
 
 @pytest.mark.parametrize("options", [{}, {"gamma": 2}])
 def test_maps_can_be_averaged_together(options, monkeypatch):
-    # As they are on a GPU: views of one tensor, some of which are changed in place.
+    # As they are on a GPU: views of one tensor.
     x, y = random_images(2, 3, 40, 36)
     loss = SSIMLoss(**options)
     gradients = []

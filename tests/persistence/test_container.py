@@ -175,9 +175,9 @@ def test_tensors_that_overlap(saved):
 
 
 def test_a_newer_format(saved, forge):
-    forge(saved, lambda document, _: document.update(version=3, new_key=3))
+    forge(saved, lambda document, _: document.update(version=4, new_key=3))
     message = (
-        r"it was written by a newer sk_ssimae \(format 3; this version reads up to 2\): upgrade"
+        r"it was written by a newer sk_ssimae \(format 4; this version reads up to 3\): upgrade"
     )
     with refused(saved, message):
         load(saved)

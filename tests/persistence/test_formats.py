@@ -10,9 +10,8 @@ import pytest
 from sk_ssimae.persistence import load
 
 DATA = Path(__file__).parent / "data"
-# As make_format.py printed them for each format: threshold_, then mean and two pixels of a residual
-# map.
-EXPECTED = {
+# As make_format.py printed them: threshold_, then mean and two pixels of a residual map.
+UNTIL_FORMAT_2 = {
     "SSIMAutoencoderSegmenter": (
         1.0047776699066162, 1.000767707824707, 1.0000532865524292, 1.0000077486038208,
     ),
@@ -26,6 +25,21 @@ EXPECTED = {
         0.3864697515964508, 0.4620085656642914, 0.5274955630302429, 0.31727856397628784,
     ),
 }  # fmt: skip
+FORMAT_3 = {
+    "SSIMAutoencoderSegmenter": (
+        1.0048998594284058, 1.0006685256958008, 1.0000534057617188, 1.00001859664917,
+    ),
+    "L2AutoencoderSegmenter": (
+        0.05, 0.3396410048007965, 0.3023378551006317, 0.4459899663925171,
+    ),
+    "VariationalAutoencoderSegmenter": (
+        6.151307106018066, 6.1508612632751465, 6.151309013366699, 6.151113510131836,
+    ),
+    "FeatureMatchingAutoencoderSegmenter": (
+        0.37666258215904236, 0.47916924953460693, 0.5274955630302429, 0.3471624255180359,
+    ),
+}  # fmt: skip
+EXPECTED = {1: UNTIL_FORMAT_2, 2: UNTIL_FORMAT_2, 3: FORMAT_3}
 PARAMETERS = {
     "SSIMAutoencoderSegmenter": {
         "window_size": 7,
@@ -40,16 +54,21 @@ PARAMETERS = {
 IMAGE = np.float32(
     0.5 + 0.3 * np.sin(np.arange(40) / 2)[:, None] * np.cos(np.arange(56) / 3)
 )  # Nothing that a generator of random numbers makes.
-# Format 1 was before this parameter; 0.25 was the default when the files of format 2 were written.
-SINCE_FORMAT_2 = {1: {"cutout": 0}, 2: {"cutout": 0.25}}
+# Parameters that came after format 1; 0.25 was the default of `cutout` when the files of format 2
+# were written.
+BY_FORMAT = {
+    1: {"cutout": 0, "taper": 0},
+    2: {"cutout": 0.25, "taper": 0},
+    3: {"cutout": 0, "taper": 0.25},
+}
 
 
-@pytest.fixture(params=SINCE_FORMAT_2)
+@pytest.fixture(params=BY_FORMAT)
 def version(request):
     return request.param
 
 
-@pytest.fixture(params=EXPECTED)
+@pytest.fixture(params=PARAMETERS)
 def released(version, request, tmp_path):
     packed = DATA / f"format_{version}_{request.param}.safetensors.gz"
     path = tmp_path / "a.safetensors"
@@ -57,8 +76,8 @@ def released(version, request, tmp_path):
     return load(path, device="cpu")
 
 
-def test_results_are_those_of_the_version_that_wrote_the_file(released):
-    threshold, mean, *pixels = EXPECTED[type(released).__name__]
+def test_results_are_those_of_the_version_that_wrote_the_file(version, released):
+    threshold, mean, *pixels = EXPECTED[version][type(released).__name__]
     assert released.threshold_ == threshold
     (residual_map,) = released.decision_function([IMAGE])
     found = [residual_map.mean(), residual_map[3, 5], residual_map[30, 40]]
@@ -67,7 +86,7 @@ def test_results_are_those_of_the_version_that_wrote_the_file(released):
 
 
 def test_what_stands_beside_the_weights(version, released):
-    params = PARAMETERS[type(released).__name__] | SINCE_FORMAT_2[version]
+    params = PARAMETERS[type(released).__name__] | BY_FORMAT[version]
     shared = {"latent_dim": 4, "patch_size": 16, "stride": 8, "n_patches": 32, "random_state": 0}
     assert (shared | params).items() <= released.get_params().items()
     assert (released.n_channels_, released.n_defective_dropped_) == (1, 0)

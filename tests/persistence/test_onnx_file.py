@@ -108,8 +108,17 @@ def test_foreign_files(path, ssim):
 
 def test_newer_format(path):
     forge(path, change_document=lambda document: document.update(version=FORMAT_VERSION + 1))
-    with refused(path, r"it was written by a newer sk_ssimae \(format 2; .* up to 1\): upgrade"):
+    with refused(path, r"it was written by a newer sk_ssimae \(format 3; .* up to 2\): upgrade"):
         OnnxSegmenter(path)
+
+
+def test_format_1_had_no_taper(path):
+    def go_back(document):
+        document.update(version=1)
+        del document["taper"]
+
+    forge(path, change_document=go_back)
+    assert OnnxSegmenter(path).settings.taper == 0
 
 
 REFUSED_DOCUMENTS = [
@@ -121,6 +130,8 @@ REFUSED_DOCUMENTS = [
     ({"inference_batch_size": "1"}, "its inference_batch_size must be an integer"),
     ({"opening_diameter": -1}, "its opening_diameter must be an integer"),
     ({"threshold": "high"}, "its threshold must be a finite number"),
+    ({"taper": -0.1}, "its taper must be a finite number of at least 0"),
+    ({"taper": 1.5}, "its taper must be at most 1, got 1.5"),
     ({"smoothing": -1}, "its smoothing must be a finite number of at least 0"),
     ({"test_time_augmentation": "all"}, "its test_time_augmentation must be null or 'dihedral'"),
     ({"image_size": 20}, "its image_size must be two integers or null"),

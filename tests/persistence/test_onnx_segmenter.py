@@ -78,6 +78,7 @@ def test_families_agree(segmenter, images, tmp_path):
         (SSIMAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
         (SSIMAutoencoderSegmenter, {"image_size": 20, "opening_diameter": 0, "smoothing": 1.5}),
         (L2AutoencoderSegmenter, {"image_size": (36, 20), "inference_batch_size": 1}),
+        (L2AutoencoderSegmenter, {"taper": 1}),
         (VariationalAutoencoderSegmenter, {"n_samples": 3, "inference_batch_size": 5}),
         (VariationalAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
         (VariationalAutoencoderSegmenter, {"residual": "kl", "smoothing": 0}),
@@ -271,7 +272,8 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 40, 33)])
-def test_windows_are_averaged_as_in_torch(shape):
+@pytest.mark.parametrize("taper", [0, 0.25, 1])
+def test_windows_are_averaged_as_in_torch(shape, taper):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     windows = Windows.of_image(shape[1:], patch_size=16, stride=7)
     weights = np.random.default_rng(1).random((16, 16), dtype=np.float32)
@@ -286,8 +288,9 @@ def test_windows_are_averaged_as_in_torch(shape):
         (transform, in_torch),
         (_windows.average_orientations(transform), average_orientations(in_torch)),
     ):
-        expected = average_windows(torch.from_numpy(image), theirs, windows, batch_size=3).numpy()
-        found = _windows.average_windows(image, ours, patch_size=16, stride=7, batch_size=3)
+        common = {"taper": taper, "batch_size": 3}
+        expected = average_windows(torch.from_numpy(image), theirs, windows, **common).numpy()
+        found = _windows.average_windows(image, ours, patch_size=16, stride=7, **common)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

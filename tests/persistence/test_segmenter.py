@@ -205,7 +205,7 @@ def test_the_document_says_how_the_threshold_was_found_and_with_what(ssim, tmp_p
     save(ssim, tmp_path / "a")
     with (tmp_path / "a").open("rb") as file:
         document = read_header(file).document
-    assert (document["format"], document["version"]) == ("sk_ssimae", 2)
+    assert (document["format"], document["version"]) == ("sk_ssimae", 3)
     assert document["class"] == "SSIMAutoencoderSegmenter"
     assert document["calibration"]["threshold"] == ssim.threshold_
     assert document["calibration"]["held_out"] == "regions"

@@ -196,6 +196,7 @@ _combinations = st.fixed_dictionaries(
         "weight_decay": st.floats(0, 1) | _some((1e10, 1e30)),
         "random_state": seeds,
         "stride": st.integers(5, 32),
+        "taper": st.floats(0, 1),
         "inference_batch_size": st.integers(3, 40),
         "smoothing": _some(("auto", 0, 0.5, 3, 1000)),
         "test_time_augmentation": _some((None, "dihedral")),

@@ -109,6 +109,7 @@ def _settings(segmenter: BaseSegmenter, versions: dict[str, str]) -> Settings:
         latent_dim=int(network.latent_dim),
         patch_size=int(network.patch_size),
         stride=int(segmenter.stride),
+        taper=float(segmenter.taper),
         inference_batch_size=int(segmenter.inference_batch_size),
         image_size=None if size is None else _as_pair(size),
         smoothing="auto" if segmenter.smoothing == "auto" else float(segmenter.smoothing),

@@ -25,6 +25,7 @@ class OnnxNetwork(NamedTuple):
     path_only : onnxruntime.RunOptions
         Options to compute nothing but what is asked for.
     patch_size, stride, batch_size : int
+    taper : float
         As for :func:`average_windows`.
     every_orientation : bool
         Whether to average over turns and flips of each window.
@@ -36,6 +37,7 @@ class OnnxNetwork(NamedTuple):
     path_only: Any
     patch_size: int
     stride: int
+    taper: float
     batch_size: int
     every_orientation: bool
     latent_dim: int | None
@@ -49,6 +51,7 @@ class OnnxNetwork(NamedTuple):
             transform,
             patch_size=self.patch_size,
             stride=self.stride,
+            taper=self.taper,
             batch_size=self.batch_size,
         )
 

@@ -193,6 +193,7 @@ def _make_network(runtime: Any, session: Any, settings: Settings) -> OnnxNetwork
         path_only,
         patch_size=settings.patch_size,
         stride=settings.stride,
+        taper=settings.taper,
         batch_size=settings.inference_batch_size,
         every_orientation=settings.test_time_augmentation is not None,
         latent_dim=settings.latent_dim if settings.is_variational else None,

@@ -15,7 +15,7 @@ from sk_ssimae.persistence._onnx._residuals import (
 
 FORMAT = "sk_ssimae.onnx"
 #: Raise it with every change of what a document or a graph holds.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _RESIDUALS: dict[str, type[Residual]] = {
     "l2": L2Residual,
@@ -34,7 +34,8 @@ class Settings(NamedTuple):
         Class of the segmenter that was exported.
     n_channels, latent_dim, patch_size : int
         What the network is made for.
-    stride, inference_batch_size, image_size, smoothing, test_time_augmentation, opening_diameter
+    stride, taper, inference_batch_size, image_size
+    smoothing, test_time_augmentation, opening_diameter
         Parameters of the segmenter; the image's size as height and width.
     threshold : float
         Value of `threshold_`.
@@ -51,6 +52,7 @@ class Settings(NamedTuple):
     latent_dim: int
     patch_size: int
     stride: int
+    taper: float
     inference_batch_size: int
     image_size: tuple[int, int] | None
     smoothing: float | str
@@ -84,6 +86,8 @@ def restore(document: dict[str, Any]) -> Settings:
         If anything is missing, unknown, of another type or out of its interval.
     """
     check_format(document, FORMAT, FORMAT_VERSION)
+    if document["version"] == 1:
+        document = {"taper": 0, **document}
     check_keys(document, ("format", "version", *Settings._fields), "its document")
     values = {name: document[name] for name in Settings._fields}
     for name in ("n_channels", "latent_dim", "patch_size", "inference_batch_size"):
@@ -91,6 +95,8 @@ def restore(document: dict[str, Any]) -> Settings:
     check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)
     check_count(values["opening_diameter"], "opening_diameter")
     check_number(values["threshold"], "threshold")
+    if check_number(values["taper"], "taper", least=0) > 1:
+        raise ValueError(f"its taper must be at most 1, got {values['taper']!r:.80} instead.")
     if values["smoothing"] != "auto":
         check_number(values["smoothing"], "smoothing", least=0)
     if values["test_time_augmentation"] not in (None, "dihedral"):

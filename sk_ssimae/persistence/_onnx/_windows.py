@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._patches import coverage, window_positions
+from sk_ssimae._patches import coverage, window_positions, window_weights
 
 Array = NDArray[np.float32]
 Origin = tuple[int, int]
@@ -14,7 +14,13 @@ Transform = Callable[[Array, Sequence[Origin]], NDArray[Any]]
 
 
 def average_windows(
-    image: Array, transform: Transform, *, patch_size: int, stride: int, batch_size: int
+    image: Array,
+    transform: Transform,
+    *,
+    patch_size: int,
+    stride: int,
+    taper: float,
+    batch_size: int,
 ) -> Array:
     """Transform every window of an image (C, H, W) and average the results (C', H, W).
 
@@ -28,16 +34,20 @@ def average_windows(
         Side P of a window in pixels.
     stride : int
         Distance between windows in pixels.
+    taper : float
+        Share of a window over which its weight rises from the edges, see `window_weights`.
     batch_size : int
         Windows transformed at once.
 
     Returns
     -------
     array of float32, shape (C', H, W)
-        Averages over all windows that cover a pixel.
+        Weighted averages over all windows that cover a pixel.
     """
     rows, columns = (window_positions(n, patch_size, stride) for n in image.shape[1:])
     origins = [(int(row), int(column)) for row in rows for column in columns]
+    of_axis = window_weights(patch_size, taper)
+    weights = np.outer(of_axis, of_axis).astype(np.float32)
     total: Array | None = None
     for start in range(0, len(origins), batch_size):
         batch = origins[start : start + batch_size]
@@ -46,10 +56,10 @@ def average_windows(
         if total is None:
             total = np.zeros((results.shape[1], *image.shape[1:]), dtype=np.float32)
         for origin, result in zip(batch, results, strict=True):
-            _window(total, origin, patch_size)[...] += result
+            _window(total, origin, patch_size)[...] += result * weights
     assert total is not None  # There is always a window.
     of_rows, of_columns = (
-        coverage(n, patch_size, positions).astype(np.float32)
+        coverage(n, positions, of_axis).astype(np.float32)
         for n, positions in zip(image.shape[1:], (rows, columns), strict=True)
     )
     total /= of_rows[:, np.newaxis]
