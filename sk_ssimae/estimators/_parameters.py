@@ -97,7 +97,8 @@ SHARED_PARAMETERS = """\
     opening_diameter : int, default=4
         Diameter in pixels, at most 1000, of the disk with which residual maps are opened before
         they are compared with the threshold; 0 for none. A threshold found before is not adapted to
-        another opening, smoothing, stride, taper or `test_time_augmentation`: call `calibrate` again."""
+        another opening, smoothing, stride, taper or `test_time_augmentation`: call `calibrate`
+        again."""
 
 SHARED_ATTRIBUTES = """\
     net_ : ReconstructionNet

@@ -115,6 +115,11 @@ class _Record:
                     failure = error
                     raise
         except RuntimeError as error:
+            # Torch leaves the stream of the recording in use, and generators in its mode.
+            torch.cuda.set_stream(current)
+            default = torch.cuda.default_generators[patches.device.index]
+            for generator in (default, *generators):
+                generator.graphsafe_set_state(generator.clone_state())
             # A record that failed ends with an error of its own, which says nothing of the first.
             cause = failure or error
             if isinstance(cause, torch.OutOfMemoryError) or not isinstance(cause, RuntimeError):
@@ -123,8 +128,6 @@ class _Record:
                 "net_params={'cuda_graph': True} does not suit this network or loss: what they do "
                 f"must not depend on values ({str(cause).splitlines()[0]}). Leave it out."
             ) from cause
-        finally:
-            torch.cuda.set_stream(current)
         self._gradients = [parameter.grad for parameter in parameters]
 
     def replay(self, patches: Tensor, target: Tensor) -> Step:

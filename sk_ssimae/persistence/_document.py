@@ -29,7 +29,7 @@ _OF_TRAINING: dict[str, type | tuple[type, ...]] = {
 #: Parameters of the machine that trained, which no file tells.
 _OF_MACHINE = {"checkpoint_dir"}
 #: Parameters by the format that brought them, with the values of what was there before.
-_SINCE = {2: {"cutout": 0}, 3: {"taper": 0}}
+_SINCE: dict[int, dict[str, Any]] = {2: {"cutout": 0}, 3: {"taper": 0}}
 _CLASSES = {cls.__name__: cls for cls in LOSS_PARAMETERS}
 _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network", "loss"),

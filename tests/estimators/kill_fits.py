@@ -22,6 +22,8 @@ from sk_ssimae import VariationalAutoencoderSegmenter
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators._checkpoint import _read
 
+# A forked child cannot use a GPU that its parent has begun to use; Adam asks it for its state.
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
 GOOD = make_woven_fabric(3, shape=(48, 64), thread_spacing=6, random_state=0)
 
 

@@ -101,11 +101,13 @@ def test_training_and_residual_share_one_ssim(tiny, good):
     assert (criterion.window_size, criterion.window) == (7, "gaussian")
     assert (criterion.c1, criterion.c2) == (0.01, 0.03)
     assert (criterion.alpha, criterion.beta, criterion.gamma) == (0.5, 2, 3)
-    image = torch.from_numpy(good[:1, None].copy())
-    reconstruction = torch.from_numpy(segmenter.reconstruct(good)[:1, None])
+    image, reconstruction = (
+        torch.tensor(images[:1, None], device=criterion.kernel.device)
+        for images in (good, segmenter.reconstruct(good))
+    )
     np.testing.assert_allclose(
         segmenter.decision_function(good)[0],
-        criterion.residual_map(image, reconstruction)[0],
+        criterion.residual_map(image, reconstruction)[0].cpu(),
         atol=1e-6,
     )
 
