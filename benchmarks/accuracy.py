@@ -9,11 +9,11 @@ what is reported comes from the other images, or from all 40 beside the publicat
 nanotwice-choosing has the former alone, and takes less time. Each run is a file in FOLDER, and one
 that is there is not repeated; --table prints what is there. The trained segmenters are kept too.
 
-Each segmenter is scored as by default; on request (--beyond) also with what goes beyond the
+Each segmenter is scored as by default, or with the weights that --tapers name where windows
+overlap: 0 is the publication's. On request (--beyond) also with what else goes beyond the
 publication: a residual that weighs structure, test-time augmentation, and both. All smoothing
 widths, as shares of the image's shorter side, are scored from one set of residual maps; --opened
-scores them opened too, as before a threshold, --mirrored with images mirrored at their borders, and
---tapers with other weights where windows overlap.
+scores them opened too, as before a threshold, and --mirrored with images mirrored at their borders.
 
 Recipes that need more than parameters are in _candidates.py.
 
@@ -240,10 +240,10 @@ def kinds_of_maps(
     segmenter: BaseSegmenter, arguments: argparse.Namespace
 ) -> dict[str, BaseSegmenter]:
     """Name the kinds of residual maps to score, and give the segmenters that compute them."""
-    kinds: dict[str, dict] = {"as by default": {"test_time_augmentation": None}}
-    kinds |= {f"taper of {taper:g}": {"taper": taper} for taper in arguments.tapers}
+    kinds: dict[str, dict] = {f"taper {taper:g}": {"taper": taper} for taper in arguments.tapers}
     if arguments.beyond:
-        kinds[AUGMENTED] = {"test_time_augmentation": AUGMENTED}
+        augmented = {"test_time_augmentation": AUGMENTED}
+        kinds |= {f"{name}, {AUGMENTED}": params | augmented for name, params in kinds.items()}
         if isinstance(segmenter, SSIMAutoencoderSegmenter):
             weighted = {"residual_params": WEIGHTED}
             kinds |= {f"{name}, weighted": params | weighted for name, params in kinds.items()}
@@ -311,7 +311,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--beyond", action="store_true", help="score what is not published too")
     parser.add_argument("--mirrored", action="store_true", help="mirror images at borders too")
-    parser.add_argument("--tapers", nargs="+", type=float, default=[], help="score these too")
+    by_default = SSIMAutoencoderSegmenter().taper
+    parser.add_argument("--tapers", nargs="+", type=float, default=[by_default])
     parser.add_argument("--opened", action="store_true", help="score opened maps too")
     parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
     arguments = parser.parse_args()

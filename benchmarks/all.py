@@ -49,6 +49,9 @@ def main() -> None:
             "--recipes",
             "default",
             "l2",
+            "--tapers",
+            "0",
+            "0.25",
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from _common import describe_machine
+from _scores import PUBLISHED_MAPS
 from _studio import Studio
 
 from sk_ssimae import SSIMAutoencoderSegmenter
@@ -19,7 +20,12 @@ def run(studio: Studio) -> None:
     """Time both; the weights do not matter for it."""
     patches = make_woven_fabric(1, shape=(128, 128), random_state=0)
     segmenter = SSIMAutoencoderSegmenter(
-        latent_dim=500, n_patches=32, max_epochs=1, smoothing=0, threshold=1.0, device=studio.device
+        latent_dim=500,
+        n_patches=32,
+        max_epochs=1,
+        threshold=1.0,
+        device=studio.device,
+        **PUBLISHED_MAPS,
     ).fit(patches)
     device = next(segmenter.net_.module_.parameters()).device
     network = ConvolutionalAutoencoder(1, 500, 128, None).to(device).eval()

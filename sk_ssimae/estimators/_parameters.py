@@ -62,7 +62,7 @@ SHARED_PARAMETERS = """\
         Further parameters of the :class:`skorch.NeuralNet`, such as ``optimizer`` or
         ``optimizer__betas``; none that the segmenter's own parameters set. ``precision`` computes
         the products of training in "bf16" or "fp16" instead of "float32", ``cuda_graph=True``
-        records a training step on a GPU and replays it, up to five times as fast with small
+        records a training step on a GPU and replays it, up to six times as fast with small
         batches, and ``compile=True`` compiles network and loss for training.
     checkpoint_dir : str, path or None, default=None
         Folder of checkpoints, made if it does not exist. The state of training is written there
@@ -72,10 +72,10 @@ SHARED_PARAMETERS = """\
     stride : int, default=30
         Distance in pixels between the overlapping windows of an image, from 1 to `patch_size`.
     taper : float, default=0.25
-        Share of a window, in [0, 1], over which its weight in the average of overlapping windows
-        rises from the edges, where the network sees least of what is around (a Tukey window, along
-        each axis). 0 lets all pixels count alike, as published; 1, a Hann window, gains most on
-        nanofibres.
+        Share of a window, in [0, 1] and half of it at each edge, over which its weight in the
+        average of overlapping windows rises from the edges, where the network sees least of what is
+        around (a Tukey window, along each axis). 0 lets all pixels count alike, as published; 1, a
+        Hann window, gains most on nanofibres.
     inference_batch_size : int, default=32
         Windows reconstructed at once. It bounds the memory and changes no result; a GPU may be
         quicker with more.

@@ -104,7 +104,24 @@ class _Record:
         self._graph = torch.cuda.CUDAGraph()
         for generator in generators:
             self._graph.register_generator_state(generator)
-        current = torch.cuda.current_stream(patches.device)
+        try:
+            self._record(compute, stream)
+        except BaseException as error:
+            # Torch leaves the generators as if recording went on; a copy of the state can draw.
+            default = torch.cuda.default_generators[patches.device.index]
+            for generator in (default, *generators):
+                generator.graphsafe_set_state(generator.clone_state())
+            if isinstance(error, torch.OutOfMemoryError) or not isinstance(error, RuntimeError):
+                raise
+            raise ValueError(
+                "net_params={'cuda_graph': True} does not suit this network or loss: what they do "
+                f"must not depend on values ({str(error).splitlines()[0]}). Leave it out."
+            ) from error
+        self._gradients = [parameter.grad for parameter in parameters]
+
+    def _record(self, compute: Compute, stream: torch.cuda.Stream) -> None:
+        """Compute the step once more, on the stream, and keep it."""
+        current = torch.cuda.current_stream(self._patches.device)
         failure: BaseException | None = None
         try:
             # What other threads ask of the GPU meanwhile is not recorded.
@@ -115,20 +132,11 @@ class _Record:
                     failure = error
                     raise
         except RuntimeError as error:
-            # Torch leaves the stream of the recording in use, and generators in its mode.
-            torch.cuda.set_stream(current)
-            default = torch.cuda.default_generators[patches.device.index]
-            for generator in (default, *generators):
-                generator.graphsafe_set_state(generator.clone_state())
             # A record that failed ends with an error of its own, which says nothing of the first.
-            cause = failure or error
-            if isinstance(cause, torch.OutOfMemoryError) or not isinstance(cause, RuntimeError):
-                raise cause from None
-            raise ValueError(
-                "net_params={'cuda_graph': True} does not suit this network or loss: what they do "
-                f"must not depend on values ({str(cause).splitlines()[0]}). Leave it out."
-            ) from cause
-        self._gradients = [parameter.grad for parameter in parameters]
+            raise (failure or error) from None
+        finally:
+            # Torch leaves the stream in use if the record failed.
+            torch.cuda.set_stream(current)
 
     def replay(self, patches: Tensor, target: Tensor) -> Step:
         """Copy the batch in, run the record, and hand its gradients to the parameters."""

@@ -104,13 +104,11 @@ def similarity(m: Moments, c1: float, c2: float) -> Similarity:
     # In place where autograd allows it: half of the time goes into memory.
     structure_denominator = m.var_sum + c2
     contrast_structure = (2 * m.cov_xy).add_(c2).div_(structure_denominator)
-    by_luminance, luminance_denominator = luminance(m, c1)
-    return Similarity(
-        by_luminance, contrast_structure, luminance_denominator, structure_denominator
-    )
+    luminance, luminance_denominator = compare_luminance(m, c1)
+    return Similarity(luminance, contrast_structure, luminance_denominator, structure_denominator)
 
 
-def luminance(m: Moments, c1: float) -> tuple[Tensor, Tensor]:
+def compare_luminance(m: Moments, c1: float) -> tuple[Tensor, Tensor]:
     """Compute equation 5 and its denominator."""
     denominator = m.level_x.square().addcmul_(m.level_y, m.level_y).add_(c1)
     return (m.level_x * m.level_y).mul_(2).add_(c1).div_(denominator), denominator

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from sk_ssimae._validation import check_number
 from sk_ssimae.losses._similarity import (
-    luminance,
+    compare_luminance,
     mean_similarity,
     moments,
     similarity,
@@ -286,7 +286,7 @@ class SSIMLoss(nn.Module):
         var_x, var_y = variances(m, self.kernel)
         deviations = torch.sqrt((var_x * var_y).clamp_min(_SMALLEST_PRODUCT))
         components = (
-            luminance(m, self.c1)[0],
+            compare_luminance(m, self.c1)[0],
             (2 * deviations + self.c2) / (var_x + var_y + self.c2),
             (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
         )

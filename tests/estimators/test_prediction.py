@@ -16,6 +16,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, paper_protocol
 from sk_ssimae._inference._postprocessing import open_map, smooth
+from sk_ssimae._patches import window_weights
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
 from sk_ssimae.model_selection import DefectFreeKFold
@@ -156,6 +157,17 @@ def test_residual_params_need_a_loss_with_ssim(fitted, good):
     vars(derived).update(net_=segmenter.net_, n_channels_=1, _fitted_patch_size=16)
     with pytest.raises(ValueError, match=r"residual_params changes the SSIM .* class L2Loss"):
         derived.decision_function(good)
+
+
+@pytest.mark.parametrize("taper", [0, 0.25, 0.5, 1])
+def test_edges_of_windows_weigh_less(fitted, good, taper):
+    segmenter = fitted(L2AutoencoderSegmenter).set_params(taper=taper)
+    image = good[0, :16, :24]
+    left, right = segmenter.reconstruct([image[:, :16], image[:, 8:]])
+    weights = window_weights(16, taper)
+    overlap = weights[8:] * left[:, 8:] + weights[:8] * right[:, :8]
+    expected = np.hstack([left[:, :8], overlap / (weights[8:] + weights[:8]), right[:, 8:]])
+    np.testing.assert_allclose(segmenter.reconstruct([image])[0], expected, atol=1e-6)
 
 
 def test_augmented_maps_turn_with_the_image(fitted, good, all_segmenter_classes):

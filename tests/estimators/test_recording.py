@@ -101,7 +101,7 @@ def test_what_depends_on_values_is_refused(many_steps, good):
     with pytest.raises(ValueError, match=r"cuda_graph.*must not depend on values"):
         segmenter.fit(good)
     assert torch.cuda.current_stream() == before
-    torch.rand(1, device="cuda")
+    torch.rand(1, device="cuda")  # Of the default generator.
     segmenter.set_params(net_params=None).fit(good)
 
 
@@ -163,8 +163,30 @@ def test_memory_is_given_back(many_steps, good):
 class NoGraph:
     """Stand in for a CUDA graph: what is recorded is computed, and a replay changes nothing."""
 
+    def register_generator_state(self, generator):
+        pass
+
     def replay(self):
         pass
+
+
+class NoGenerator:
+    state = "as if recording went on"
+
+    def clone_state(self):
+        return "a copy"
+
+    def graphsafe_set_state(self, state):
+        self.state = state
+
+
+class NoGenerators:
+    """Stand in for those of all devices."""
+
+    default = NoGenerator()
+
+    def __getitem__(self, index):
+        return self.default
 
 
 class NoStream:
@@ -188,16 +210,16 @@ def without_gpu(monkeypatch):
     stand_ins = {
         "CUDAGraph": NoGraph, "Stream": lambda device: NoStream(), "graph": capture,
         "stream": switch, "set_stream": lambda stream: None,
-        "current_stream": lambda device: NoStream(),
+        "current_stream": lambda device: NoStream(), "default_generators": NoGenerators(),
     }  # fmt: skip
     for name, stand_in in stand_ins.items():
         monkeypatch.setattr(torch.cuda, name, stand_in)
 
 
-def make_step(compute):
+def make_step(compute, generators=()):
     """Make a recorded step of a parameter, and a function that takes steps with so many patches."""
     weight = nn.Parameter(torch.ones(()))
-    recorded = RecordedStep([weight], [])
+    recorded = RecordedStep([weight], generators)
 
     def step(n_patches):
         weight.grad = None
@@ -249,8 +271,11 @@ def test_why_a_record_failed_is_said(error, raised, message):
             raise error
         return {"loss": weight * patches.sum()}
 
-    _, step = make_step(compute)
+    generators = [NoGenerator(), NoGenerator()]
+    _, step = make_step(compute, generators)
     for _ in range(3):
         step(1)
+    NoGenerators.default.state = "as if recording went on"
     with pytest.raises(raised, match=message):
         step(1)
+    assert {generator.state for generator in (NoGenerators.default, *generators)} == {"a copy"}

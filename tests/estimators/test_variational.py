@@ -5,6 +5,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from sk_ssimae import VariationalAutoencoderSegmenter
+from sk_ssimae._patches import window_weights
 from sk_ssimae.losses import kl_divergence
 from sk_ssimae.model_selection import DefectFreeKFold
 
@@ -29,28 +30,36 @@ def one_window(segmenter, image):
 
 
 @torch.inference_mode()
-def test_residual_is_the_mean_improbability_of_samples(with_params, good):
-    image = good[0, :16, :16]
-    segmenter = with_params(n_samples=3)
-    network, loss, window = one_window(segmenter, image)
+def mean_improbability(segmenter, image, column):
+    """Compute the improbability of a window whose first column is that one, of three samples."""
+    network, loss, window = one_window(segmenter, image[:, column : column + 16])
     mean, log_variance = network.encode(window)
-    bits = np.random.Philox(key=network.noise_key, counter=[0, 0, 0, 0])
+    bits = np.random.Philox(key=network.noise_key, counter=[0, 0, 0, column])
     noise = np.random.Generator(bits).standard_normal((3, mean.shape[1]), dtype=np.float32)
-    expected = 0
+    total = 0
     for sample in torch.from_numpy(noise):
         reconstruction = network.decode(mean + log_variance.exp().sqrt() * sample)
         pixels = torch.distributions.Normal(reconstruction, loss.variance.sqrt())
-        expected = expected - pixels.log_prob(window)[0, 0] / 3
+        total = total - pixels.log_prob(window)[0, 0] / 3
+    return total.numpy()
+
+
+def test_residual_is_the_mean_improbability_of_samples(with_params, good):
+    image = good[0, :16, :16]
+    segmenter = with_params(n_samples=3, smoothing=0)
+    expected = mean_improbability(segmenter, image, 0)
     np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
 
 
-def test_improbabilities_are_averaged_over_windows(with_params, good):
+@pytest.mark.parametrize("taper", [0, 0.5, 1])
+def test_improbabilities_are_averaged_over_windows(with_params, good, taper):
     image = good[0, :16, :24]
-    whole = with_params(stride=8).decision_function([image])[0]
-    # The first window lies at the origin in both images; the second one's noise belongs to it.
-    left = with_params(stride=8).decision_function([image[:, :16]])[0]
-    np.testing.assert_allclose(whole[:, :8], left[:, :8], rtol=1e-5)
-    assert not np.allclose(whole[:, 8:16], left[:, 8:], rtol=1e-5)
+    segmenter = with_params(n_samples=3, stride=8, taper=taper, smoothing=0)
+    left, right = (mean_improbability(segmenter, image, column) for column in (0, 8))
+    weights = window_weights(16, taper)
+    overlap = weights[8:] * left[:, 8:] + weights[:8] * right[:, :8]
+    expected = np.hstack([left[:, :8], overlap / (weights[8:] + weights[:8]), right[:, 8:]])
+    np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
 
 
 def test_noise_belongs_to_the_place(segmenter, good):

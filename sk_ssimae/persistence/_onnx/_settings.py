@@ -34,9 +34,10 @@ class Settings(NamedTuple):
         Class of the segmenter that was exported.
     n_channels, latent_dim, patch_size : int
         What the network is made for.
-    stride, taper, inference_batch_size, image_size
-    smoothing, test_time_augmentation, opening_diameter
-        Parameters of the segmenter; the image's size as height and width.
+    stride, taper, inference_batch_size, smoothing, test_time_augmentation, opening_diameter
+        Parameters of the segmenter.
+    image_size : tuple of two int or None
+        That parameter, as height and width.
     threshold : float
         Value of `threshold_`.
     calibration : dict or None
@@ -86,10 +87,10 @@ def restore(document: dict[str, Any]) -> Settings:
         If anything is missing, unknown, of another type or out of its interval.
     """
     check_format(document, FORMAT, FORMAT_VERSION)
-    if document["version"] == 1:
-        document = {"taper": 0, **document}
-    check_keys(document, ("format", "version", *Settings._fields), "its document")
-    values = {name: document[name] for name in Settings._fields}
+    added = {"taper": 0} if document["version"] == 1 else {}
+    written = [name for name in Settings._fields if name not in added]
+    check_keys(document, ("format", "version", *written), "its document")
+    values = added | {name: document[name] for name in written}
     for name in ("n_channels", "latent_dim", "patch_size", "inference_batch_size"):
         check_count(values[name], name, least=1)
     check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)
