@@ -69,14 +69,17 @@ class Studio:
         self.machines[name] = trained.machine
         return trained.segmenter
 
-    def keep(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Give what JSON holds: from its file, or computed now."""
+    def keep(self, name: str, settings: dict, compute: Callable[[], Any]) -> Any:
+        """Give what JSON holds: from its file, or computed now, with the same settings."""
         path = self.folder / "parts" / f"{name}.json"
         if not path.exists():
             print(f"  computing {name}", flush=True)
-            result = compute()
-            write_whole(path, lambda temporary: temporary.write_text(json.dumps(result)))
-        return json.loads(path.read_text())
+            text = json.dumps({"settings": settings, "result": compute()})
+            write_whole(path, lambda temporary: temporary.write_text(text))
+        kept = json.loads(path.read_text())
+        if kept.get("settings") != settings:
+            raise SystemExit(f"{path} was computed with other settings: move it away.")
+        return kept["result"]
 
     def save_table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Print a table and write it as CSV."""

@@ -31,7 +31,9 @@ def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, Any]:
     """Give the scores of one family, from their file or from a segmenter."""
     features = "-alexnet" if family == "FM" and studio.alexnet else ""
     return studio.keep(
-        f"{dataset.name}-{family}{features}", lambda: score(studio.train(dataset, family), dataset)
+        f"{dataset.name}-{family}{features}",
+        MAPS,
+        lambda: score(studio.train(dataset, family), dataset),
     )
 
 

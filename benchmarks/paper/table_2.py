@@ -3,7 +3,7 @@
 from typing import Any
 
 from _data import NANOTWICE, Dataset, find
-from _scores import score
+from _scores import MAPS, score
 from _studio import Studio
 
 ROWS: dict[str, tuple[int, ...]] = {
@@ -34,5 +34,5 @@ def cell(studio: Studio, dataset: Dataset, parameter: str, value: int) -> dict[s
     patches = studio.budget.table_patches
     name = "-".join(["table-2", dataset.name, *(f"{k}-{v}" for k, v in params.items())])
     return studio.keep(
-        name, lambda: score(studio.train(dataset, "SSIM", patches=patches, **params), dataset)
+        name, MAPS, lambda: score(studio.train(dataset, "SSIM", patches=patches, **params), dataset)
     )

@@ -131,9 +131,12 @@ def test_a_model_of_other_settings_is_not_taken(studio, fabric):
 
 def test_parts_are_computed_once_and_kept_whole(studio):
     with pytest.raises(TypeError, match="not JSON serializable"):
-        studio.keep("a", lambda: {"scores": object()})
+        studio.keep("a", {}, lambda: {"scores": object()})
     assert not [path for path in studio.folder.rglob("*") if path.is_file()]
     calls = []
     for _ in range(2):
-        assert studio.keep("a", lambda: calls.append(1) or {"b": 0.5}) == {"b": 0.5}
+        kept = studio.keep("a", {"taper": 0}, lambda: calls.append(1) or {"b": 0.5})
+        assert kept == {"b": 0.5}
     assert len(calls) == 1
+    with pytest.raises(SystemExit, match="computed with other settings: move it away"):
+        studio.keep("a", {"taper": 0.25}, lambda: {})
