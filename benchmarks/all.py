@@ -40,6 +40,7 @@ def main() -> None:
     if arguments.data:
         data = ["--data", str(arguments.data)]
         out = str(arguments.out / "grid_search.json")
+        run("window_edges", *data, "--out", str(arguments.out / "window_edges.json"))
         run("grid_search", "--data", str(Path(arguments.data) / "fabric"), "--out", out)
         run(
             "accuracy",

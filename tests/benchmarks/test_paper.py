@@ -139,4 +139,4 @@ def test_parts_are_computed_once_and_kept_whole(studio):
         assert kept == {"b": 0.5}
     assert len(calls) == 1
     with pytest.raises(SystemExit, match="computed with other settings: move it away"):
-        studio.keep("a", {"taper": 0.25}, lambda: {})
+        studio.keep("a", {"taper": 0.25}, dict)
