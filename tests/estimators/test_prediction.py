@@ -406,6 +406,7 @@ def test_not_fitted(segmenter_class, good):
         ({"callbacks": [3]}, "callbacks must be skorch callbacks .* got 3"),
         ({"device": "meta"}, "device must be 'auto' or a device .* got 'meta'"),
         ({"smoothing": 1e300}, "'smoothing' parameter .* Got 1e\\+300 instead"),
+        ({"taper": 1.01}, r"'taper' parameter .* in the range \[0.*1.*\]. Got 1.01 instead"),
         ({"opening_diameter": 10**9}, "'opening_diameter' parameter .* Got 1000000000 instead"),
         ({"device": "gpu"}, "device must be 'auto' or a device .* got 'gpu'"),
         ({"image_size": (32,) * 3}, r"image_size must be an integer, a tuple"),
