@@ -195,7 +195,7 @@ class FittedSegmenter(SegmenterParameters, Segmentation):
             image,
             transform,
             windows,
-            taper=float(self.taper),
+            taper=self.taper,
             batch_size=self.inference_batch_size,
         )
 
