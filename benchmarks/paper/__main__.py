@@ -20,6 +20,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+import evaluations
 import figure_1
 import figure_2
 import figure_3
@@ -39,6 +40,7 @@ EXPERIMENTS = {
     "figures-4-5-8": figures_4_5_8.run,
     "figures-6-7": figures_6_7.run,
     "table-2": table_2.run,
+    "evaluations": evaluations.run,
     "timing": timing.run,
 }
 

@@ -165,7 +165,7 @@ def region_overlap_quantiles(
     rates = _check_rates(fpr, "fpr")
     if _check_rates(quantiles, "quantiles").ndim != 1:
         raise ValueError(f"quantiles must be a sequence of numbers, got {quantiles!r} instead.")
-    overlaps = _region_overlaps(masks, residual_maps, rates)
+    overlaps = region_overlaps(masks, residual_maps, rates)
     return np.moveaxis(np.quantile(overlaps, quantiles, axis=0), 0, -1)
 
 
@@ -177,7 +177,7 @@ def _check_rates(rates: ArrayLike, name: str) -> NDArray[Any]:
     return numbers
 
 
-def _region_overlaps(
+def region_overlaps(
     masks: Arrays, residual_maps: Arrays, rates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Give the overlap of each region, along the first axis, at each rate."""

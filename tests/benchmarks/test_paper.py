@@ -4,13 +4,18 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from skimage.io import imsave
 from skorch.callbacks import Callback
 
-from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.exceptions import InterruptedFitWarning
+from sk_ssimae.losses import L2Loss, SSIMLoss
+from sk_ssimae.metrics import pixel_roc_auc_score
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TINY = {"latent_dim": 4, "patch_size": 16, "stride": 16, "batch_size": 16, "image_size": None}
@@ -140,3 +145,42 @@ def test_parts_are_computed_once_and_kept_whole(studio):
     assert len(calls) == 1
     with pytest.raises(SystemExit, match="computed with other settings: move it away"):
         studio.keep("a", {"taper": 0.25}, dict)
+
+
+def test_evaluations_start_from_the_published_one(studio, tmp_path):
+    good = make_woven_fabric(2, shape=(50, 46), random_state=0)
+    images, masks = draw_defects(good, random_state=0)
+    paths = [tmp_path / f"{index}.png" for index in range(len(images))]
+    for path, image in zip(paths, images, strict=True):
+        imsave(path, np.uint8(255 * image))
+    data = importlib.import_module("_data")
+    dataset = data.Dataset("nanotwice", list(good), paths, list(masks), "nanotwice")
+    segmenter = studio.train(dataset, "SSIM", patches=64, **TINY)
+    evaluations = importlib.import_module("evaluations")
+    by_way = evaluations.evaluate(segmenter, dataset, SSIMLoss().residual_map)
+    assert list(by_way) == list(evaluations.WAYS)
+    published = {"taper": 0, "smoothing": 0}
+    for way, params in {"as published": {}, "smoothed, sigma 2": {"smoothing": 2.0}}.items():
+        maps = segmenter.set_params(**published | params).decision_function(paths)
+        assert by_way[way][0] == pytest.approx(pixel_roc_auc_score(masks, maps), abs=1e-6)
+    assert len({auc for auc, _ in by_way.values()}) > len(by_way) / 2
+
+
+def test_maps_of_another_scale_lie_on_the_image():
+    at_scale_of = importlib.import_module("evaluations").at_scale_of
+    image = torch.zeros(1, 1, 11, 14)
+    image[..., 6, 9] = 1
+    residual = at_scale_of(4)(image, torch.zeros_like(image), L2Loss().residual_map)
+    assert residual.shape == (11, 14)
+    row, column = np.unravel_index(residual.argmax(), residual.shape)
+    assert (row // 4, column // 4) == (1, 2)
+
+
+def test_share_of_regions_above_the_published_overlap():
+    mask = np.zeros((40, 40), dtype=bool)
+    mask[2:12, 2:12] = mask[20:30, 2:12] = mask[20:30, 20:30] = True
+    residual = np.where(mask, 1.0, 0.0)
+    residual[10:12, 2:12] = residual[20:25, 2:12] = 0  # 80 % and 50 % are left.
+    scores = importlib.import_module("_scores").score_maps([mask], [residual])
+    assert scores["share_above"] == pytest.approx(1 / 3)
+    assert scores["minimal_overlap"] == 0.5

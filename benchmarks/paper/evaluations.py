@@ -1,0 +1,121 @@
+"""What the published AUC agrees with: the networks of SSIM and L2, evaluated in several ways.
+
+Images and their reconstructions are those of Figures 6 and 7, as published. If one way brings both
+AUC and the share of regions about where the publication has them, its text may have left that out.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from _data import NANOTWICE, Dataset, find
+from _scores import PUBLISHED, PUBLISHED_MAPS, SHARE, share_above
+from _studio import Studio
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate
+
+from sk_ssimae._images import as_unit_float, read_image
+from sk_ssimae._inference._postprocessing import open_map
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.losses import L2Loss, SSIMLoss
+from sk_ssimae.metrics import pixel_roc_auc_score
+
+LOSSES = {"SSIM": SSIMLoss(), "L2": L2Loss()}
+Map = NDArray[np.float32]
+Compare = Callable[[Tensor, Tensor], Tensor]
+# From an image, its reconstruction and what compares them to what is scored.
+Way = Callable[[Tensor, Tensor, Compare], Map]
+
+
+def at_full_scale(image: Tensor, reconstruction: Tensor, compare: Compare) -> Map:
+    """Give the residual map, as published."""
+    residual: Map = compare(image, reconstruction)[0].numpy()
+    return residual
+
+
+def followed_by(process: Callable[[Map], Map]) -> Way:
+    """Change the residual map afterwards."""
+    return lambda *arguments: process(at_full_scale(*arguments))
+
+
+def at_scale_of(divisor: int) -> Way:
+    """Compare image and reconstruction shrunk, and enlarge the map."""
+
+    def compared(image: Tensor, reconstruction: Tensor, compare: Compare) -> Map:
+        shrunk = [avg_pool2d(each, divisor, ceil_mode=True) for each in (image, reconstruction)]
+        enlarged = interpolate(compare(*shrunk)[:, None], scale_factor=divisor, mode="bilinear")
+        height, width = image.shape[-2:]
+        residual: Map = enlarged[0, 0, :height, :width].numpy()
+        return residual
+
+    return compared
+
+
+WAYS: dict[str, Way] = {
+    "as published": at_full_scale,
+    "opened, disk of diameter 4": followed_by(lambda residual: open_map(residual, 4)),
+    "opened, disk of radius 4": followed_by(lambda residual: open_map(residual, 9)),
+    "compared at half the scale": at_scale_of(2),
+    "compared at a quarter of the scale": at_scale_of(4),
+    "each map scaled to [0, 1]": followed_by(
+        lambda residual: (residual - residual.min()) / np.ptp(residual)
+    ),
+    **{
+        f"averaged over {side} x {side} pixels": followed_by(
+            lambda residual, side=side: ndimage.uniform_filter(residual, side)
+        )
+        for side in (4, 8, 16, 20, 24)
+    },
+    **{
+        f"smoothed, sigma {sigma}": followed_by(
+            lambda residual, sigma=sigma: ndimage.gaussian_filter(residual, sigma)
+        )
+        for sigma in (1, 2, 3, 4, 5, 6, 7)
+    },
+}
+
+
+def run(studio: Studio) -> None:
+    """Train and score what is missing, and put all ways in one table."""
+    for dataset in find((NANOTWICE,), studio.data):
+        results = {family: scores(studio, dataset, family) for family in LOSSES}
+        columns = ["evaluation"]
+        published = ["the publication"]
+        for family in LOSSES:
+            columns += [f"{family}: pixel AUC", SHARE]
+            published += PUBLISHED[dataset.name, family]
+        rows = [[way, *(score for each in results.values() for score in each[way])] for way in WAYS]
+        studio.save_table(f"evaluations-{dataset.name}", columns, [published, *rows])
+
+
+def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, list[float]]:
+    """Give the scores of one family each way, from their file or from a segmenter."""
+    return studio.keep(
+        f"evaluations-{dataset.name}-{family}",
+        {"ways": list(WAYS)},
+        lambda: evaluate(studio.train(dataset, family), dataset, LOSSES[family].residual_map),
+    )
+
+
+def evaluate(
+    segmenter: BaseSegmenter, dataset: Dataset, compare: Compare
+) -> dict[str, list[float]]:
+    """Compute pixel AUC and share of regions each way."""
+    reconstructions = segmenter.set_params(**PUBLISHED_MAPS).reconstruct(dataset.defective)
+    pairs = [
+        (as_batch(as_unit_float(read_image(path, path.name))), as_batch(reconstruction))
+        for path, reconstruction in zip(dataset.defective, reconstructions, strict=True)
+    ]
+    by_way = {}
+    for name, way in WAYS.items():
+        maps = [way(*pair, compare) for pair in pairs]
+        auc = pixel_roc_auc_score(dataset.masks, maps)
+        by_way[name] = [auc, share_above(dataset.masks, maps)]
+    return by_way
+
+
+def as_batch(image: NDArray[np.float32]) -> Tensor:
+    """Make a batch (1, 1, h, w) of a grey image."""
+    return torch.from_numpy(image)[None, None]
