@@ -85,6 +85,8 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "dihedral": {"augmentation": "dihedral"},
             "Gaussian window": {"window": "gaussian"},
             "constants as printed": {"c1": 0.01, "c2": 0.03},
+            # As good as none: as printed for intensities up to 255, they were smaller still.
+            "constants 1e-6": {"c1": 1e-6, "c2": 1e-6},
             "batch size 4": {"batch_size": 4},
             "batch size 8": {"batch_size": 8},
             "batch size 8, rate 2e-3": {"batch_size": 8, "lr": 2e-3},
