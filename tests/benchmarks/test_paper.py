@@ -7,14 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter
 from skimage.io import imsave
+from skimage.morphology import opening
 from skorch.callbacks import Callback
 
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.exceptions import InterruptedFitWarning
-from sk_ssimae.losses import L2Loss, SSIMLoss
+from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -159,21 +161,48 @@ def test_evaluations_start_from_the_published_one(studio, tmp_path):
     evaluations = importlib.import_module("evaluations")
     by_way = evaluations.evaluate(segmenter, dataset, SSIMLoss().residual_map)
     assert list(by_way) == list(evaluations.WAYS)
-    published = {"taper": 0, "smoothing": 0}
-    for way, params in {"as published": {}, "smoothed, sigma 2": {"smoothing": 2.0}}.items():
-        maps = segmenter.set_params(**published | params).decision_function(paths)
-        assert by_way[way][0] == pytest.approx(pixel_roc_auc_score(masks, maps), abs=1e-6)
-    assert len({auc for auc, _ in by_way.values()}) > len(by_way) / 2
+    residuals = segmenter.set_params(taper=0, smoothing=0).decision_function(paths)
+    disk = np.hypot.outer(range(-4, 5), range(-4, 5)) <= 4.5
+    opened = [opening(residual, disk, mode="ignore") for residual in residuals]
+    expected = {
+        "as published": residuals,
+        "opened, disk of diameter 9": opened,
+        "averaged over 4 x 4 pixels": [uniform_filter(residual, 4) for residual in residuals],
+        "averaged over 8 x 8 pixels": [uniform_filter(residual, 8) for residual in residuals],
+        "smoothed, sigma 2": segmenter.set_params(smoothing=2.0).decision_function(paths),
+        "smoothed, sigma 5": segmenter.set_params(smoothing=5.0).decision_function(paths),
+    }
+    for way, maps in expected.items():
+        auc = pixel_roc_auc_score(masks, maps)
+        assert by_way[way][0] == pytest.approx(auc, abs=1e-6), way
+    assert len({auc for auc, _ in by_way.values()}) == len(by_way)
 
 
 def test_maps_of_another_scale_lie_on_the_image():
     at_scale_of = importlib.import_module("evaluations").at_scale_of
-    image = torch.zeros(1, 1, 11, 14)
-    image[..., 6, 9] = 1
-    residual = at_scale_of(4)(image, torch.zeros_like(image), L2Loss().residual_map)
-    assert residual.shape == (11, 14)
-    row, column = np.unravel_index(residual.argmax(), residual.shape)
-    assert (row // 4, column // 4) == (1, 2)
+    ramp = torch.arange(23.0).expand(1, 1, 18, 23)
+    residual = at_scale_of(4)(ramp, torch.zeros_like(ramp), lambda image, _: image[:, 0])
+    assert residual.shape == (18, 23)
+    inside = slice(2, 18)  # Of the centres of whole blocks.
+    np.testing.assert_allclose(residual[:, inside], ramp[0, 0, :, inside], atol=1e-5)
+
+
+def test_evaluations_stand_beside_the_published_figures(studio, tmp_path, monkeypatch):
+    evaluations = importlib.import_module("evaluations")
+    nanotwice = importlib.import_module("_data").Dataset("nanotwice", [], [], [], "nanotwice")
+    monkeypatch.setattr(evaluations, "find", lambda sources, root: [nanotwice])
+    monkeypatch.setattr(studio, "train", lambda dataset, family: family)
+    by_family = {"SSIM": [0.9, 0.2], "L2": [0.6, 0.1]}
+    monkeypatch.setattr(
+        evaluations,
+        "evaluate",
+        lambda family, *_: dict.fromkeys(evaluations.WAYS, by_family[family]),
+    )
+    evaluations.run(studio)
+    columns, published, *rows = read_table(studio, "evaluations-nanotwice")
+    assert [column.split(":")[0] for column in columns[1:]] == ["SSIM", "SSIM", "L2", "L2"]
+    assert published[1:] == ["0.966", "more than 0.5", "0.688", ""]
+    assert rows == [[way, "0.9", "0.2", "0.6", "0.1"] for way in evaluations.WAYS]
 
 
 def test_share_of_regions_above_the_published_overlap():
