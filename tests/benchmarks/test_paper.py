@@ -209,7 +209,8 @@ def test_share_of_regions_above_the_published_overlap():
     mask = np.zeros((40, 40), dtype=bool)
     mask[2:12, 2:12] = mask[20:30, 2:12] = mask[20:30, 20:30] = True
     residual = np.where(mask, 1.0, 0.0)
-    residual[10:12, 2:12] = residual[20:25, 2:12] = 0  # 80 % and 50 % are left.
+    residual[36:] = 0.5  # 12 % of the good pixels; at 5 % the threshold lies there.
+    residual[10:12, 2:12] = residual[20:25, 2:12] = 0.4  # 80 % and 50 % are above.
     scores = importlib.import_module("_scores").score_maps([mask], [residual])
     assert scores["share_above"] == pytest.approx(1 / 3)
     assert scores["minimal_overlap"] == 0.5
