@@ -8,7 +8,7 @@ import pytest
 import sk_ssimae
 
 ROOT = Path(sk_ssimae.__file__).parent
-LEAVES = {"exceptions", "_atomic", "_validation", "_images", "_patches"}
+LEAVES = {"exceptions", "_atomic", "_validation", "_images", "_patches", "_formulas"}
 # Which rooms a room may import from, beside itself.
 DIRECTIONS = {
     **dict.fromkeys(LEAVES, LEAVES),

@@ -1,0 +1,1 @@
+"""The formulas of the method, written once for NumPy arrays and torch tensors."""
