@@ -6,15 +6,10 @@ Everything is imported on first use, so that ``import sk_ssimae.metrics`` needs 
 import importlib
 from typing import Any
 
+from sk_ssimae import estimators as _estimators
+
 __version__ = "0.1.0.dev0"
 
-_ESTIMATORS = (
-    "SSIMAutoencoderSegmenter",
-    "L2AutoencoderSegmenter",
-    "VariationalAutoencoderSegmenter",
-    "FeatureMatchingAutoencoderSegmenter",
-    "paper_protocol",
-)
 _SUBPACKAGES = (
     "datasets",
     "estimators",
@@ -28,14 +23,14 @@ _SUBPACKAGES = (
     "testing",
 )
 
-__all__ = ["__version__", *_ESTIMATORS, *_SUBPACKAGES]
+__all__ = ["__version__", *_estimators.__all__, *_SUBPACKAGES]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ESTIMATORS:
-        return getattr(importlib.import_module("sk_ssimae.estimators"), name)
     if name in _SUBPACKAGES:
         return importlib.import_module(f"sk_ssimae.{name}")
+    if name in _estimators.__all__:
+        return getattr(_estimators, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

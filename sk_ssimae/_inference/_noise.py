@@ -1,18 +1,18 @@
-"""Noise that belongs to a place."""
+"""Noise that depends on the place in an image alone."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def window_noise(key: int, origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Draw standard normal noise for a window, the same whatever else is computed.
+def patch_noise(key: int, origin: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Draw standard normal noise for a patch, the same whatever else is computed.
 
     Parameters
     ----------
     key : int
         Seed in [0, 2**64).
     origin : tuple of two int
-        First row and column of the window.
+        First row and column of the patch.
     shape : tuple of two int
         Samples and latent dimension.
 

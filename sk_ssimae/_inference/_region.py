@@ -1,4 +1,4 @@
-"""An image or a part of one, as the network sees it."""
+"""Images and parts of them, at the size at which they are processed."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Region(NamedTuple):
     pixels : array of shape (h, w, c)
         Its pixels.
     working_shape : tuple of two int
-        Height and width at which the network sees it.
+        Height and width at which it is processed.
     image_shape : tuple of two int
         Height and width of the whole image.
     """
@@ -22,9 +22,20 @@ class Region(NamedTuple):
     working_shape: tuple[int, int]
     image_shape: tuple[int, int]
 
+    @classmethod
+    def of_image(cls, image: Image, working_size: tuple[int, int] | None) -> "Region":
+        """Take a whole image, resized to `working_size` unless it is None."""
+        shape = image.shape[0], image.shape[1]
+        return cls(image, shape if working_size is None else working_size, shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of its pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
 
 def working_pixels(region: Region) -> Image:
-    """Bring a region to the height and width at which the network sees it."""
-    if region.pixels.shape[:2] == region.working_shape:
+    """Resize a region to the height and width at which it is processed."""
+    if region.shape == region.working_shape:
         return region.pixels
     return resize(as_unit_float(region.pixels), region.working_shape)

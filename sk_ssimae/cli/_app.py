@@ -24,14 +24,6 @@ app = typer.Typer(
 )
 
 
-class Method(StrEnum):
-    """What is compared."""
-
-    ssim = "ssim"
-    l2 = "l2"
-    vae = "vae"
-
-
 class OnError(StrEnum):
     """What to do with a bad image."""
 
@@ -95,9 +87,13 @@ def fit(
         Path, typer.Option("--output", "-o", help="Model file to write, such as m.safetensors.")
     ],
     method: Annotated[
-        Method,
-        typer.Option(help="Compare structure, grey values, or probabilities."),
-    ] = Method.ssim,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Method of comparison, such as ssim (structure), l2 (grey values) or vae "
+            "(probabilities). An unknown name lists all.",
+        ),
+    ] = "ssim",
     latent_dim: Annotated[int, typer.Option(help="What the network can say about a patch.")] = 100,
     patch_size: Annotated[
         int, typer.Option(help="Side of a patch in pixels, a multiple of 16.")
@@ -165,7 +161,7 @@ def fit(
         code = _fit.fit(
             good_dir,
             output,
-            method.value,
+            method,
             parameters,
             settings=settings or [],
             patches=patches,

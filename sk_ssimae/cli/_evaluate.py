@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_output_file
-from sk_ssimae.cli._segmentation import Segmentation, load_model, segment
+from sk_ssimae.cli._model import Inspection, load_model, segment
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.datasets._folders import as_bunch, list_images, pair
 from sk_ssimae.estimators import BaseSegmenter
@@ -96,7 +96,7 @@ def evaluate(
         replace_file(json_file, (json.dumps(scores, indent=2) + "\n").encode())
 
 
-def _check_size(mask: Any, found: Segmentation, image: Path) -> None:
+def _check_size(mask: Any, found: Inspection, image: Path) -> None:
     if mask.shape != found.mask.shape:
         raise ValueError(
             f"MASKS: the mask of {str(image)!r} must have the image's height and width, "
@@ -105,7 +105,7 @@ def _check_size(mask: Any, found: Segmentation, image: Path) -> None:
 
 
 def _score(
-    segmenter: BaseSegmenter, truth: Sequence[Any], found: Sequence[Segmentation]
+    segmenter: BaseSegmenter, truth: Sequence[Any], found: Sequence[Inspection]
 ) -> dict[str, Any]:
     maps = [one.residual_map for one in found]
     best = pixel_f1_max_score(truth, maps)
@@ -135,7 +135,7 @@ def _score(
     return scores
 
 
-def _count(truth: Sequence[Any], found: Sequence[Segmentation]) -> _Counts:
+def _count(truth: Sequence[Any], found: Sequence[Inspection]) -> _Counts:
     per_image = [
         (
             np.count_nonzero(one.mask & mask),

@@ -17,23 +17,14 @@ from skorch.callbacks import Callback
 
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
-from sk_ssimae.cli._segmentation import n_complete_epochs, promise, was_interrupted
+from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
 from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
 from sk_ssimae.datasets._folders import list_images
-from sk_ssimae.estimators import (
-    BaseSegmenter,
-    L2AutoencoderSegmenter,
-    SSIMAutoencoderSegmenter,
-    VariationalAutoencoderSegmenter,
-)
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
+from sk_ssimae.persistence._parts import storable_classes
 
-METHODS: dict[str, type[BaseSegmenter]] = {
-    "ssim": SSIMAutoencoderSegmenter,
-    "l2": L2AutoencoderSegmenter,
-    "vae": VariationalAutoencoderSegmenter,
-}
-# Parameters that --set leaves to an option, or to Python.
+# Parameters that are set by an option of their own, or in Python, instead of --set.
 _ELSEWHERE = {
     "latent_dim": "--latent-dim",
     "patch_size": "--patch-size",
@@ -47,6 +38,11 @@ _ELSEWHERE = {
     "net_params": "Python",
     "checkpoint_dir": "Python",  # It tells runs apart by callbacks, and progress is one.
 }
+
+
+def methods() -> dict[str, type[BaseAutoencoderSegmenter]]:
+    """Return the segmenters that the command line offers, by the name of their method."""
+    return {cls.method_name: cls for cls in storable_classes().values() if cls.method_name}
 
 
 def fit(
@@ -68,8 +64,8 @@ def fit(
         Folder of defect-free images.
     output : path
         File to write.
-    method : {"ssim", "l2", "vae"}
-        What to train.
+    method : str
+        Name of the method.
     parameters : dict
         Parameters of the segmenter, those that have options.
     settings : list of str
@@ -105,7 +101,7 @@ def fit(
 
 def make_segmenter(
     method: str, parameters: dict[str, Any], settings: list[str], patches: int | None
-) -> BaseSegmenter:
+) -> BaseAutoencoderSegmenter:
     """Make the segmenter that the options describe.
 
     Raises
@@ -113,7 +109,10 @@ def make_segmenter(
     ValueError
         If a setting has no name, or one that is unknown or has an option of its own.
     """
-    cls = METHODS[method]
+    offered = methods()
+    if method not in offered:
+        raise ValueError(f"--method must be one of {', '.join(offered)}, got {method!r} instead.")
+    cls = offered[method]
     parsed = dict(_parse_setting(setting, cls._get_param_names()) for setting in settings)
     if patches is not None and "n_patches" in parsed:
         raise ValueError("--patches and --set n_patches exclude each other: leave one out.")
@@ -212,7 +211,7 @@ def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
     epochs = segmenter.max_epochs
     has_ended = False
 
@@ -255,7 +254,7 @@ def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> 
 
 
 def _end_interrupted(
-    segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal
+    segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> int:
     """Save what there is, but not in the place of a model that may be better."""
     if not _is_trained(segmenter):
@@ -270,7 +269,7 @@ def _end_interrupted(
     return INTERRUPTED
 
 
-def _is_trained(segmenter: BaseSegmenter) -> bool:
+def _is_trained(segmenter: BaseAutoencoderSegmenter) -> bool:
     # The last that fit sets before the threshold is sought.
     return hasattr(segmenter, "n_defective_dropped_")
 
@@ -279,7 +278,7 @@ def _beside(output: Path) -> Path:
     return output.with_name(f"{output.stem}.interrupted{output.suffix}")
 
 
-def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
+def _say_how_far(segmenter: BaseAutoencoderSegmenter, path: Path) -> str:
     text = f"after training: {str(path)!r} is trained"
     if was_interrupted(segmenter):
         epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
@@ -289,7 +288,9 @@ def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
     return f"{text} and has no threshold. Load it in Python and calibrate it with good images."
 
 
-def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
+def _summarize(
+    segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
+) -> None:
     terminal.say(
         f"{type(segmenter).__name__}, trained on {n_images} images, is in {str(output)!r}."
     )

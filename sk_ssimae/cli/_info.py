@@ -1,26 +1,26 @@
-"""What a model's file says about itself."""
+"""Facts about a model, from its file."""
 
 import inspect
 from pathlib import Path
 
 from sklearn.exceptions import NotFittedError
 
-from sk_ssimae.cli._segmentation import open_model, promise, was_interrupted
+from sk_ssimae.cli._model import open_model, promise, was_interrupted
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.estimators import BaseSegmenter
 
 
 def info(model: Path, terminal: Terminal) -> None:
-    """Print what a model is.
+    """Print the facts about a model.
 
     Parameters
     ----------
     model : path
-        File that `fit` has written.
+        File written by `fit`.
     terminal : Terminal
         Where to print.
     """
-    # Loaded as a whole, because only that finds out whether the file is good.
+    # Loaded completely, because only that shows whether the file is good.
     segmenter, document, sha256 = open_model(model)
     facts = {
         "file": f"{model} ({model.stat().st_size / 1e6:.2f} MB)",

@@ -13,14 +13,14 @@ from sk_ssimae._atomic import replace_file, resolve
 from sk_ssimae.cli._files import collect_images, identity, name_images
 from sk_ssimae.cli._ledger import PARTS, ImageState, Ledger, Row
 from sk_ssimae.cli._lock import hold_folder
-from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._segmentation import (
-    Segmentation,
+from sk_ssimae.cli._model import (
+    Inspection,
     load_model,
-    naming_what_is_too_large,
+    naming_too_large_images,
     promise,
     segment,
 )
+from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -141,7 +141,7 @@ def _predict_one(
         # Before it is read: what changes meanwhile is computed again.
         state = ImageState.of(image)
         found = segment(segmenter, image)
-        with naming_what_is_too_large(image):
+        with naming_too_large_images(image):
             mask, residual_map = _png(found.mask), scale.to_tiff(found.residual_map)
             row = _row(file, name, found, scale, state)
     except IMAGE_ERRORS as error:
@@ -156,7 +156,7 @@ def _predict_one(
     return row
 
 
-def _row(file: str, name: str, found: Segmentation, scale: ResidualScale, state: ImageState) -> Row:
+def _row(file: str, name: str, found: Inspection, scale: ResidualScale, state: ImageState) -> Row:
     return Row(
         file,
         name,

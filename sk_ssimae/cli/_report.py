@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
+from sk_ssimae.cli._model import load_model, naming_too_large_images, promise, segment
 from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
 from sk_ssimae.cli._predict import IMAGE_ERRORS
-from sk_ssimae.cli._segmentation import load_model, naming_what_is_too_large, promise, segment
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -101,7 +101,7 @@ def _look_at(
 ) -> Entry:
     try:
         found = segment(segmenter, image)
-        with naming_what_is_too_large(image):
+        with naming_too_large_images(image):
             pictures = draw(image, found.residual_map, found.mask, colours)
     except IMAGE_ERRORS as error:
         if not skip_bad:

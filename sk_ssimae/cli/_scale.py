@@ -1,4 +1,4 @@
-"""Residual maps as 16-bit images, all those of a model on one scale."""
+"""Residual maps as 16-bit images, all of a model on one scale."""
 
 import io
 import json
@@ -8,11 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae.estimators import (
-    BaseSegmenter,
-    SSIMAutoencoderSegmenter,
-    VariationalAutoencoderSegmenter,
-)
+from sk_ssimae.estimators import BaseSegmenter
 
 _LARGEST = 2**16 - 1
 # Leaves 1024 steps below the threshold where residuals have no bound, or one far above it.
@@ -20,12 +16,12 @@ _THRESHOLDS_IN_RANGE = 64
 
 
 class ResidualScale(NamedTuple):
-    """The range of residuals that 16 bits hold: a function of the model alone.
+    """Range of residuals that 16 bits represent: a function of the model alone.
 
     Attributes
     ----------
     low, high : float
-        Residuals that become 0 and 65535. What is beyond is clipped.
+        Residuals that become 0 and 65535. Residuals beyond are clipped.
     """
 
     low: float
@@ -35,28 +31,17 @@ class ResidualScale(NamedTuple):
     def of(cls, segmenter: BaseSegmenter) -> Self:
         """Choose the range for a fitted segmenter.
 
-        1 - SSIM lies in [0, 2]. Squared errors have no bound that is near them: the range starts
-        at the residual of a perfect reconstruction, which a likelihood has below 0, and is 64 times
-        as long as from there to the threshold, but no longer than an error of the whole intensity
-        range.
+        It starts at the smallest possible residual and ends at the largest, unless that is more
+        than 64 times as far as the threshold: squared errors come nowhere near their bound.
         """
-        low, longest = 0.0, 1.0
-        if isinstance(segmenter, SSIMAutoencoderSegmenter):
-            return cls(0.0, 2.0)
-        if isinstance(segmenter, VariationalAutoencoderSegmenter):
-            if segmenter.residual == "kl":
-                longest = math.inf
-            else:
-                variance = float(segmenter.net_.criterion_.variance)
-                low = 0.5 * math.log(2 * math.pi * variance)
-                longest = 0.5 / variance
+        low, high = segmenter.residual_range
         above = _THRESHOLDS_IN_RANGE * (segmenter.threshold_ - low)
-        length = min(above, longest) if above > 0 else longest
+        length = min(above, high - low) if above > 0 else high - low
         return cls(low, low + (length if math.isfinite(length) else _LARGEST / 1000))
 
     @property
     def description(self) -> dict[str, Any]:
-        """Say how to get residuals back, for JSON."""
+        """Return the formula that recovers residuals, for JSON."""
         return {
             "offset": self.low,
             "scale": _LARGEST / (self.high - self.low),
@@ -64,13 +49,13 @@ class ResidualScale(NamedTuple):
         }
 
     def n_clipped(self, residual_map: NDArray[np.float32]) -> int:
-        """Count the pixels beyond the range, by more than they would be rounded."""
+        """Count the pixels beyond the range by more than rounding."""
         half_step = 0.5 * (self.high - self.low) / _LARGEST
         beyond = (residual_map < self.low - half_step) | (residual_map > self.high + half_step)
         return int(beyond.sum())
 
     def to_tiff(self, residual_map: NDArray[np.float32]) -> bytes:
-        """Make the content of a 16-bit TIFF file, with the scale as JSON in its description."""
+        """Return the content of a 16-bit TIFF file, with the scale as JSON in its description."""
         import tifffile
 
         scale = self.description["scale"]

@@ -1,20 +1,5 @@
-"""The segmenters."""
+"""The segmenters. Their names stand in ``__init__.pyi`` and are imported on first use."""
 
-from sk_ssimae.estimators._base import BaseSegmenter, Calibration
-from sk_ssimae.estimators._blocks import SegmentedBlock
-from sk_ssimae.estimators._feature_matching import FeatureMatchingAutoencoderSegmenter
-from sk_ssimae.estimators._l2 import L2AutoencoderSegmenter
-from sk_ssimae.estimators._protocol import paper_protocol
-from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
-from sk_ssimae.estimators._variational import VariationalAutoencoderSegmenter
+import lazy_loader
 
-__all__ = [
-    "SSIMAutoencoderSegmenter",
-    "L2AutoencoderSegmenter",
-    "VariationalAutoencoderSegmenter",
-    "FeatureMatchingAutoencoderSegmenter",
-    "paper_protocol",
-    "BaseSegmenter",
-    "Calibration",
-    "SegmentedBlock",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

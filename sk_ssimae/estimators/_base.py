@@ -1,125 +1,158 @@
-"""What all segmenters share: training on good images, and the threshold found on others."""
+"""The template of all segmenters: learn from good images, find the threshold on others."""
 
 import html
-import warnings
-from abc import ABCMeta, abstractmethod
+import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import repeat
-from typing import Any, NamedTuple, Self
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
-from skorch.history import History
-from torch import nn
 
-from sk_ssimae._images import Images
-from sk_ssimae._inference._region import Region
+from sk_ssimae._images import Image, Images
+from sk_ssimae._inference._decision import image_score
+from sk_ssimae._inference._region import Region, working_pixels
 from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
+from sk_ssimae.estimators._calibration import Calibration, snapshot
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
-from sk_ssimae.estimators._net import resolve_device
-from sk_ssimae.estimators._prediction import FittedSegmenter
-from sk_ssimae.estimators._training import train
-from sk_ssimae.exceptions import InterruptedFitWarning
+from sk_ssimae.estimators._parameters import (
+    Parameter,
+    ParameterTable,
+    RandomState,
+    Role,
+    as_pair,
+    check_image_size,
+)
+from sk_ssimae.estimators._segmentation import Segmentation
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 from sk_ssimae.model_selection._threshold import check_image_count
-from sk_ssimae.modules import ConvolutionalAutoencoder
 
 
-class Calibration(NamedTuple):
-    """How `threshold_` was found.
+class BaseSegmenter(Segmentation, ParameterTable):
+    """Base of all segmenters: the template of `fit`, calibration and the threshold.
+
+    It knows nothing of networks. A family implements two steps: :meth:`fit_regions`, which learns
+    from good images, and :meth:`compute_residual`, which computes the residual of an image. It
+    lists its own parameters in ``parameters`` and passes ``**shared`` on. It may say more about
+    itself: `residual_range`, `residual_radius`, `method_name`. With a parameter ``patch_size`` of
+    the role NETWORK, images need at least that many pixels per side.
+
+    Parameters
+    ----------
+    image_size : int, tuple of two int or None, default=None
+        Height and width in pixels to which images are resized before they are processed; residual
+        maps are resized back. None leaves images at their size.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of everything random in `fit`, such as the choice of held-out images. The same integer
+        gives the same result on the same device.
+    smoothing : float or "auto", default="auto"
+        Sigma in pixels, at most 1000, of a Gaussian that smooths residual maps; 0, as in the paper,
+        for none. "auto" is a hundredth of the image's shorter side. It should be no wider than the
+        smallest defects that matter.
+    threshold : {"pixel_fpr", "image_fpr"} or float, default="pixel_fpr"
+        Rule of the decision: "pixel_fpr" bounds the share of good pixels that are marked,
+        "image_fpr" the probability that a good image is flagged; a number is the threshold itself.
+    target_fpr : float, default=0.01
+        False positive rate that the rule aims at, in (0, 1).
+    validation_fraction : float, default=0.2
+        Share of the good images held out to find the threshold, in (0, 1). With fewer than ten
+        images, "pixel_fpr" holds out a band of each instead. Unused if `threshold` is a number.
+    opening_diameter : int, default=4
+        Diameter in pixels, at most 1000, of the disk with which residual maps are opened before
+        they are compared with the threshold; 0 for none.
 
     Attributes
     ----------
-    threshold : float
-        The threshold.
-    rule : {"pixel_fpr", "image_fpr"}
-        How it was found.
-    target_fpr : float
-        False positive rate that the rule aims at.
-    held_out : {"images", "regions"}
-        Whether whole good images were held out, or, there being few, a band of each.
-    n_held_out : int
-        How many.
+    threshold_ : float
+        Threshold with which `predict` compares opened residual maps. After a change of a parameter
+        of inference or decision, it raises an error that asks for `calibrate`.
+    calibration_ : Calibration
+        How `threshold_` was found; absent if it is a number given by the user.
+    fitted_parameters_ : dict
+        Parameters of the network and of image size as of `fit`, which prediction uses: setting them
+        later has no effect until the next `fit`.
+    n_channels_ : int
+        Number of channels of the training images, without alpha.
+    n_defective_dropped_ : int
+        Number of images left out because `y` marks them defective.
     """
 
-    threshold: float
-    rule: str
-    target_fpr: float
-    held_out: str
-    n_held_out: int
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "image_size": Parameter(
+            Role.NETWORK, Interval(Integral, 1, None, closed="left"), tuple, None
+        ),
+        "random_state": Parameter(Role.TRAINING, "random_state", np.random.Generator),
+        "smoothing": Parameter(
+            Role.INFERENCE, Interval(Real, 0, 1000, closed="both"), StrOptions({"auto"})
+        ),
+        "threshold": Parameter(
+            Role.DECISION,
+            StrOptions({"pixel_fpr", "image_fpr"}),
+            Interval(Real, None, None, closed="neither"),
+        ),
+        "target_fpr": Parameter(Role.DECISION, Interval(Real, 0, 1, closed="neither")),
+        "validation_fraction": Parameter(Role.TRAINING, Interval(Real, 0, 1, closed="neither")),
+        "opening_diameter": Parameter(Role.DECISION, Interval(Integral, 0, 1000, closed="both")),
+    }
 
-    def promise(self) -> str:
-        """Say in a sentence what the threshold promises, and what it does not."""
-        share = f"{100 * self.target_fpr:g} %"
-        held_out = f"{self.n_held_out} held-out {self.held_out}"
-        if self.rule == "image_fpr":
-            return (
-                f"At most {share} of good images are flagged, if tomorrow's look like the "
-                f"{held_out} of today. Nothing is promised about single pixels, nor about how many "
-                "defects are found."
-            )
-        return (
-            f"About {share} of the pixels of good images are marked, if tomorrow's look like the "
-            f"{held_out} of today. Nothing is promised about how many good images have a marked "
-            "pixel, nor about how many defects are found."
-        )
+    #: Name of the family on the command line; None if it is not offered there.
+    method_name: ClassVar[str | None] = None
 
-
-class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
-    """Base of the segmenters; a family adds a loss and, where it needs one, a network.
-
-    A family is a class with :meth:`make_loss`. Parameters of its own are stored in ``__init__``,
-    which hands ``**shared`` on, and are checked by ``_parameter_constraints``, as everywhere in
-    scikit-learn. Where its network gives more than a reconstruction it also has
-    :meth:`reconstruct_windows`.
-    """
+    def __init__(
+        self,
+        *,
+        image_size: int | tuple[int, int] | None = None,
+        random_state: RandomState = None,
+        smoothing: float | Literal["auto"] = "auto",
+        threshold: Literal["pixel_fpr", "image_fpr"] | float = "pixel_fpr",
+        target_fpr: float = 0.01,
+        validation_fraction: float = 0.2,
+        opening_diameter: int = 4,
+    ) -> None:
+        self.image_size = image_size
+        self.random_state = random_state
+        self.smoothing = smoothing
+        self.threshold = threshold
+        self.target_fpr = target_fpr
+        self.validation_fraction = validation_fraction
+        self.opening_diameter = opening_diameter
 
     @abstractmethod
-    def make_loss(self) -> nn.Module:
-        """Make the loss, which also gives the residual.
-
-        Returns
-        -------
-        Module
-            With two methods: ``forward(output, target)`` gives the scalar that training lowers,
-            from what the network makes of patches (N, C, P, P) and from the patches themselves;
-            ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals (N, H, W).
-            For `segment_blocks` it also says with an attribute ``residual_radius`` how many pixels
-            around a pixel its residual sees, 0 if none.
-        """
-
-    def make_module(self, n_channels: int, generator: torch.Generator) -> nn.Module:
-        """Make the network; its weights are drawn afterwards.
+    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Learn from good images.
 
         Parameters
         ----------
-        n_channels : int
-            Channels of the training images.
-        generator : torch.Generator
-            Source of random numbers on the training device, for a network that needs some in
-            training.
-
-        Returns
-        -------
-        Module
-            From patches (N, C, P, P) to what the loss takes.
+        regions : sequence of arrays (h, w, c)
+            Good images, or parts of them, at working size: uint8, or float32 in [0, 1]. All have
+            the same number of channels and at least `min_image_size` pixels per side.
+        rng : Generator
+            Source of all random numbers.
         """
-        return ConvolutionalAutoencoder(
-            n_channels, self.latent_dim, self.patch_size, self.normalization
-        )
+
+    @property
+    def residual_range(self) -> tuple[float, float]:
+        """Smallest and largest possible residual; infinite where there is no bound.
+
+        It may use what `fit` has learned. Residual maps written as 16-bit images cover it.
+        """
+        return 0.0, math.inf
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Train on defect-free images and find the threshold on some that training did not see.
+        """Learn from defect-free images and find the threshold on some that were held out.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images: unsigned integers, scaled by the range of their type, or floats in [0, 1].
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
-            What is defective, as 1. Defective images take no part in training or calibration.
+            1 where an image or a pixel is defective. Defective images take no part in training or
+            calibration.
 
         Returns
         -------
@@ -129,55 +162,25 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         Raises
         ------
         TypeError, ValueError
-            If a parameter, image, label or mask is not as described, training diverges, or a
-            checkpoint is damaged; images are all opened and checked before training starts.
-        OSError
-            If a checkpoint cannot be written; the one before is as it was.
-
-        Warns
-        -----
-        InterruptedFitWarning
-            If the keyboard interrupted training. The estimator is then fitted as far as it came.
+            If a parameter, image, label or mask is not as described; all images are opened and
+            checked before training starts.
         """
-        self._check_params()
-        device = resolve_device(self.device)
-        images = Images(X, min_size=1 if self.image_size is not None else self.patch_size)
-        defective = defect_labels(y, len(images))
-        if defective.all():
-            raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
-        good = []
-        masks = y if holds_masks(y) else repeat(None)
-        # All are opened and checked, good or not.
-        for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
-            if mask is not None:
-                check_mask_shape(mask, index, image.shape[:2])
-            if not defective[index]:
-                good.append(self._region(image))
+        self.check_parameters()
+        images = Images(X, min_size=1 if self.image_size is not None else self._smallest_side())
+        good, n_defective = self._good_regions(images, y)
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
-        net = train(self, split.training, self.make_module, self.make_loss, device=device, rng=rng)
-        self.__dict__.pop("calibration_", None)  # It belongs to the net of an earlier fit.
-        self.net_ = net
-        self._fitted_patch_size = self.patch_size
-        self.history_: History = self.net_.history
+        self.fit_regions([working_pixels(region) for region in split.training], rng)
+        self.__dict__.pop("calibration_", None)  # It belongs to an earlier fit.
+        self.fitted_parameters_ = snapshot(self._values(Role.NETWORK))
         self.n_channels_ = good[0].pixels.shape[2]
-        self.n_defective_dropped_ = int(defective.sum())
-        self._warn_if_interrupted()
+        self.n_defective_dropped_ = n_defective
         if split.held_out:
             self._calibrate(split.held_out, split.kind)
         return self
 
-    def _warn_if_interrupted(self) -> None:
-        if self.net_.interrupted_:
-            warnings.warn(
-                f"Training was interrupted in epoch {len(self.history_)} of {self.max_epochs}; "
-                "the estimator is fitted as far as it came.",
-                InterruptedFitWarning,
-                stacklevel=3,
-            )
-
     def calibrate(self, X: Any) -> Self:
-        """Find `threshold_` anew on good images that training has not seen.
+        """Find `threshold_` again, on good images that training has not seen.
 
         Parameters
         ----------
@@ -197,8 +200,8 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
         images = self._check_images(X)
         if not isinstance(self.threshold, str):
             raise ValueError(
-                f"threshold={self.threshold!r} is a number and holds as it is; set threshold to "
-                "'pixel_fpr' or 'image_fpr' to calibrate it."
+                f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
+                "Set threshold to 'pixel_fpr' or 'image_fpr' first."
             )
         self._calibrate([self._region(image) for image in images], "images")
         return self
@@ -206,49 +209,116 @@ class BaseSegmenter(FittedSegmenter, metaclass=ABCMeta):
     @property
     def threshold_(self) -> float:
         """Residual above which a pixel of the opened map counts as defective."""
-        check_is_fitted(self, "net_")
+        check_is_fitted(self, "fitted_parameters_")
         if not isinstance(self.threshold, str):
             return float(self.threshold)
         calibration: Calibration | None = getattr(self, "calibration_", None)
-        if calibration is None or self._calibrated_for != self._calibration_key():
+        if calibration is None:
             raise NotFittedError(
-                f"threshold={self.threshold!r} with target_fpr={self.target_fpr:g} has not been "
-                "calibrated for the residual maps as they are set now: call calibrate with good "
+                f"threshold={self.threshold!r} has not been calibrated: call calibrate with good "
                 "images, or fit again."
+            )
+        if changes := calibration.changes(self._calibrated_parameters()):
+            now = ", ".join(f"{name}={getattr(self, name)!r}" for name in changes)
+            raise NotFittedError(
+                f"threshold={self.threshold!r} has not been calibrated for {now}: the threshold "
+                "was found with other values. Call calibrate with good images, or fit again."
             )
         return calibration.threshold
 
-    def _calibration_key(self) -> tuple[Any, ...]:
-        """Give the parameters without which a threshold found before means nothing."""
-        return self.threshold, self.target_fpr
+    @property
+    def working_size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized, as of `fit`; None for their own size."""
+        return as_pair(self.fitted_parameters_["image_size"])
 
-    def _html_repr(self) -> str:
-        """Add to scikit-learn's diagram what the threshold promises."""
-        diagram: str = estimator_html_repr(self)
-        # Without a calibration, or with one by another rule, there is no threshold_.
-        if not isinstance(self.threshold, str) or not hasattr(self, "threshold_"):
-            return diagram
-        note = f"threshold_ = {self.threshold_:.4g}. {self.calibration_.promise()}"
-        return f"{diagram}<p>{html.escape(note)}</p>"
+    @property
+    def min_image_size(self) -> int:
+        """Smallest height and width of an image at working size: the `patch_size` of `fit`."""
+        return int(self.fitted_parameters_.get("patch_size", 1))
+
+    def check_ready(self) -> None:
+        """Check that the segmenter is fitted, and the parameters that were set since."""
+        check_is_fitted(self, "fitted_parameters_")
+        self.check_parameters()
+
+    def check_parameters(self) -> None:
+        """Check each parameter; a family extends it with rules for several parameters.
+
+        Raises
+        ------
+        ValueError
+            If a value is not allowed; the message names the parameter.
+        """
+        super().check_parameters()
+        if self.image_size is not None:
+            check_image_size(self.image_size, self._smallest_side())
+
+    def _good_regions(self, images: Images, y: Any) -> tuple[list[Region], int]:
+        """Open and check all images; return the good ones, and how many are defective."""
+        defective = defect_labels(y, len(images))
+        if defective.all():
+            raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
+        working_size = as_pair(self.image_size)
+        good = []
+        masks = y if holds_masks(y) else repeat(None)
+        for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+            if mask is not None:
+                check_mask_shape(mask, index, image.shape[:2])
+            if not defective[index]:
+                good.append(Region.of_image(image, working_size))
+        return good, int(defective.sum())
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):
             return Split(list(good), [], "images")
         if self.threshold == "pixel_fpr":
-            return hold_out(good, self.validation_fraction, self.patch_size, rng)
+            return hold_out(good, self.validation_fraction, self._smallest_side(), rng)
         split = hold_out_images(good, self.validation_fraction, rng)
         check_image_count(len(split.held_out), self.target_fpr)
         return split
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
-        self._prepare_net()
-        opened = (self._opened_map(region) for region in held_out)
+        self._prepare_prediction()
+        opened = (self._open(self._residual_map(region)) for region in held_out)
         if self.threshold == "pixel_fpr":
             threshold = pixel_fpr_threshold(list(opened), self.target_fpr)
         else:
-            scores = [float(residual_map.max()) for residual_map in opened]
+            scores = [image_score(opened_map) for opened_map in opened]
             threshold = image_fpr_threshold(scores, self.target_fpr)
-        self._calibrated_for = self._calibration_key()
         self.calibration_ = Calibration(
-            threshold, str(self.threshold), self.target_fpr, kind, len(held_out)
+            threshold,
+            str(self.threshold),
+            self.target_fpr,
+            kind,
+            len(held_out),
+            snapshot(self._calibrated_parameters()),
         )
+
+    def _prepare_prediction(self) -> None:
+        """Prepare for prediction; parameters have been checked."""
+
+    def _calibrated_parameters(self) -> dict[str, Any]:
+        """Return the parameters without which a threshold means nothing."""
+        return self._values(Role.INFERENCE, Role.DECISION)
+
+    def _smallest_side(self) -> int:
+        """Return what `min_image_size` will be after `fit`."""
+        return int(getattr(self, "patch_size", 1))
+
+    def _values(self, *roles: Role) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.parameter_names(*roles)}
+
+    def _html_repr(self) -> str:
+        """Add the promise of the threshold to scikit-learn's diagram."""
+        diagram: str = estimator_html_repr(self)
+        # Without a calibration, or with a stale one, there is no threshold_.
+        if not isinstance(self.threshold, str) or not hasattr(self, "threshold_"):
+            return diagram
+        note = f"threshold_ = {self.threshold_:.4g}. {self.calibration_.promise()}"
+        return f"{diagram}<p>{html.escape(note)}</p>"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags

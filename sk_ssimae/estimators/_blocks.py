@@ -2,35 +2,38 @@
 
 from collections.abc import Iterator
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+from sk_ssimae._images import SlicedImage
+from sk_ssimae._inference._decision import (
+    image_score,
+    mark,
+    open_map,
+    opening_radius,
+    smooth,
+    smoothing_radius,
+    smoothing_sigma,
+)
+from sk_ssimae._patches import Area
+from sk_ssimae.estimators._results import SegmentedBlock
 
-from sk_ssimae.estimators._windows import Area
+if TYPE_CHECKING:
+    from sk_ssimae.estimators._segmentation import Segmentation
 
 
-class SegmentedBlock(NamedTuple):
-    """A rectangle of a segmented image.
-
-    Attributes
-    ----------
-    rows, columns : slice
-        Where it lies: ``maps[block.rows, block.columns] = block.residual_map`` writes it.
-    residual_map : array of float32, shape (h, w)
-        As from ``decision_function``: high means defective.
-    mask : array of bool, shape (h, w)
-        As from ``predict``: True means defective.
-    score : float
-        Maximum of the opened residual map. The greatest of all blocks is what ``score_images``
-        gives for the whole image.
-    """
-
-    rows: slice
-    columns: slice
-    residual_map: NDArray[np.float32]
-    mask: NDArray[np.bool_]
-    score: float
+def segment_block(
+    segmenter: "Segmentation", image: SlicedImage, area: Area, threshold: float
+) -> SegmentedBlock:
+    """Trace back which pixels a block depends on, read them, and cut each halo off again."""
+    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
+    to_open = with_halo(area, opening_radius(segmenter.opening_diameter), image.shape)
+    to_smooth = with_halo(to_open, smoothing_radius(sigma), image.shape)
+    smoothed = smooth(segmenter.compute_area_residual(image, to_smooth), sigma)
+    smoothed = smoothed[within(to_open, to_smooth)]
+    opened = open_map(smoothed, segmenter.opening_diameter)[within(area, to_open)]
+    # A copy, so that the halo is released.
+    residual_map = smoothed[within(area, to_open)].copy()
+    return SegmentedBlock(*area, residual_map, mark(opened, threshold), image_score(opened))
 
 
 def block_areas(shape: tuple[int, int], block_size: int) -> Iterator[Area]:
@@ -45,7 +48,7 @@ def block_areas(shape: tuple[int, int], block_size: int) -> Iterator[Area]:
 
 
 def with_halo(area: Area, halo: int, shape: tuple[int, int]) -> Area:
-    """Add `halo` pixels on each side, as far as the image reaches."""
+    """Extend an area by `halo` pixels on each side, within the image."""
     rows, columns = (
         slice(max(part.start - halo, 0), min(part.stop + halo, length))
         for part, length in zip(area, shape, strict=True)
@@ -54,7 +57,7 @@ def with_halo(area: Area, halo: int, shape: tuple[int, int]) -> Area:
 
 
 def within(area: Area, outer: Area) -> Area:
-    """Give an area in the coordinates of another one that holds it."""
+    """Return an area in the coordinates of another one that contains it."""
     rows, columns = (
         slice(part.start - around.start, part.stop - around.start)
         for part, around in zip(area, outer, strict=True)

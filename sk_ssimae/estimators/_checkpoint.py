@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of training, from which a fit that was killed goes on."""
+"""Checkpoints: the whole state of training, from which an interrupted fit resumes."""
 
 import contextlib
 import copy
@@ -7,7 +7,7 @@ import io
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
@@ -17,25 +17,25 @@ from torch import Tensor, nn
 
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
-from sk_ssimae.estimators._parameters import SegmenterParameters
+from sk_ssimae.estimators._parameters import Role
 from sk_ssimae.estimators._sampler import PatchSampler
 
-# Parameters that training does without, or that act on it through seeds, images and device.
-_NOT_OF_TRAINING = {
-    *("checkpoint_dir", "random_state", "device", "verbose", "stride", "inference_batch_size"),
-    *("taper", "smoothing", "test_time_augmentation", "opening_diameter"),
-    *("threshold", "target_fpr", "validation_fraction"),
-}
+if TYPE_CHECKING:
+    from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
+
+# They act through the seeds and the images, which are told apart by themselves.
+_SEEN_OTHERWISE = {"random_state", "validation_fraction", "image_size"}
 _PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class Checkpoint(Callback):
-    """Write the state of training to a file before the first epoch and after each; go on from it.
+    """Write the state of training to a file before the first epoch and after each; resume from it.
 
-    It comes after all other callbacks, whose state it writes and restores. Of their attributes it
-    knows numbers, texts, tensors, and tuples, lists and dicts of these, and what has a
-    ``state_dict``, such as schedules. Others are as ``on_train_begin`` leaves them.
+    It holds all modules, criteria and optimisers of the net, the generators, and the state of all
+    other callbacks, which come before it: attributes that are numbers, texts, tensors, tuples, lists
+    and dicts of these, or objects with a ``state_dict``, such as schedules. Other attributes are as
+    ``on_train_begin`` leaves them.
 
     Parameters
     ----------
@@ -50,15 +50,15 @@ class Checkpoint(Callback):
         self.generators = generators
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Go on where the checkpoint was written, or write the first one."""
+        """Resume where the checkpoint was written, or write the first one."""
         if self.path.exists():
             self._restore(net)
         else:
-            # What cannot be written is known before an epoch was spent.
+            # Fail before the first epoch if the file cannot be written.
             self._write(net)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Replace the checkpoint by one of now."""
+        """Replace the checkpoint by a current one."""
         self._write(net)
 
     def _state(self, net: Any) -> dict[str, Any]:
@@ -76,8 +76,8 @@ class Checkpoint(Callback):
             reason = error.strerror or str(error)
             raise OSError(
                 error.errno,
-                f"The checkpoint cannot be written ({reason}); the one before is as it was. Mend "
-                "that or choose another checkpoint_dir, and fit again",
+                f"The checkpoint cannot be written ({reason}); the previous one is unchanged. Fix "
+                "the cause or choose another checkpoint_dir, and fit again",
                 str(self.path),
             ) from error
         except KeyboardInterrupt:
@@ -94,45 +94,44 @@ class Checkpoint(Callback):
             vars(other).update(state["callbacks"][name])
         net.history.extend(state["history"])
         if net.verbose:
-            print(f"Training goes on after epoch {len(net.history)}, from {str(self.path)!r}.")
+            print(f"Training resumes after epoch {len(net.history)}, from {str(self.path)!r}.")
 
     def _parts(self, net: Any) -> Iterator[tuple[str, Any]]:
-        """Give what has a state of its own."""
-        # A copy shares the tensors and leaves a feature extractor behind, which never changes.
-        yield from {
-            "network": net.module_,
-            "loss": copy.copy(net.criterion_),
-            "optimizer": net.optimizer_,
-            "scaler": net._scaler,
-        }.items()
+        """Yield all parts with a state of their own."""
+        for name in (*net._modules, *net._optimizers):
+            yield name, getattr(net, f"{name}_")
+        for name in net._criteria:
+            # A copy shares the tensors and leaves out a feature extractor, which never changes.
+            yield name, copy.copy(getattr(net, f"{name}_"))
+        yield "scaler", net._scaler
         for name, other in self._others(net):
             for attribute, value in vars(other).items():
                 if hasattr(value, "load_state_dict") and not isinstance(value, type):
                     yield f"{name}.{attribute}", value
 
     def _others(self, net: Any) -> Iterator[tuple[str, Callback]]:
-        """Give the other callbacks, but for the table of losses, which prints its header again."""
+        """Yield the other callbacks but the table of losses, which prints its header again."""
         for name, callback in net.callbacks_:
             if callback is not self and not isinstance(callback, PrintLog):
                 yield name, callback
 
 
 def make_checkpoint(
-    params: SegmenterParameters,
+    segmenter: "BaseAutoencoderSegmenter",
     sampler: PatchSampler,
     loss: nn.Module,
     generators: dict[str, torch.Generator],
 ) -> Checkpoint:
-    """Make the callback for the file of this run in `checkpoint_dir`, and the folder if need be.
+    """Return the callback for this run's file in `checkpoint_dir`; create the folder if needed.
 
-    The name of the file is a hash of what determines the weights: the segmenter's class and its
-    parameters of training, the images, the tensors of the loss, the seeds, the kind of device, and
-    the versions of torch and this package. Another run has another file.
+    The name of the file is a hash of everything that determines the weights: the segmenter's class
+    and its parameters of network and training, the images, the tensors of the loss, the seeds, the
+    kind of device, and the versions of torch and this package. Another run has another file.
 
     Parameters
     ----------
-    params : SegmenterParameters
-        Checked parameters; `checkpoint_dir` is not None.
+    segmenter : BaseAutoencoderSegmenter
+        Its parameters have been checked; `checkpoint_dir` is not None.
     sampler : PatchSampler
         Holds the images.
     loss : Module
@@ -143,23 +142,23 @@ def make_checkpoint(
     Raises
     ------
     OSError
-        If there is no such folder and it cannot be made.
+        If the folder does not exist and cannot be created.
     TypeError
-        If a parameter of training cannot be pickled, and so not be told from another.
+        If a parameter of training cannot be pickled, so that runs cannot be told apart by it.
     """
-    folder = Path(params.checkpoint_dir or "")
+    folder = Path(segmenter.checkpoint_dir or "")
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(
             f"checkpoint_dir must be a folder, got the file {str(folder)!r} instead."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    cls = type(params)
+    cls = type(segmenter)
     described = {
         "class": f"{cls.__module__}.{cls.__qualname__}",
         "parameters": {
-            name: _hash(value, name)
-            for name, value in params.get_params(deep=False).items()
-            if name not in _NOT_OF_TRAINING
+            name: _hash(getattr(segmenter, name), name)
+            for name in cls.parameter_names(Role.NETWORK, Role.TRAINING)
+            if name not in _SEEN_OTHERWISE
         },
         "images": sampler.hash_images(),
         "loss": {name: _hash(_array(value), name) for name, value in loss.state_dict().items()},
@@ -177,8 +176,8 @@ def _hash(value: Any, name: str) -> str:
         return str(joblib.hash(value))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(
-            f"{name} must be such that it can be pickled, with checkpoint_dir, which tells runs "
-            f"apart by it: define functions and classes in a module, not within others ({error})."
+            f"{name} must be picklable with checkpoint_dir, which tells runs apart by it: define "
+            f"functions and classes in a module, not inside others ({error})."
         ) from error
 
 
@@ -187,7 +186,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _plain(value: Any) -> Any:
-    """Rebuild a value of the types that torch reads without trust.
+    """Rebuild a value from types that torch reads without running code.
 
     Raises
     ------
@@ -203,13 +202,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
     raise TypeError(
-        f"checkpoint_dir must be None with states of training that hold a {type(value).__name__}, "
-        f"here {value!r:.80}, which only code could restore."
+        f"checkpoint_dir must be None if the state of training contains a {type(value).__name__}, "
+        f"here {value!r:.80}: only code could restore it."
     )
 
 
 def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Rebuild what is plain of the values, and leave out what is not."""
+    """Rebuild the plain values, and leave out the others."""
     kept = {}
     for name, value in values.items():
         with contextlib.suppress(TypeError):
@@ -218,7 +217,7 @@ def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _pack(state: dict[str, Any]) -> bytes:
-    """Make the content of a file, with a checksum at its end, where torch.load overlooks it."""
+    """Return the content of a file, with a checksum at its end, where torch.load ignores it."""
     file = io.BytesIO()
     torch.save(state, file)
     content = file.getvalue()
@@ -226,18 +225,18 @@ def _pack(state: dict[str, Any]) -> bytes:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Read a file without running anything that it may hold.
+    """Read a file without running anything in it.
 
     Raises
     ------
     ValueError
-        If it is damaged or no checkpoint.
+        If it is corrupted or not a checkpoint.
     """
     content = path.read_bytes() if path.is_file() else b""  # A pipe might never end.
     content, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
     if hashlib.sha256(content).digest() != digest:
         raise ValueError(
-            f"{str(path)!r} is damaged or no checkpoint. Delete it, and fit starts from the "
+            f"{str(path)!r} is corrupted or not a checkpoint. Delete it, and fit starts from the "
             "beginning."
         )
     state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

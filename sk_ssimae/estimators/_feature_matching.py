@@ -3,41 +3,44 @@
 import copy
 import os
 from numbers import Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.losses import FeatureMatchingLoss
+from sk_ssimae._inference._residuals import L2Residual
+from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
+from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
+from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.losses import FeatureMatchingLoss, L2Loss
 from sk_ssimae.losses._feature_matching import LARGEST_WEIGHT
 from sk_ssimae.modules import load_feature_extractor
 
 
-class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
+class FeatureMatchingAutoencoderSegmenter(BaseAutoencoderSegmenter):
     """Segment defects by the squared error of an autoencoder that also matches features.
 
-    In training, features that a pretrained network finds in a patch and in its reconstruction are
-    compared beside their pixels, which makes reconstructions sharper. The residual is the squared
-    difference of pixels, as that of :class:`L2AutoencoderSegmenter`.
+    Training compares a patch with its reconstruction by their pixels and by the features that a
+    pretrained network computes of them, which makes reconstructions sharper. The residual is the
+    squared difference of pixels, as in :class:`L2AutoencoderSegmenter`.
 
     Parameters
     ----------
     feature_extractor : {"alexnet", "efficientnet-lite0"}, path or torch.nn.Module
-        The network F; there is no default, since each has to be fetched or chosen.
+        The network F; there is no default, since each has to be downloaded or chosen.
 
-        - "alexnet": as published, the first three convolutions of the AlexNet trained on ImageNet.
-          Its weights (233 MB) are downloaded on first use into torch's hub cache.
+        - "alexnet": as in the paper, the first three convolutions of the AlexNet trained on
+          ImageNet. Its weights (233 MB) are downloaded on first use into torch's hub cache.
         - A path: a file with AlexNet's weights.
         - "efficientnet-lite0": the first three stages of EfficientNet-Lite0; its weights come with
           the extra ``features``.
-        - A module: takes patches (N, C, P, P) in [0, 1] and gives features (N, ...). It is copied
-          and frozen. The others repeat grey to three channels and normalise as in their training.
+        - A module from patches (N, C, P, P) in [0, 1] to features (N, ...). It is copied and
+          frozen. The others repeat grey to three channels and normalise as in their training.
     feature_weight : float, default=1
         Weight λ of the features, from 0 to 1e12. Squared differences are summed over features as
-        over pixels, so that 1 weighs a feature as a pixel: equation 3 as printed. Networks differ
+        over pixels, so that 1 weighs a feature like a pixel: equation 3 as printed. Networks differ
         in scale: features of EfficientNet-Lite0 differ about 1,000 times as much as pixels, and
-        1e-3 makes both count alike.
+        1e-3 weighs both alike.
     {parameters}
 
     Attributes
@@ -68,10 +71,11 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
     (2, 48, 48)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseSegmenter._parameter_constraints,
-        "feature_extractor": [str, os.PathLike, nn.Module],
-        "feature_weight": [Interval(Real, 0, LARGEST_WEIGHT, closed="both")],
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "feature_extractor": Parameter(Role.TRAINING, str, os.PathLike, nn.Module),
+        "feature_weight": Parameter(
+            Role.TRAINING, Interval(Real, 0, LARGEST_WEIGHT, closed="both")
+        ),
     }
 
     def __init__(
@@ -79,21 +83,34 @@ class FeatureMatchingAutoencoderSegmenter(BaseSegmenter):
         *,
         feature_extractor: str | os.PathLike[str] | nn.Module,
         feature_weight: float = 1,
-        **shared: Any,
+        **shared: Unpack[AutoencoderParameters],
     ) -> None:
         super().__init__(**shared)
         self.feature_extractor = feature_extractor
         self.feature_weight = feature_weight
 
     def make_loss(self) -> FeatureMatchingLoss:
-        """Load the feature extractor and make the loss."""
+        """Load the feature extractor and return the loss."""
         return FeatureMatchingLoss(
             load_feature_extractor(self.feature_extractor), self.feature_weight
         )
 
+    def make_residual_loss(self) -> L2Loss:
+        """Return the squared error: residuals need no features."""
+        return L2Loss()
+
+    @property
+    def residual_range(self) -> tuple[float, float]:
+        """Smallest and largest squared difference of two intensities."""
+        return 0.0, 1.0
+
+    def numpy_residual(self) -> L2Residual:
+        """Return the squared error as NumPy computes it."""
+        return L2Residual()
+
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())  # A copy: it may be the attributes themselves.
         if isinstance(self.feature_extractor, nn.Module):
-            # As the network: a pickle opens without the device that its module was on.
+            # Like the network: a pickle opens without the device that its module was on.
             state["feature_extractor"] = copy.deepcopy(self.feature_extractor).cpu()
         return state

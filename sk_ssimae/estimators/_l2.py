@@ -1,15 +1,16 @@
-"""The autoencoder that compares pixel by pixel: the publication's baseline."""
+"""The autoencoder that compares pixel by pixel: the baseline of the paper."""
 
-from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae._inference._residuals import L2Residual
+from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.losses import L2Loss
 
 
-class L2AutoencoderSegmenter(BaseSegmenter):
+class L2AutoencoderSegmenter(BaseAutoencoderSegmenter):
     """Segment defects by the squared error of an autoencoder's reconstruction.
 
-    The publication's baseline: trained on defect-free images to a low squared error, the network
-    reproduces what it knows, and the squared difference shows the rest. It sees defects that change
-    grey values; for those that change structure use :class:`SSIMAutoencoderSegmenter`.
+    The baseline of the paper: the network is trained on defect-free images to a low squared error
+    and cannot reproduce defects, so that the squared difference shows them. It detects defects that
+    change grey values; for those that change structure use :class:`SSIMAutoencoderSegmenter`.
 
     Parameters
     ----------
@@ -41,5 +42,17 @@ class L2AutoencoderSegmenter(BaseSegmenter):
     (2, 48, 48)
     """
 
+    method_name = "l2"
+
+    @property
+    def residual_range(self) -> tuple[float, float]:
+        """Smallest and largest squared difference of two intensities."""
+        return 0.0, 1.0
+
     def make_loss(self) -> L2Loss:
+        """Return the squared error."""
         return L2Loss()
+
+    def numpy_residual(self) -> L2Residual:
+        """Return the squared error as NumPy computes it."""
+        return L2Residual()

@@ -1,4 +1,4 @@
-"""The skorch net behind the estimators: its target is its input, and it never waits for the GPU."""
+"""The skorch net of the segmenters: its target is its input, and it never waits for the GPU."""
 
 import copy
 import math
@@ -34,8 +34,13 @@ class ReconstructionNet(NeuralNet):
 
     Some steps of skorch are replaced: the sampler's batches come straight from the device instead
     of through a data loader; the losses of an epoch are fetched once at its end instead of after
-    each batch; modules are compiled in place; and a pickle holds the network alone, on the CPU,
-    without optimiser and callbacks.
+    each batch; modules are compiled in place; and a pickle contains network and loss alone, on the
+    CPU, without optimisers, callbacks and further parts.
+
+    A subclass may train further parts, such as a critic: it makes them in ``initialize_module``, as
+    ``self.critic_``, gives them an optimiser in ``initialize_optimizer``, and uses both in
+    ``train_step``. The optimiser ``optimizer_`` updates network and loss alone. All parts are
+    written to checkpoints; their random numbers come from `generator`.
 
     Parameters
     ----------
@@ -44,14 +49,17 @@ class ReconstructionNet(NeuralNet):
     precision : {"float32", "bf16", "fp16"}, default="float32"
         Number format of the products in training, by autocast: weights, SSIM and residual maps stay
         float32. Losses are scaled for "fp16", so that small gradients do not vanish; steps whose
-        gradients overflow are skipped until the scale fits. Only an optimiser with ``fused`` then
-        leaves the GPU alone, as the default one does.
+        gradients overflow are skipped until the scale fits. Only an optimiser with ``fused``, such
+        as the default one, then never waits for the GPU.
     cuda_graph : bool, default=False
-        Whether to record a training step on the GPU and replay it, which spares the host nearly all
-        work and gives the same weights. Network and loss must do the same for every batch: what
-        Python decides or draws in them is recorded once. Callbacks may change gradients and
-        weights, but not what network and loss do, and must copy a prediction that they keep. The
-        memory of a step is held until training ends, for each size of batch.
+        Whether to record a training step on the GPU and replay it, which saves the host nearly all
+        work and leads to the same weights. Network and loss must compute the same for every batch:
+        decisions and random draws of Python are recorded once. Callbacks may change gradients and
+        weights, but not the computation, and must copy a prediction that they keep. The memory of a
+        step is kept until training ends, for each size of batch.
+    generator : torch.Generator or None, default=None
+        Source of the random numbers of a subclass's training step, on the device of training. It is
+        part of checkpoints, and is left out of pickles.
     """
 
     def __init__(
@@ -59,6 +67,7 @@ class ReconstructionNet(NeuralNet):
         *args: Any,
         precision: Precision = "float32",
         cuda_graph: bool = False,
+        generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:
         if precision not in _DTYPES:
@@ -73,31 +82,35 @@ class ReconstructionNet(NeuralNet):
             )
         self.precision = precision
         self.cuda_graph = cuda_graph
+        self.generator = generator
 
     def get_split_datasets(
         self, X: PatchSampler, y: None = None, **fit_params: Any
     ) -> tuple[PatchSampler, None]:
-        """Train on all of the sampler: held-out pixels never reach it."""
+        """Train on the whole sampler: held-out pixels never reach it."""
         return X, None
 
     def get_all_learnable_params(self) -> Iterator[tuple[str, Parameter]]:
-        """Leave out what is frozen, such as a pretrained feature extractor in the loss."""
-        for name, parameter in super().get_all_learnable_params():
-            if parameter.requires_grad:
-                yield name, parameter
+        """Yield the parameters of network and loss that are not frozen."""
+        seen = set()
+        for part in (self.module_, self.criterion_):
+            for name, parameter in part.named_parameters():
+                if parameter.requires_grad and parameter not in seen:
+                    seen.add(parameter)
+                    yield name, parameter
 
     def get_iterator(self, dataset: PatchSampler, training: bool = False) -> PatchSampler:
         """Iterate over the sampler itself; a data loader would draw global random numbers."""
         return dataset
 
     def torch_compile(self, module: nn.Module, name: str) -> nn.Module:
-        """Compile in place: what names, pickles or copies the module need not know."""
+        """Compile in place, so that names, pickles and copies of the module stay the same."""
         if self.compile:
             module.compile(**self.get_params_for("compile"))
         return module
 
     def train_step_single(self, batch: tuple[Tensor, Tensor], **fit_params: Any) -> dict[str, Any]:
-        """Compute the loss of a batch and its gradients, in the precision asked for."""
+        """Compute the loss of a batch and its gradients, in the chosen precision."""
         self._set_training(True)
         compute = partial(self._compute_loss, fit_params)
         step = compute(*batch) if self._recorded is None else self._recorded(compute, *batch)
@@ -137,9 +150,9 @@ class ReconstructionNet(NeuralNet):
         return torch.autocast(device.type, _DTYPES[self.precision])
 
     def prepare_inference(self, device: torch.device) -> None:
-        """Bring network and loss to a device, to compute as after training.
+        """Move network and loss to a device, in evaluation mode.
 
-        What is there already is left alone: another thread may be computing with it.
+        Parts that are there already are left alone: another thread may be computing with them.
         """
         device = torch.empty(0, device=device).device  # With its index.
         with _PREPARING:
@@ -149,20 +162,20 @@ class ReconstructionNet(NeuralNet):
 
     @property
     def inference_module_(self) -> Any:
-        """The network for inference: not compiled, with normalization folded, made when needed."""
+        """The network for inference: not compiled, normalization folded; made when first needed."""
         with _PREPARING:
             state = [_state(tensor) for tensor in _tensors(self.module_)]
             made_of, module = self.__dict__.get("_inference", (None, None))
             if state != made_of:
-                # A shallow copy shares the weights and leaves compilation behind.
+                # A shallow copy shares the weights and is not compiled.
                 with torch.inference_mode(False), torch.no_grad():
                     module = fold_normalization(copy.copy(self.module_)).eval()
-                # Past skorch, which would take a module for another part to train.
+                # Not through skorch, which would register another part to train.
                 self.__dict__["_inference"] = state, module
             return module
 
     def fit_loop(self, X: PatchSampler, y: None = None, epochs: None = None, **kwargs: Any) -> Self:
-        """Train for the epochs that `history`, which a checkpoint may have brought, lacks."""
+        """Train for the epochs that `history` lacks: a checkpoint may have restored some."""
         epochs_left = self.max_epochs - len(self.history)
         trained: Self = super().fit_loop(X, y, epochs=epochs_left, **kwargs)
         return trained
@@ -177,13 +190,13 @@ class ReconstructionNet(NeuralNet):
     ) -> None:
         """Run an epoch; `history` holds losses as numbers once it ends or is interrupted.
 
-        `interrupted_` tells whether the keyboard ended it. Callbacks that end training also raise
+        `interrupted_` says whether the keyboard ended it. Callbacks that end training also raise
         KeyboardInterrupt, but between epochs.
 
         Raises
         ------
         ValueError
-            If training diverged: maps would be NaN and nothing a defect.
+            If training diverged: maps would be NaN and no pixel defective.
         """
         if iterator is None:
             return
@@ -201,7 +214,7 @@ class ReconstructionNet(NeuralNet):
         self.interrupted_ = False
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Start anew."""
+        """Reset the state of training."""
         super().on_train_begin(net, **kwargs)
         self.interrupted_ = False
         self._scaler = torch.amp.GradScaler(
@@ -213,13 +226,13 @@ class ReconstructionNet(NeuralNet):
         self._recorded = self._make_recorded_step() if self.cuda_graph else None
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
-        """Forget the batches of the epoch before: history stays small however long training is."""
+        """Drop the batches of the previous epoch: history stays small however long training is."""
         super().on_epoch_begin(net, **kwargs)
         for epoch in self.history[:-1]:
             epoch["batches"] = []
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Forget the batches of the last epoch too, and what a GPU keeps of a step."""
+        """Drop the batches of the last epoch too, and the recorded step."""
         super().on_train_end(net, **kwargs)
         self._recorded = None
         for epoch in self.history:
@@ -235,12 +248,13 @@ class ReconstructionNet(NeuralNet):
         return losses
 
     def _check_losses(self, losses: list[float]) -> None:
-        """Refuse what diverged in the epoch of these losses, or by its last step."""
+        """Raise if training diverged in the epoch of these losses, or by its last step."""
         index = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if index is not None:
             self._refuse(f"the loss is {losses[index]}", index + 1)
-        weights = [parameter for _, parameter in self.get_all_learnable_params()]
-        if not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+        parts = (getattr(self, f"{name}_") for name in (*self._modules, *self._criteria))
+        trained = (p for part in parts for p in part.parameters() if p.requires_grad)
+        if not torch.stack([tensor.isfinite().all() for tensor in trained]).all():
             self._refuse("weights are not finite after an update", len(losses))
 
     def _refuse(self, what: str, step_of_epoch: int) -> None:
@@ -254,10 +268,12 @@ class ReconstructionNet(NeuralNet):
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
         state.pop("_inference", None)
+        for name in (*self._modules, *self._criteria, *self._optimizers):
+            state.pop(f"{name}_")
         state.update(_without_training())
         for name in ("module", "criterion"):
-            on_cpu = copy.deepcopy(state[f"{name}_"]).cpu()
-            # The net was given instances: `module` and `module_` are one object.
+            on_cpu = copy.deepcopy(getattr(self, f"{name}_")).cpu()
+            # The net was made with instances: `module` and `module_` are one object.
             state[name] = state[f"{name}_"] = on_cpu
         return state
 
@@ -268,7 +284,7 @@ class ReconstructionNet(NeuralNet):
     def of_trained(
         cls, module: nn.Module, criterion: nn.Module, history: History, *, interrupted: bool
     ) -> Self:
-        """Make a net of what was trained elsewhere; its settings of training are skorch's defaults.
+        """Return a net of parts that were trained elsewhere; other settings are skorch's defaults.
 
         Parameters
         ----------
@@ -282,7 +298,7 @@ class ReconstructionNet(NeuralNet):
         Returns
         -------
         ReconstructionNet
-            A net that computes, and has neither optimiser nor callbacks.
+            A net for prediction, with neither optimiser nor callbacks.
         """
         net = cls(module, criterion=criterion, train_split=None, verbose=0).initialize()
         net.__dict__.update(_without_training(), history_=history, interrupted_=interrupted)
@@ -300,15 +316,19 @@ def _tensors(part: nn.Module) -> Iterator[Tensor]:
 
 
 def _state(tensor: Tensor) -> tuple[int, int | None]:
-    """Tell a tensor from one that was written to since."""
-    # What was unpickled in inference mode has no version, nor can it be trained.
+    """Identify a tensor and its version, which changes when it is written to."""
+    # A tensor that was unpickled in inference mode has no version and cannot be trained.
     return tensor.data_ptr(), None if tensor.is_inference() else tensor._version
 
 
 def _without_training() -> dict[str, Any]:
-    """Give the attributes of a net from a pickle or a file, on the CPU and past its training."""
+    """Return the attributes of a net from a pickle or a file: on the CPU, its training over."""
     return {
         "device": "cpu",
+        "generator": None,
+        "_modules": ["module"],
+        "_criteria": ["criterion"],
+        "_optimizers": ["optimizer"],
         "optimizer_": None,
         "callbacks": None,
         "callbacks_": [],
@@ -318,7 +338,7 @@ def _without_training() -> dict[str, Any]:
 
 
 def one_cycle_schedule(peak: float, n_steps: int) -> Callback:
-    """Make the callback that raises the learning rate to its peak and anneals it to nearly 0.
+    """Return the callback that raises the learning rate to its peak and anneals it to nearly 0.
 
     References
     ----------
@@ -358,6 +378,6 @@ def resolve_device(device: str | torch.device) -> torch.device:
 
 
 def to_tensor(image: Any, device: torch.device) -> Tensor:
-    """Bring a float32 image (h, w, c) to the device as (C, H, W)."""
-    # Torch neither takes read-only arrays nor reversed views.
+    """Move a float32 image (h, w, c) to the device as (C, H, W)."""
+    # Torch takes neither read-only arrays nor reversed views.
     return torch.from_numpy(np.require(image, requirements=["C", "W"])).to(device).permute(2, 0, 1)

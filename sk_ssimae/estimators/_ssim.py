@@ -1,7 +1,7 @@
-"""The autoencoder that compares structure: the publication's method."""
+"""The autoencoder that compares structure: the method of the paper."""
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Unpack
 
 from sklearn.utils._param_validation import (
     Interval,
@@ -9,7 +9,10 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae._inference._residuals import SSIMResidual
+from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
+from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
+from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_CONSTANT
 
@@ -26,30 +29,29 @@ _SSIM_CONSTRAINTS: dict[str, list[Any]] = {
 }
 
 
-class SSIMAutoencoderSegmenter(BaseSegmenter):
+class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     """Segment defects by the structural dissimilarity of an autoencoder's reconstruction.
 
-    Trained on defect-free images to a high structural similarity (SSIM), the network reproduces
-    what it knows; 1 - SSIM of an image and its reconstruction, in the same window and with the same
-    constants as in training, shows the rest, be it grey values, contrast or structure.
+    The network is trained on defect-free images to a high structural similarity (SSIM) and cannot
+    reproduce defects. 1 - SSIM of an image and its reconstruction, with the window and constants of
+    training, shows them, whether they change grey values, contrast or structure.
 
     Parameters
     ----------
     window_size : int, default=11
-        Side of the SSIM window in pixels: odd, from 3 to `patch_size`. As all parameters of SSIM it
-        is that of the loss, and of residual maps where `residual_params` does not say otherwise.
+        Side of the SSIM window in pixels: odd, from 3 to `patch_size`. Like all parameters of SSIM
+        it applies to the loss, and to residual maps unless `residual_params` overrides it.
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window. The Gaussian has sigma = 1.5 * window_size / 11 pixels.
     alpha, beta, gamma : float, default=1
         Exponents of luminance, contrast and structure, each from 0 to 100.
     c1, c2 : float, default=1e-4 and 9e-4
         Constants of SSIM from 1e-6 to 1e6, (0.01 L)² and (0.03 L)² for the intensity range L = 1.
-        The publication prints 0.01 and 0.03.
+        The paper prints 0.01 and 0.03.
     residual_params : dict or None, default=None
-        What is other in the SSIM of residual maps than in that of the loss: any of the parameters
-        above, as in ``{"gamma": 3, "c2": 3e-3}``, which weighs structure and passes over what has
-        little contrast. None, as published, is nothing. It can be set after `fit`; then call
-        `calibrate` again.
+        SSIM parameters overridden for residual maps: any of the parameters above, as in
+        ``{"gamma": 3, "c2": 3e-3}``, which emphasises structure and ignores low contrast. None, as
+        in the paper, for none. It can be set after `fit`; then call `calibrate`.
     {parameters}
 
     Attributes
@@ -80,11 +82,12 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
     ((2, 48, 48), 'regions')
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseSegmenter._parameter_constraints,
-        **_SSIM_CONSTRAINTS,
-        "residual_params": [dict, None],
+    parameters: ClassVar[dict[str, Parameter]] = {
+        **{name: Parameter(Role.NETWORK, *allowed) for name, allowed in _SSIM_CONSTRAINTS.items()},
+        "residual_params": Parameter(Role.INFERENCE, dict, None),
     }
+
+    method_name = "ssim"
 
     def __init__(
         self,
@@ -97,7 +100,7 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
         c1: float = 1e-4,
         c2: float = 9e-4,
         residual_params: dict[str, Any] | None = None,
-        **shared: Any,
+        **shared: Unpack[AutoencoderParameters],
     ) -> None:
         super().__init__(**shared)
         self.window_size = window_size
@@ -109,29 +112,42 @@ class SSIMAutoencoderSegmenter(BaseSegmenter):
         self.c2 = c2
         self.residual_params = residual_params
 
+    @property
+    def residual_range(self) -> tuple[float, float]:
+        """Smallest and largest 1 - SSIM."""
+        return 0.0, 2.0
+
     def make_loss(self) -> SSIMLoss:
+        """Return the structural dissimilarity."""
         return SSIMLoss(**{name: getattr(self, name) for name in SSIMLoss.PARAMETERS})
 
-    def _criterion(self) -> Any:
-        criterion, changes = self.net_.criterion_, self._changes()
-        if changes and not isinstance(criterion, SSIMLoss):
+    def residual_loss(self) -> Any:
+        """Return the loss of training with the parameters that `residual_params` overrides."""
+        criterion = self.net_.criterion_
+        if not self.residual_params:
+            return criterion
+        if not isinstance(criterion, SSIMLoss):
             raise ValueError(
-                "residual_params changes the SSIM of the loss, but the loss is of the class "
+                "residual_params overrides parameters of SSIM, but the loss is of the class "
                 f"{type(criterion).__name__}: set residual_params=None."
             )
-        return criterion.replace(**changes) if changes else criterion
+        return criterion.replace(**self.residual_params)
 
-    def _changes(self) -> dict[str, Any]:
-        """Give what is other in the residual map than in the loss that was trained with."""
-        changes = self.residual_params if isinstance(self.residual_params, dict) else {}
-        criterion = self.net_.criterion_
-        return {k: v for k, v in changes.items() if getattr(criterion, str(k), None) != v}
+    def numpy_residual(self) -> SSIMResidual:
+        """Return 1 - SSIM as NumPy computes it."""
+        loss = self.residual_loss()
+        constants = {name: float(getattr(loss, name)) for name in SSIMResidual._fields[1:]}
+        return SSIMResidual(tuple(loss.kernel.cpu().double().tolist()), **constants)
 
-    def _calibration_key(self) -> tuple[Any, ...]:
-        return *super()._calibration_key(), *sorted(self._changes().items(), key=str)
+    def check_parameters(self) -> None:
+        """Check each parameter, then the rules for several parameters.
 
-    def _check_params(self) -> None:
-        super()._check_params()
+        Raises
+        ------
+        ValueError
+            If a value is not allowed; the message names the parameter.
+        """
+        super().check_parameters()
         self._check_window_size("window_size", self.window_size)
         changes = self.residual_params if isinstance(self.residual_params, dict) else {}
         unknown = sorted(map(str, changes.keys() - _SSIM_CONSTRAINTS.keys()))

@@ -1,23 +1,27 @@
-"""The variational autoencoder: residuals are improbable pixels."""
+"""The variational autoencoder: the residual of a pixel is its improbability."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
-from sk_ssimae._inference._noise import window_noise
-from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._windows import Origin, Windows
+from sk_ssimae._inference._noise import patch_noise
+from sk_ssimae._inference._residuals import DivergenceResidual, LikelihoodResidual
+from sk_ssimae._patches import Origin, Patches
+from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
+from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
+from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
 from sk_ssimae.losses._variational import LARGEST_WEIGHT
 from sk_ssimae.modules import VariationalAutoencoder
 
 
-class VariationalAutoencoderSegmenter(BaseSegmenter):
+class VariationalAutoencoderSegmenter(BaseAutoencoderSegmenter):
     """Segment defects by their improbability under a variational autoencoder.
 
     The network learns a distribution of latent vectors for each patch, close to a standard normal
@@ -27,16 +31,16 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
     Parameters
     ----------
     n_samples : int, default=6
-        Samples of the latent vector for each window, the publication's N. Their noise depends on
-        `random_state` and on the window's place in the image alone. Unused by ``residual="kl"``. A
-        threshold found before is not adapted to another number: call `calibrate` again.
+        Number of samples of the latent vector for each patch, N in the paper. Their noise depends
+        only on `random_state` and on the place of the patch in the image. Unused by
+        ``residual="kl"``.
     kl_weight : float, default=1
         Weight of the divergence of latent distributions from the standard normal one, from 0 to
-        1e6. The publication does not state its own.
+        1e6. The paper does not state its own.
     residual : {"likelihood", "kl"}, default="likelihood"
         "likelihood" is the reconstruction improbability of each pixel. "kl" is the divergence of a
-        window's latent distribution from the standard normal one, averaged over the windows that
-        cover a pixel: a coarse map that asks how unusual the whole window is.
+        patch's latent distribution from the standard normal one, averaged over the patches that
+        cover a pixel: a coarse map of how unusual whole patches are.
     {parameters}
 
     Attributes
@@ -66,12 +70,13 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
     (2, 48, 48)
     """
 
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **BaseSegmenter._parameter_constraints,
-        "n_samples": [Interval(Integral, 1, None, closed="left")],
-        "kl_weight": [Interval(Real, 0, LARGEST_WEIGHT, closed="both")],
-        "residual": [StrOptions({"likelihood", "kl"})],
+    parameters: ClassVar[dict[str, Parameter]] = {
+        "n_samples": Parameter(Role.INFERENCE, Interval(Integral, 1, None, closed="left")),
+        "kl_weight": Parameter(Role.NETWORK, Interval(Real, 0, LARGEST_WEIGHT, closed="both")),
+        "residual": Parameter(Role.INFERENCE, StrOptions({"likelihood", "kl"})),
     }
+
+    method_name = "vae"
 
     def __init__(
         self,
@@ -79,7 +84,7 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         n_samples: int = 6,
         kl_weight: float = 1,
         residual: Literal["likelihood", "kl"] = "likelihood",
-        **shared: Any,
+        **shared: Unpack[AutoencoderParameters],
     ) -> None:
         super().__init__(**shared)
         self.n_samples = n_samples
@@ -87,39 +92,53 @@ class VariationalAutoencoderSegmenter(BaseSegmenter):
         self.residual = residual
 
     def make_loss(self) -> EvidenceLowerBound:
-        """Make the evidence lower bound."""
+        """Return the evidence lower bound."""
         return EvidenceLowerBound(self.kl_weight)
 
     def make_module(self, n_channels: int, generator: torch.Generator) -> VariationalAutoencoder:
-        """Make the variational autoencoder."""
+        """Return the variational autoencoder."""
         return VariationalAutoencoder(
             n_channels, self.latent_dim, self.patch_size, self.normalization, generator=generator
         )
 
-    def _residual(self, image: Tensor, windows: Windows) -> Tensor:
-        measure = self._divergences if self.residual == "kl" else self._improbabilities
-        return self._average_windows(image, measure, windows)[0]
+    @property
+    def residual_range(self) -> tuple[float, float]:
+        """Residual of a perfect reconstruction, and of an error of the whole intensity range."""
+        if self.residual == "kl":
+            return 0.0, math.inf
+        variance = float(self.net_.criterion_.variance)
+        lowest = 0.5 * math.log(2 * math.pi * variance)
+        return lowest, lowest + 0.5 / variance
 
-    def reconstruct_windows(self, windows: Tensor) -> Tensor:
-        """Decode the mean of each window's latent distribution."""
+    def residual_over_patches(self, image: Tensor, patches: Patches) -> Tensor:
+        """Compute the improbability of pixels, or the divergence of patches, averaged."""
+        measure = self._divergences if self.residual == "kl" else self._improbabilities
+        return self.average_over_patches(image, measure, patches)[0]
+
+    def reconstruct_patches(self, patches: Tensor) -> Tensor:
+        """Decode the mean of each patch's latent distribution."""
         network = self.net_.inference_module_
-        reconstructions: Tensor = network.decode(network.encode(windows)[0])
+        reconstructions: Tensor = network.decode(network.encode(patches)[0])
         return reconstructions
 
-    def _calibration_key(self) -> tuple[Any, ...]:
-        return *super()._calibration_key(), self.residual
+    def numpy_residual(self) -> LikelihoodResidual | DivergenceResidual:
+        """Return the improbability or the divergence as NumPy computes it."""
+        if self.residual == "kl":
+            return DivergenceResidual()
+        variance, key = float(self.net_.criterion_.variance), int(self.net_.module_.noise_key)
+        return LikelihoodResidual(variance, int(self.n_samples), key)
 
-    def _improbabilities(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
+    def _improbabilities(self, patches: Tensor, origins: Sequence[Origin]) -> Tensor:
         network, loss = self.net_.inference_module_, self.net_.criterion_
-        mean, log_variance = network.encode(windows)
+        mean, log_variance = network.encode(patches)
         deviation = torch.exp(0.5 * log_variance)
         key, shape = network.noise_key, (self.n_samples, mean.shape[1])
-        noise = np.stack([window_noise(key, origin, shape) for origin in origins], axis=1)
-        total = torch.zeros_like(windows[:, 0])
+        noise = np.stack([patch_noise(key, origin, shape) for origin in origins], axis=1)
+        total = torch.zeros_like(patches[:, 0])
         for sample in torch.from_numpy(noise).to(mean):
-            total += loss.residual_map(windows, network.decode(mean + deviation * sample))
+            total += loss.residual_map(patches, network.decode(mean + deviation * sample))
         return total[:, None] / self.n_samples
 
-    def _divergences(self, windows: Tensor, origins: Sequence[Origin]) -> Tensor:
-        divergence = kl_divergence(*self.net_.inference_module_.encode(windows))
-        return divergence[:, None, None, None].expand(-1, 1, *windows.shape[-2:])
+    def _divergences(self, patches: Tensor, origins: Sequence[Origin]) -> Tensor:
+        divergence = kl_divergence(*self.net_.inference_module_.encode(patches))
+        return divergence[:, None, None, None].expand(-1, 1, *patches.shape[-2:])

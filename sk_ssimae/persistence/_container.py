@@ -1,4 +1,4 @@
-"""The file: safetensors whose metadata hold one JSON document and a checksum of the whole."""
+"""The file: safetensors with one JSON document and a checksum of the whole in its metadata."""
 
 import hashlib
 import json
@@ -14,9 +14,9 @@ from torch import Tensor
 from sk_ssimae.persistence._checks import check_format, parse_object
 
 FORMAT = "sk_ssimae"
-#: Raise it with every change of what a document holds, parameters of segmenters included, and
-#: let this version read the former one: its file stands in tests/persistence/data.
-FORMAT_VERSION = 3
+#: Raise it with every change of a document's content, parameters of segmenters included, once a
+#: version has been released, and keep reading the former version.
+FORMAT_VERSION = 1
 
 # Some hundred thousand epochs. Parsing JSON takes up to twenty times its size in memory.
 _LARGEST_HEADER = 16 * 2**20
@@ -30,26 +30,26 @@ _PICKLES = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04
 
 
 class TensorHeader(NamedTuple):
-    """What a file declares about a tensor: type, as safetensors names it, and shape."""
+    """Declaration of a tensor: type, as safetensors names it, and shape."""
 
     dtype: str
     shape: tuple[int, ...]
 
 
 class Header(NamedTuple):
-    """What a file declares: its document, and the type and shape of each tensor."""
+    """Declarations of a file: its document, and the type and shape of each tensor."""
 
     document: dict[str, Any]
     tensors: dict[str, TensorHeader]
 
 
 def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
-    """Make the content of a file.
+    """Return the content of a file.
 
     Parameters
     ----------
     document : dict
-        What JSON can hold.
+        Values that JSON can represent.
     tensors : dict of Tensor
         Contiguous tensors on the CPU, by name.
 
@@ -68,8 +68,8 @@ def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     start = 8 + int.from_bytes(content[:8], "little")
     if start > _LARGEST_HEADER:
         raise ValueError(
-            f"What is stored beside the weights must be at most {_LARGEST_HEADER} bytes, got "
-            f"{start} instead: history_ holds {len(document.get('history', []))} epochs."
+            f"The description of a model must be at most {_LARGEST_HEADER} bytes, got {start} "
+            f"instead: history_ has {len(document.get('history', []))} epochs."
         )
     header, data = content[:start], memoryview(content)[start:]
     place = _place_of_digest(header)
@@ -77,7 +77,7 @@ def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Read what a file declares, and check that it is whole; no tensor is read.
+    """Read the declarations of a file, and check that it is complete; no tensor is read.
 
     Memory is bounded by a constant, whatever the file declares.
 
@@ -89,12 +89,12 @@ def read_header(file: BinaryIO) -> Header:
     Returns
     -------
     Header
-        Its document lacks the checksum and is a dict, about whose content nothing is known.
+        Its document lacks the checksum; it is a dict whose content has not been checked.
 
     Raises
     ------
     ValueError
-        If this is another kind of file, of a newer format, cut short or damaged.
+        If this is another kind of file, of a newer format, truncated or corrupted.
     """
     size = os.fstat(file.fileno()).st_size
     start = file.read(8)
@@ -111,11 +111,11 @@ def read_header(file: BinaryIO) -> Header:
     end = max((entry["data_offsets"][1] for entry in declared.values()), default=0)
     if 8 + length + end != size:
         raise ValueError(
-            f"it should have {8 + length + end} bytes and has {size}: it was cut or added to."
+            f"it should have {8 + length + end} bytes and has {size}: it was truncated or extended."
         )
     header = start + raw
     if header[_place_of_digest(header)] != _digest(header, iter(lambda: file.read(_BLOCK), b"")):
-        raise ValueError("its checksum does not fit: it is damaged. Copy or save it anew.")
+        raise ValueError("checksum mismatch: the file is corrupted. Copy or save it again.")
     document.pop("sha256", None)
     return Header(document, tensors)
 
@@ -137,13 +137,13 @@ def read_tensors(file: BinaryIO) -> dict[str, Tensor]:
 
 def _say_what_else_it_is(start: bytes, size: int) -> str:
     if size < 8:
-        return f"it has {size} bytes: it was cut or never written."
+        return f"it has {size} bytes: it was truncated or never written."
     if start.startswith(_PICKLES):
         return (
-            "it looks like a pickle. joblib.load opens what joblib.dump wrote; do so only if you "
-            "trust its source, because a pickle runs the code that it holds."
+            "it looks like a pickle. joblib.load opens files of joblib.dump; use it only if you "
+            "trust their source, because a pickle runs the code in it."
         )
-    return "it is not a file that sk_ssimae.persistence.save has written, or it was cut."
+    return "it is not a file of sk_ssimae.persistence.save, or it was truncated."
 
 
 def _parse(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What a file says of a segmenter beside its weights, as JSON and back."""
+"""Everything that a file stores of a segmenter but its weights, as JSON and back."""
 
 import math
 import platform
@@ -14,47 +14,44 @@ from skorch.history import History
 from torch import nn
 
 import sk_ssimae
-from sk_ssimae.estimators import BaseSegmenter, Calibration
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration, Role
 from sk_ssimae.persistence._checks import check_count, check_keys
 from sk_ssimae.persistence._container import FORMAT, FORMAT_VERSION
-from sk_ssimae.persistence._parts import LOSS_PARAMETERS, NETWORK_PARAMETERS, Blueprint
+from sk_ssimae.persistence._parts import Blueprint, storable_classes
 from sk_ssimae.persistence._values import decode, encode
 
-#: Parameters of which only training makes use, and the kinds of them that no file holds.
-_OF_TRAINING: dict[str, type | tuple[type, ...]] = {
+#: Parameters that only training uses, and the types of their values that no file stores.
+_NOT_STORED: dict[str, type | tuple[type, ...]] = {
     "callbacks": list,
     "net_params": dict,
     "random_state": (np.random.RandomState, np.random.Generator),
 }
-#: Parameters of the machine that trained, which no file tells.
-_OF_MACHINE = {"checkpoint_dir"}
-#: Parameters by the format that brought them, with the values of what was there before.
-_SINCE: dict[int, dict[str, Any]] = {2: {"cutout": 0}, 3: {"taper": 0}}
-_CLASSES = {cls.__name__: cls for cls in LOSS_PARAMETERS}
+#: Roles of the parameters that files store: those of the machine that trained are not for others.
+_STORED_ROLES = [role for role in Role if role is not Role.MACHINE]
 _KEYS = (
-    *("format", "version", "class", "parameters", "not_stored", "network", "loss"),
+    *("format", "version", "class", "parameters", "not_stored", "network"),
     *("n_defective_dropped", "calibration", "history", "interrupted", "versions"),
 )
 
 
 class Description(NamedTuple):
-    """What a document says: a segmenter without its net, and what the net is made of."""
+    """Content of a document: a segmenter without its net, and the blueprint of the net."""
 
-    segmenter: BaseSegmenter
+    segmenter: BaseAutoencoderSegmenter
     blueprint: Blueprint
     history: History
     interrupted: bool
 
 
-def describe(segmenter: BaseSegmenter, blueprint: Blueprint) -> dict[str, Any]:
-    """Write what a file holds beside the weights.
+def describe(segmenter: BaseAutoencoderSegmenter, blueprint: Blueprint) -> dict[str, Any]:
+    """Describe a segmenter but for its weights.
 
     Parameters
     ----------
-    segmenter : BaseSegmenter
+    segmenter : BaseAutoencoderSegmenter
         A fitted segmenter.
     blueprint : Blueprint
-        What its network and loss were made of.
+        Blueprint of its network and loss.
 
     Returns
     -------
@@ -66,11 +63,12 @@ def describe(segmenter: BaseSegmenter, blueprint: Blueprint) -> dict[str, Any]:
     TypeError
         If a parameter can only be restored by code.
     """
-    parameters = segmenter.get_params(deep=False)
+    names = segmenter.parameter_names(*_STORED_ROLES)
+    parameters = {name: getattr(segmenter, name) for name in names}
     not_stored = [
-        name for name, kinds in _OF_TRAINING.items() if isinstance(parameters[name], kinds)
+        name for name, types in _NOT_STORED.items() if isinstance(parameters[name], types)
     ]
-    made_of = {name: encode(value, name) for name, value in blueprint.parameters.items()}
+    fitted = segmenter.fitted_parameters_
     return {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -78,15 +76,13 @@ def describe(segmenter: BaseSegmenter, blueprint: Blueprint) -> dict[str, Any]:
         "parameters": {
             name: None if name in not_stored else _encode_parameter(name, value)
             for name, value in parameters.items()
-            if name not in _OF_MACHINE
         },
         "not_stored": not_stored,
         "network": {
             "n_channels": blueprint.n_channels,
             "noise_key": blueprint.noise_key,
-            **{name: made_of[name] for name in NETWORK_PARAMETERS},
+            "parameters": {name: encode(value, name) for name, value in fitted.items()},
         },
-        "loss": {name: made_of[name] for name in LOSS_PARAMETERS[type(segmenter)]},
         "n_defective_dropped": segmenter.n_defective_dropped_,
         "calibration": _describe_calibration(segmenter),
         "history": [_encode_row(row) for row in segmenter.history_],
@@ -101,7 +97,7 @@ def describe(segmenter: BaseSegmenter, blueprint: Blueprint) -> dict[str, Any]:
 
 
 def restore(document: dict[str, Any]) -> Description:
-    """Read what `describe` wrote, or refuse it.
+    """Read a document of `describe`.
 
     Raises
     ------
@@ -109,23 +105,26 @@ def restore(document: dict[str, Any]) -> Description:
         If anything is missing, unknown, of another type or out of its interval.
     """
     check_keys(document, _KEYS, "its document")
-    cls = _CLASSES.get(document["class"]) if type(document["class"]) is str else None
+    classes = storable_classes()
+    cls = classes.get(document["class"]) if type(document["class"]) is str else None
     if cls is None:
         raise ValueError(
-            f"its class must be one of {list(_CLASSES)}, got {document['class']!r:.80} instead."
+            f"its class must be one of {list(classes)}, got {document['class']!r:.80} instead."
         )
-    network = _decode_values(document["network"], "its network")
-    loss = _decode_values(document["loss"], "its loss")
-    check_keys(network, (*NETWORK_PARAMETERS, "n_channels", "noise_key"), "its network")
-    check_keys(loss, LOSS_PARAMETERS[cls], "its loss")
-    blueprint = Blueprint(
-        cls,
-        {name: network[name] for name in NETWORK_PARAMETERS} | loss,
+    segmenter = _restore_segmenter(cls, document["parameters"])
+    network = document["network"]
+    if type(network) is not dict:
+        raise ValueError(f"its network must be a JSON object, got {network!r:.80} instead.")
+    check_keys(network, ("n_channels", "noise_key", "parameters"), "its network")
+    fitted = _decode_values(network["parameters"], "its network's parameters")
+    check_keys(fitted, cls.parameter_names(Role.NETWORK), "its network's parameters")
+    blueprint = Blueprint.of(
+        segmenter,
+        fitted,
         check_count(network["n_channels"], "n_channels", least=1),
         check_count(network["noise_key"], "noise_key", below=2**64),
     )
-    segmenter = _restore_segmenter(cls, document["parameters"], document["version"])
-    segmenter._fitted_patch_size = blueprint.parameters["patch_size"]
+    segmenter.fitted_parameters_ = fitted
     segmenter.n_channels_ = blueprint.n_channels
     segmenter.n_defective_dropped_ = check_count(
         document["n_defective_dropped"], "n_defective_dropped"
@@ -148,28 +147,29 @@ def _encode_parameter(name: str, value: Any) -> Any:
     return encode(value, name)
 
 
-def _restore_segmenter(cls: type[BaseSegmenter], stored: Any, version: int) -> BaseSegmenter:
+def _restore_segmenter(
+    cls: type[BaseAutoencoderSegmenter], stored: Any
+) -> BaseAutoencoderSegmenter:
     parameters = _decode_values(stored, "its parameters")
-    added = {k: v for since, news in _SINCE.items() if version < since for k, v in news.items()}
-    check_keys(parameters, {*cls._get_param_names()} - _OF_MACHINE - added.keys(), "its parameters")
-    segmenter = cls(**parameters, **added)
-    segmenter._check_params()
+    check_keys(parameters, cls.parameter_names(*_STORED_ROLES), "its parameters")
+    segmenter = cls(**parameters)
+    segmenter.check_parameters()
     return segmenter
 
 
-def _describe_calibration(segmenter: BaseSegmenter) -> dict[str, Any] | None:
+def _describe_calibration(segmenter: BaseAutoencoderSegmenter) -> dict[str, Any] | None:
     calibration: Calibration | None = getattr(segmenter, "calibration_", None)
     if calibration is None:
         return None
-    described = {**calibration._asdict(), "found_for": segmenter._calibrated_for}
+    described = calibration._asdict()
     return {name: encode(value, f"calibration_.{name}") for name, value in described.items()}
 
 
-def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
+def _restore_calibration(segmenter: BaseAutoencoderSegmenter, stored: Any) -> None:
     if stored is None:
         return
     values = _decode_values(stored, "its calibration")
-    check_keys(values, (*Calibration._fields, "found_for"), "its calibration")
+    check_keys(values, Calibration._fields, "its calibration")
     match values:
         case {
             "threshold": float(threshold),
@@ -177,21 +177,20 @@ def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
             "target_fpr": Real() as target_fpr,
             "held_out": "images" | "regions",
             "n_held_out": int(n_held_out),
-            "found_for": tuple(found_for),
+            "parameters": dict(parameters),
         } if (
             math.isfinite(threshold)
             and 0 < float(target_fpr) < 1
             and n_held_out > 0
-            and found_for[:2] == (rule, target_fpr)
+            and (parameters.get("threshold"), parameters.get("target_fpr")) == (rule, target_fpr)
         ):
-            segmenter._calibrated_for = found_for
             segmenter.calibration_ = Calibration(*(values[name] for name in Calibration._fields))
         case _:
             raise ValueError("its calibration holds values that no calibration has.")
 
 
 def _encode_row(row: dict[str, Any]) -> dict[str, Any]:
-    """Write what is simple of a row of history; callbacks may record anything."""
+    """Encode the simple values of a row of history; callbacks may record anything."""
     encoded = {}
     for name, value in row.items():
         if name != "batches":

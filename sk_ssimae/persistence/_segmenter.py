@@ -10,27 +10,28 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_ssimae._atomic import replace_file
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
 from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
 from sk_ssimae.persistence._document import describe, restore
-from sk_ssimae.persistence._parts import LOSS_PARAMETERS, take_apart
+from sk_ssimae.persistence._parts import storable_classes, take_apart
 
 
-def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
-    """Save a fitted segmenter to a file that can be opened without trusting its writer.
+def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> None:
+    """Save a fitted segmenter to a file that can be opened without trusting its source.
 
     The file is in the safetensors format: weights, and one JSON document with the class, the
     parameters, the threshold and how it was found, the losses of the epochs, and the versions of
-    what it was made with. It is some 20 kB larger than the weights. Either the whole file is
-    written, or an error is raised and the file that was there before stays as it was.
+    the libraries. It is about 20 kB larger than the weights. Either the whole file is written, or
+    an error is raised and a file that was there before is unchanged.
 
     Parameters
     ----------
     segmenter : segmenter of this package
-        Fitted. Three parameters that only training uses cannot be written down: `callbacks`,
-        `net_params`, and a `random_state` that is a generator. They are None when loaded, and so is
-        `checkpoint_dir`, which is of the machine that trained.
+        Fitted. Three parameters that only training uses cannot be stored: `callbacks`,
+        `net_params`, and a `random_state` that is a generator. They are None when loaded.
+        Parameters of the machine are not stored either, and have their defaults when loaded:
+        `device`, `verbose`, `checkpoint_dir` and `inference_batch_size`.
     path : path
         File to write, usually with the suffix ".safetensors".
 
@@ -39,9 +40,9 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     sklearn.exceptions.NotFittedError
         If the segmenter is not fitted.
     TypeError
-        If it is not one of this package's, such as a Pipeline or a family of your own, or has a
-        parameter that only code can restore, such as a module as `feature_extractor`. Those are for
-        ``joblib.dump``.
+        If its class is not from this package, as with a Pipeline or your own segmenter, or a
+        parameter can only be restored by code, such as a module as `feature_extractor`. Use
+        ``joblib.dump`` for those.
     ValueError
         If a parameter is out of its interval, weights are not finite, or the network was replaced
         after `fit`.
@@ -72,7 +73,7 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     _check_class(segmenter)
     target = _as_path(path)
     check_is_fitted(segmenter, "net_")
-    segmenter._check_params()
+    segmenter.check_parameters()
     parts, blueprint = take_apart(segmenter)
     document = describe(segmenter, blueprint)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.tensors().items()}
@@ -81,38 +82,38 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
 
 
 class Loaded(NamedTuple):
-    """What a file holds: the segmenter, the document, and the SHA-256 of these very bytes."""
+    """Content of a file: the segmenter, the document, and the SHA-256 of its bytes."""
 
-    segmenter: BaseSegmenter
+    segmenter: BaseAutoencoderSegmenter
     document: dict[str, Any]
     sha256: str
 
 
 def load(
     path: str | os.PathLike[str], *, device: str | torch.device | None = None
-) -> BaseSegmenter:
-    """Load a segmenter that `save` has written.
+) -> BaseAutoencoderSegmenter:
+    """Load a segmenter from a file of `save`.
 
-    Nothing in the file is run, whatever it holds: the class is looked up in a fixed table, every
-    parameter is checked as in `fit`, and weights are read only after their types and shapes have
-    been found to be those of the network that the parameters describe. Memory stays in proportion
-    to the size of the file. The checksum tells damage, not forgery.
+    Nothing in the file is run, whatever it contains: the class is looked up in a fixed table, every
+    parameter is checked as in `fit`, and weights are read only if their types and shapes are those
+    of the network that the parameters describe. Memory stays proportional to the size of the file.
+    The checksum detects corruption, not forgery.
 
     Parameters
     ----------
     path : path
         File to read.
     device : str, torch.device or None, default=None
-        Value for the parameter `device`; None leaves the one saved. Weights are on the CPU until
-        they are used, so that a segmenter trained on a GPU opens anywhere; "auto" lets it compute
-        anywhere too.
+        Value for the parameter `device`, which files do not store; None for its default, "auto".
+        Weights are on the CPU until they are used, so that a segmenter trained on a GPU opens
+        anywhere.
 
     Returns
     -------
     segmenter
-        Fitted. Its results are those of the one saved to the last bit, on the same device with the
-        same versions. It can be calibrated, cloned and fitted again; its `net_` has neither
-        optimiser nor callbacks.
+        Fitted. On the same device with the same versions, its results are identical to those of the
+        saved one. It can be calibrated, cloned and fitted again; its `net_` has neither optimiser
+        nor callbacks.
 
     Raises
     ------
@@ -120,7 +121,7 @@ def load(
         If the file cannot be opened.
     ValueError
         If it was not written by `save`, was written by a newer version of the package, or is
-        damaged: the message names the file and what is wrong with it.
+        corrupted: the message names the file and the reason.
 
     See Also
     --------
@@ -133,7 +134,7 @@ def load(
 def load_with_checksum(
     path: str | os.PathLike[str], *, device: str | torch.device | None = None
 ) -> Loaded:
-    """Do what `load` does, and tell the SHA-256 of the file, which was opened once."""
+    """Load like `load`, and return the SHA-256 of the file too; it is opened once."""
     source = _as_path(path)
     if device is not None:
         resolve_device(device)
@@ -141,7 +142,7 @@ def load_with_checksum(
         raise ValueError(f"path must name a file, got {str(source)!r} instead.")
     try:
         loaded = _load(source)
-    # Beside our own, what NumPy and torch raise on numbers that are too large for them.
+    # NumPy and torch raise other types on numbers that are too large for them.
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
     if device is not None:
@@ -171,7 +172,8 @@ def _load(path: Path) -> Loaded:
 
 
 def _check_class(segmenter: Any) -> None:
-    if type(segmenter) in LOSS_PARAMETERS:
+    classes = storable_classes()
+    if type(segmenter) in classes.values():
         return
     name = type(segmenter).__name__
     if isinstance(segmenter, BaseSegmenter):
@@ -180,9 +182,8 @@ def _check_class(segmenter: Any) -> None:
             "code can restore: use joblib.dump."
         )
     raise TypeError(
-        f"segmenter must be one of {[cls.__name__ for cls in LOSS_PARAMETERS]}, got {name} "
-        "instead. Save the segmenter itself: the last step of a Pipeline, the best_estimator_ of a "
-        "search."
+        f"segmenter must be one of {list(classes)}, got {name} instead. Save the segmenter itself: "
+        "the last step of a Pipeline, the best_estimator_ of a search."
     )
 
 
@@ -198,7 +199,7 @@ def _check_headers(found: dict[str, TensorHeader], expected: dict[str, TensorHea
     for name in sorted({*found, *expected}):
         if found.get(name) != expected.get(name):
             raise ValueError(
-                f"its parameters describe a network with {_say(name, expected)}, but it holds "
+                f"its parameters describe a network with {_say(name, expected)}, but it contains "
                 f"{_say(name, found)}."
             )
 
@@ -212,4 +213,4 @@ def _say(name: str, headers: dict[str, TensorHeader]) -> str:
 def _check_finite(tensors: dict[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"{where} holds weights that are NaN or infinite, in {name}.")
+            raise ValueError(f"{where} contains weights that are NaN or infinite, in {name}.")

@@ -1,4 +1,4 @@
-"""Writing a fitted segmenter to an ONNX file."""
+"""Export of a fitted segmenter to an ONNX file."""
 
 import os
 import platform
@@ -10,28 +10,20 @@ import torch
 
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
-from sk_ssimae.estimators import BaseSegmenter, Calibration, SSIMAutoencoderSegmenter
-from sk_ssimae.estimators import VariationalAutoencoderSegmenter as Variational
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration
 from sk_ssimae.persistence._onnx._file import pack
-from sk_ssimae.persistence._onnx._residuals import (
-    DivergenceResidual,
-    L2Residual,
-    LikelihoodResidual,
-    Residual,
-    SSIMResidual,
-)
 from sk_ssimae.persistence._onnx._settings import Settings, describe
-from sk_ssimae.persistence._parts import LOSS_PARAMETERS, take_apart
+from sk_ssimae.persistence._parts import storable_classes, take_apart
 
 
-def export_onnx(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
+def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> None:
     """Write a fitted segmenter to an ONNX file, for :class:`OnnxSegmenter` or any ONNX runtime.
 
-    The graph takes a batch of windows of any number, ``windows`` (N, C, P, P) in [0, 1], and gives
-    their ``reconstructions``. That of a variational autoencoder also takes ``noise`` (N, S, d) for
-    S samples of each window, zeros for the mean. What comes before and after the network, up to the
-    threshold, is in the metadata as one JSON document. Either the whole file is written, or an
-    error is raised and the file that was there before stays as it was.
+    The graph takes a batch of any number of ``patches`` (N, C, P, P) in [0, 1] and returns their
+    ``reconstructions``. That of a variational autoencoder also takes ``noise`` (N, S, d) for
+    S samples of each patch, zeros for the mean. The steps before and after the network, up to the
+    threshold, are described in the metadata by one JSON document. Either the whole file is written,
+    or an error is raised and a file that was there before is unchanged.
 
     It needs the package onnx: ``pip install "sk-ssimae[onnx]"``.
 
@@ -49,8 +41,8 @@ def export_onnx(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     sklearn.exceptions.NotFittedError
         If the segmenter is not fitted, or has no threshold.
     TypeError
-        If it is not one of this package's, such as a Pipeline or a family of your own, whose
-        residual only its own code can compute.
+        If it has no network of this package, as with a Pipeline, or its class does not implement
+        `numpy_residual`.
     ValueError
         If a parameter is out of its interval, weights are not finite, or the network was replaced
         after `fit`.
@@ -90,19 +82,20 @@ def export_onnx(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
         raise ImportError('export_onnx needs onnx: pip install "sk-ssimae[onnx]".') from error
     from sk_ssimae.persistence._onnx._graph import make_model
 
-    segmenter._check_ready()
-    take_apart(segmenter)  # Refuses a network or loss that is not as fitted.
+    segmenter.check_ready()
+    take_apart(segmenter)  # Raises if network or loss is not as fitted.
     document = describe(_settings(segmenter, {"onnx": onnx.__version__}))
     model = make_model(segmenter.net_.inference_module_)
     replace_file(Path(path), pack(model.SerializeToString(), document))
 
 
-def _settings(segmenter: BaseSegmenter, versions: dict[str, str]) -> Settings:
-    network, size = segmenter.net_.module_, segmenter.image_size
+def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> Settings:
+    network = segmenter.net_.module_
     threshold, calibration = float(segmenter.threshold_), None
     if isinstance(segmenter.threshold, str):
         found: Calibration = segmenter.calibration_
         calibration = found._replace(target_fpr=float(found.target_fpr))._asdict()
+        del calibration["parameters"]  # Those of an export cannot be changed.
     return Settings(
         segmenter_class=type(segmenter).__name__,
         n_channels=segmenter.n_channels_,
@@ -111,13 +104,13 @@ def _settings(segmenter: BaseSegmenter, versions: dict[str, str]) -> Settings:
         stride=int(segmenter.stride),
         taper=float(segmenter.taper),
         inference_batch_size=int(segmenter.inference_batch_size),
-        image_size=None if size is None else _as_pair(size),
+        image_size=segmenter.working_size,
         smoothing="auto" if segmenter.smoothing == "auto" else float(segmenter.smoothing),
         test_time_augmentation=segmenter.test_time_augmentation,
         opening_diameter=int(segmenter.opening_diameter),
         threshold=threshold,
         calibration=calibration,
-        residual=_residual(segmenter),
+        residual=segmenter.numpy_residual(),
         versions={
             "python": platform.python_version(),
             "sk_ssimae": sk_ssimae.__version__,
@@ -128,29 +121,10 @@ def _settings(segmenter: BaseSegmenter, versions: dict[str, str]) -> Settings:
     )
 
 
-def _residual(segmenter: BaseSegmenter) -> Residual:
-    loss = segmenter._criterion()
-    if isinstance(segmenter, SSIMAutoencoderSegmenter):
-        kernel = tuple(loss.kernel.cpu().double().tolist())
-        parameters = ("c1", "c2", "alpha", "beta", "gamma")
-        return SSIMResidual(kernel, **{name: float(getattr(loss, name)) for name in parameters})
-    if isinstance(segmenter, Variational) and segmenter.residual == "kl":
-        return DivergenceResidual()
-    if isinstance(segmenter, Variational):
-        key = segmenter.net_.module_.noise_key
-        return LikelihoodResidual(float(loss.variance), int(segmenter.n_samples), int(key))
-    return L2Residual()
-
-
-def _as_pair(size: Any) -> tuple[int, int]:
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return int(height), int(width)
-
-
 def _check_class(segmenter: Any) -> None:
-    if type(segmenter) not in LOSS_PARAMETERS:
+    if not isinstance(segmenter, BaseAutoencoderSegmenter):
         raise TypeError(
-            f"segmenter must be one of {[cls.__name__ for cls in LOSS_PARAMETERS]}, got "
-            f"{type(segmenter).__name__} instead: the residual of another is known to its code "
-            "alone. Of a Pipeline export the last step, of a search best_estimator_."
+            f"segmenter must be one of {list(storable_classes())}, got "
+            f"{type(segmenter).__name__} instead. Export the last step of a Pipeline, or the "
+            "best_estimator_ of a search."
         )

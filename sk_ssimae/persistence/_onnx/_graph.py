@@ -28,7 +28,7 @@ _BATCH = "batch"
 
 
 def make_model(network: EncoderDecoder) -> onnx.ModelProto:
-    """Write a network as a model from windows to reconstructions.
+    """Write a network as a model from patches to reconstructions.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def make_model(network: EncoderDecoder) -> onnx.ModelProto:
     Returns
     -------
     ModelProto
-        From ``windows`` (N, C, P, P) to ``reconstructions`` of the same shape. That of a
+        From ``patches`` (N, C, P, P) to ``reconstructions`` of the same shape. That of a
         variational autoencoder also takes ``noise`` (N, S, d), gives S reconstructions of each
-        window, (N · S, C, P, P), and ``mean`` and ``log_variance`` (N, d).
+        patch, (N · S, C, P, P), and ``mean`` and ``log_variance`` (N, d).
 
     Raises
     ------
@@ -51,15 +51,15 @@ def make_model(network: EncoderDecoder) -> onnx.ModelProto:
     """
     graph = _Graph()
     side = network.patch_size
-    of_windows = [_BATCH, network.n_channels, side, side]
-    inputs, outputs = {"windows": of_windows}, {"reconstructions": of_windows}
-    encoded = _add_layers(graph, network.encoder, "windows")
+    patch_shape = [_BATCH, network.n_channels, side, side]
+    inputs, outputs = {"patches": patch_shape}, {"reconstructions": patch_shape}
+    encoded = _add_layers(graph, network.encoder, "patches")
     if isinstance(network, VariationalAutoencoder):
         encoded = _add_sampling(graph, encoded, network.latent_dim)
         of_latent: list[Any] = [_BATCH, network.latent_dim]
         inputs["noise"] = [_BATCH, "samples", network.latent_dim]
         outputs = {
-            "reconstructions": ["batch of samples", *of_windows[1:]],
+            "reconstructions": ["batch of samples", *patch_shape[1:]],
             "mean": of_latent,
             "log_variance": of_latent,
         }

@@ -1,4 +1,4 @@
-"""A network that ONNX Runtime computes."""
+"""A network computed by ONNX Runtime."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,31 +6,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae.persistence._onnx._windows import (
-    Array,
+from sk_ssimae._inference._residuals import Array
+from sk_ssimae._patches import (
     Origin,
+    Patches,
     Transform,
     average_orientations,
-    average_windows,
+    average_patches,
 )
 
 
 class OnnxNetwork(NamedTuple):
-    """Pass windows of images through a network.
+    """Pass patches of images through a network.
 
     Attributes
     ----------
     session : onnxruntime.InferenceSession
         The network.
     path_only : onnxruntime.RunOptions
-        Options to compute nothing but what is asked for.
+        Options to compute nothing but the requested outputs.
     patch_size, stride, batch_size : int
     taper : float
-        As for :func:`average_windows`.
+        As for :func:`average_patches`.
     every_orientation : bool
-        Whether to average over turns and flips of each window.
+        Whether to average over turns and flips of each patch.
     latent_dim : int or None
         Latent dimension if the network is variational.
+    patches : Patches or None
+        Places of the patches, if only an area of an image is passed; None for those of the image.
     """
 
     session: Any
@@ -41,41 +44,44 @@ class OnnxNetwork(NamedTuple):
     batch_size: int
     every_orientation: bool
     latent_dim: int | None
+    patches: Patches | None = None
 
     def average(self, image: Array, transform: Transform) -> Array:
-        """Transform the windows of an image (C, H, W) and average the results (C', H, W)."""
+        """Transform the patches of an image (C, H, W) and average the results (C', H, W)."""
         if self.every_orientation:
             transform = average_orientations(transform)
-        return average_windows(
+        height, width = image.shape[1:]
+        averaged: Array = average_patches(
             image,
             transform,
-            patch_size=self.patch_size,
-            stride=self.stride,
+            self.patches or Patches.of_image((height, width), self.patch_size, self.stride),
             taper=self.taper,
             batch_size=self.batch_size,
         )
+        return averaged
 
-    def reconstruct(self, windows: Array, origins: Sequence[Origin]) -> NDArray[Any]:
-        """Reconstruct windows (N, C, P, P); a variational network decodes the mean."""
-        return self._run(("reconstructions",), windows, self._no_noise(windows))[0]
+    def reconstruct(self, patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+        """Reconstruct patches (N, C, P, P); a variational network decodes the mean."""
+        return self._run(("reconstructions",), patches, self._no_noise(patches))[0]
 
-    def sample(self, windows: Array, noise: Array) -> NDArray[Any]:
-        """Reconstruct windows from samples of the posterior: noise (N, S, d) to (N, S, C, P, P)."""
-        (samples,) = self._run(("reconstructions",), windows, noise)
-        return samples.reshape(*noise.shape[:2], *windows.shape[1:])
+    def sample(self, patches: Array, noise: Array) -> NDArray[Any]:
+        """Reconstruct patches from samples of the posterior: noise (N, S, d) to (N, S, C, P, P)."""
+        (samples,) = self._run(("reconstructions",), patches, noise)
+        return samples.reshape(*noise.shape[:2], *patches.shape[1:])
 
-    def encode(self, windows: Array) -> list[NDArray[Any]]:
+    def encode(self, patches: Array) -> list[NDArray[Any]]:
         """Compute mean and log-variance (N, d) of the posterior."""
-        return self._run(("mean", "log_variance"), windows, self._no_noise(windows))
+        return self._run(("mean", "log_variance"), patches, self._no_noise(patches))
 
-    def _no_noise(self, windows: Array) -> Array | None:
+    def _no_noise(self, patches: Array) -> Array | None:
         if self.latent_dim is None:
             return None
-        return np.zeros((len(windows), 1, self.latent_dim), dtype=np.float32)
+        return np.zeros((len(patches), 1, self.latent_dim), dtype=np.float32)
 
     def _run(
-        self, outputs: Sequence[str], windows: Array, noise: Array | None
+        self, outputs: Sequence[str], patches: Array, noise: Array | None
     ) -> list[NDArray[Any]]:
-        inputs = {"windows": windows} if noise is None else {"windows": windows, "noise": noise}
+        patches = np.ascontiguousarray(patches)
+        inputs = {"patches": patches} if noise is None else {"patches": patches, "noise": noise}
         results: list[NDArray[Any]] = self.session.run(outputs, inputs, self.path_only)
         return results

@@ -1,24 +1,25 @@
-"""How far an exported segmenter is from the original, on images that count."""
+"""Difference between an exported segmenter and the original, on the user's images."""
 
 from itertools import starmap
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sk_ssimae._inference._segmentation import Map, Segmentation
 from sk_ssimae._validation import check_mask_shapes, check_masks, check_some_defective
+from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._segmentation import Segmentation
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 
 class ParityReport(NamedTuple):
-    """How two segmenters differ; print it for a sentence.
+    """Difference between two segmenters; print it for a sentence.
 
     Attributes
     ----------
     n_images : int
-        Images that were compared.
+        Number of images compared.
     max_abs_difference : float
-        Largest difference of two residuals of a pixel.
+        Largest difference between the two residuals of a pixel.
     largest_residual : float
         Largest absolute residual of the first segmenter, to compare with.
     auc_difference : float or None
@@ -50,7 +51,7 @@ def parity_report(
     segmenter : fitted segmenter
         The original.
     onnx_segmenter : OnnxSegmenter
-        What was exported of it.
+        Its export.
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
         Images.
     y : masks of shape (n, h, w) or a sequence of (h, w), or None, default=None

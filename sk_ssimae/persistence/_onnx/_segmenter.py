@@ -1,4 +1,4 @@
-"""The segmenter that computes from an ONNX file."""
+"""The segmenter that predicts with an ONNX file."""
 
 import functools
 import os
@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, as_unit_float
-from sk_ssimae._inference._segmentation import Segmentation
+from sk_ssimae._images import Image, SlicedImage, as_unit_float
+from sk_ssimae._patches import Area, Patches
+from sk_ssimae.estimators._blocks import with_halo, within
+from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.persistence._onnx._file import read_document
 from sk_ssimae.persistence._onnx._network import OnnxNetwork
 from sk_ssimae.persistence._onnx._settings import Settings, restore
@@ -20,33 +22,33 @@ from sk_ssimae.persistence._onnx._settings import Settings, restore
 _PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
 
 
-class OnnxSegmenter(Segmentation):
-    """Segment images with a file that `export_onnx` has written, without torch.
+class OnnxSegmenter(ReconstructionMixin):
+    """Segment images with a file of `export_onnx`, without torch.
 
-    Residual maps, masks and scores are those of the segmenter that was exported, up to rounding.
-    The file is a graph and a document of settings: nothing in it is run but ONNX's own operators.
-    It needs ONNX Runtime: ``pip install "sk-ssimae[onnx]"``. A pickle, as joblib sends it to other
-    processes, holds the absolute path and the other parameters alone: the file is read again.
+    Residual maps, masks and scores are those of the exported segmenter, up to rounding. The file
+    contains a graph and a document of settings: only ONNX's own operators are run. It needs ONNX
+    Runtime: ``pip install "sk-ssimae[onnx]"``. A pickle, as joblib sends it to other processes,
+    contains only the absolute path and the other parameters: the file is read again.
 
     Parameters
     ----------
     path : path
         File to read.
     providers : sequence of str or None, default=None
-        What ONNX Runtime computes with, the first choice first, such as
+        Execution providers of ONNX Runtime, the first choice first, such as
         ``["CUDAExecutionProvider", "CPUExecutionProvider"]``; None is the CPU.
     n_threads : int or None, default=None
-        Threads of a CPU that the network takes; None is one for each of its cores.
+        Number of CPU threads for the network; None for one per core.
 
     Attributes
     ----------
     threshold_ : float
-        Threshold that `predict` compares opened residual maps with.
+        Threshold with which `predict` compares opened residual maps.
     n_channels_ : int
-        Channels that images must have.
+        Number of channels that images need to have.
     settings : Settings
-        All that the file says beside the network: the class that was exported, its parameters that
-        matter here, how the threshold was found, versions.
+        Content of the file but the network: the exported class, its parameters of prediction, how
+        the threshold was found, versions.
 
     Raises
     ------
@@ -55,11 +57,11 @@ class OnnxSegmenter(Segmentation):
     OSError
         If the file cannot be opened.
     TypeError
-        If `path` is none.
+        If `path` is not a path.
     ValueError
         If a parameter is out of its interval; if the file was not written by `export_onnx`, was
-        written by a newer version of the package, or is damaged: the message names the file and
-        what is wrong with it.
+        written by a newer version of the package, or is corrupted: the message names the file and
+        the reason.
 
     See Also
     --------
@@ -89,22 +91,44 @@ class OnnxSegmenter(Segmentation):
             settings = restore(read_document(content))
             session = _open(runtime, content, options, chosen)
             _check_session(session, settings)
-        # Beside our own, what Python raises on bytes that are no message.
+        # Python raises either on bytes that are not a message.
         except (ValueError, TypeError) as error:
             raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
         self._parameters = str(source.absolute()), chosen, n_threads
         self.settings = settings
         self.n_channels_ = settings.n_channels
-        self.image_size = settings.image_size
         self.smoothing = settings.smoothing
         self.opening_diameter = settings.opening_diameter
-        self._fitted_patch_size = settings.patch_size
         self._network = _make_network(runtime, session, settings)
 
     @property
     def threshold_(self) -> float:
         """Residual above which a pixel of the opened map counts as defective."""
         return self.settings.threshold
+
+    @property
+    def working_size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized; None for their own size."""
+        return self.settings.image_size
+
+    @property
+    def min_image_size(self) -> int:
+        """Side of a patch in pixels: images at working size are at least as large."""
+        return self.settings.patch_size
+
+    @property
+    def residual_radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return self.settings.residual.radius
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
+        """Compute the residual of an area from the patches that it depends on."""
+        seen = with_halo(area, self.residual_radius, image.shape)
+        settings = self.settings
+        patches = Patches.of_image(image.shape, settings.patch_size, settings.stride).over(seen)
+        planes = _as_planes(image.read(*patches.area))
+        residual = settings.residual.compute(planes, self._network._replace(patches=patches))
+        return residual.astype(np.float32, copy=False)[within(area, patches.area)]
 
     def __repr__(self) -> str:
         return f"<OnnxSegmenter: {self.settings.segmenter_class}, threshold_={self.threshold_:.4g}>"
@@ -114,11 +138,13 @@ class OnnxSegmenter(Segmentation):
         load = functools.partial(type(self), providers=providers, n_threads=n_threads)
         return load, (path,)
 
-    def _compute_residual(self, image: Image) -> NDArray[np.float32]:
+    def compute_residual(self, image: Image) -> NDArray[np.float32]:
+        """Compute the residual (h, w) of an image (h, w, c)."""
         residual = self.settings.residual.compute(_as_planes(image), self._network)
         return residual.astype(np.float32, copy=False)
 
-    def _compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
+    def compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
+        """Compute the reconstruction (h, w, c) of an image (h, w, c)."""
         planes = _as_planes(image)
         return np.moveaxis(self._network.average(planes, self._network.reconstruct), 0, -1)
 
@@ -173,9 +199,9 @@ def _open(runtime: Any, content: bytes, options: Any, providers: list[str]) -> A
 
 
 def _check_session(session: Any, settings: Settings) -> None:
-    """Check that the network takes and gives what the settings say."""
+    """Check that the inputs and outputs of the network are those of the settings."""
     side = settings.patch_size
-    expected: dict[str, list[Any]] = {"windows": [settings.n_channels, side, side]}
+    expected: dict[str, list[Any]] = {"patches": [settings.n_channels, side, side]}
     results = {"reconstructions"}
     if settings.is_variational:
         expected["noise"] = ["samples", settings.latent_dim]

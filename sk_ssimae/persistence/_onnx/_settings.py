@@ -1,21 +1,21 @@
-"""What a file says beside the network, as JSON and back."""
+"""Everything that a file stores but the network, as JSON and back."""
 
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sk_ssimae.persistence._checks import check_count, check_format, check_keys, check_number
-from sk_ssimae.persistence._onnx._residuals import (
+from sk_ssimae._inference._residuals import (
     DivergenceResidual,
     L2Residual,
     LikelihoodResidual,
     Residual,
     SSIMResidual,
 )
+from sk_ssimae.persistence._checks import check_count, check_format, check_keys, check_number
 
 FORMAT = "sk_ssimae.onnx"
-#: Raise it with every change of what a document or a graph holds.
-FORMAT_VERSION = 2
+#: Raise it with every change of a document or a graph once a version has been released.
+FORMAT_VERSION = 1
 
 _RESIDUALS: dict[str, type[Residual]] = {
     "l2": L2Residual,
@@ -26,14 +26,14 @@ _RESIDUALS: dict[str, type[Residual]] = {
 
 
 class Settings(NamedTuple):
-    """With what a segmenter computes, and what is known about it.
+    """Settings with which a segmenter computes, and facts about it.
 
     Attributes
     ----------
     segmenter_class : str
         Class of the segmenter that was exported.
     n_channels, latent_dim, patch_size : int
-        What the network is made for.
+        Sizes of the network.
     stride, taper, inference_batch_size, smoothing, test_time_augmentation, opening_diameter
         Parameters of the segmenter.
     image_size : tuple of two int or None
@@ -43,9 +43,9 @@ class Settings(NamedTuple):
     calibration : dict or None
         How it was found, as in `calibration_`; None if it was given as a number.
     residual : Residual
-        What is computed of images and their reconstructions.
+        Residual of images and their reconstructions.
     versions : dict
-        Versions of what made the file, for the record.
+        Versions of the libraries that wrote the file, for the record.
     """
 
     segmenter_class: str
@@ -66,12 +66,12 @@ class Settings(NamedTuple):
 
     @property
     def is_variational(self) -> bool:
-        """Whether the network gives distributions of latent vectors."""
+        """Whether the network computes distributions of latent vectors."""
         return isinstance(self.residual, LikelihoodResidual | DivergenceResidual)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
-    """Write settings as a document for JSON."""
+    """Return settings as a document for JSON."""
     kinds = {cls: kind for kind, cls in _RESIDUALS.items()}
     residual = {"kind": kinds[type(settings.residual)], **settings.residual._asdict()}
     described = {**settings._asdict(), "residual": residual}
@@ -79,7 +79,7 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 
 def restore(document: dict[str, Any]) -> Settings:
-    """Read what `describe` wrote, or refuse it.
+    """Read a document of `describe`.
 
     Raises
     ------
@@ -87,10 +87,8 @@ def restore(document: dict[str, Any]) -> Settings:
         If anything is missing, unknown, of another type or out of its interval.
     """
     check_format(document, FORMAT, FORMAT_VERSION)
-    added = {"taper": 0} if document["version"] == 1 else {}
-    written = [name for name in Settings._fields if name not in added]
-    check_keys(document, ("format", "version", *written), "its document")
-    values = added | {name: document[name] for name in written}
+    check_keys(document, ("format", "version", *Settings._fields), "its document")
+    values = {name: document[name] for name in Settings._fields}
     for name in ("n_channels", "latent_dim", "patch_size", "inference_batch_size"):
         check_count(values[name], name, least=1)
     check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 
 from sk_ssimae._patches import window_weights
-from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])

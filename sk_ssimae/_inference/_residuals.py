@@ -5,15 +5,37 @@ They take whole images, whose sizes a graph written by one of torch's exporters 
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._inference._noise import window_noise
-from sk_ssimae.persistence._onnx._network import OnnxNetwork
-from sk_ssimae.persistence._onnx._windows import Array, Origin
+from sk_ssimae._inference._noise import patch_noise
+from sk_ssimae._patches import Origin, Transform
+
+Array = NDArray[np.float32]
+
+
+class PatchNetwork(Protocol):
+    """A network that reconstructs patches of NumPy arrays."""
+
+    @property
+    def latent_dim(self) -> int | None:
+        """Latent dimension if the network is variational."""
+
+    def average(self, image: Array, transform: Transform) -> Array:
+        """Transform the patches of an image (C, H, W) and average the results (C', H, W)."""
+
+    def reconstruct(self, patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+        """Reconstruct patches (N, C, P, P)."""
+
+    def sample(self, patches: Array, noise: Array) -> NDArray[Any]:
+        """Reconstruct patches from samples of the posterior: (N, S, d) to (N, S, C, P, P)."""
+
+    def encode(self, patches: Array) -> list[NDArray[Any]]:
+        """Compute mean and log-variance (N, d) of the posterior."""
+
 
 # Both as in `losses/_ssim.py`.
 _SMALLEST_PRODUCT = 1e-20
@@ -23,7 +45,12 @@ _PIXELS_OF_STRIP = 2**18
 class L2Residual(NamedTuple):
     """Squared error: equation 2 of Bergmann et al. (arXiv:1807.02011)."""
 
-    def compute(self, image: Array, network: OnnxNetwork) -> Array:
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return 0
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
         reconstruction = network.average(image, network.reconstruct)
         residual: Array = np.square(image - reconstruction).mean(axis=0)
@@ -48,7 +75,12 @@ class SSIMResidual(NamedTuple):
     beta: float
     gamma: float
 
-    def compute(self, image: Array, network: OnnxNetwork) -> Array:
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return len(self.kernel) // 2
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
         return self.residual_map(image, network.average(image, network.reconstruct))
 
@@ -109,7 +141,7 @@ class LikelihoodResidual(NamedTuple):
     variance : float
         Variance of a pixel.
     n_samples : int
-        Samples of the latent vector for each window.
+        Number of samples of the latent vector for each patch.
     noise_key : int
         Seed of their noise.
     """
@@ -118,14 +150,19 @@ class LikelihoodResidual(NamedTuple):
     n_samples: int
     noise_key: int
 
-    def compute(self, image: Array, network: OnnxNetwork) -> Array:
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return 0
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
         assert network.latent_dim is not None
         shape = self.n_samples, network.latent_dim
 
-        def squared_errors(windows: Array, origins: Sequence[Origin]) -> NDArray[Any]:
-            noise = np.stack([window_noise(self.noise_key, origin, shape) for origin in origins])
-            errors = np.square(windows[:, np.newaxis] - network.sample(windows, noise))
+        def squared_errors(patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+            noise = np.stack([patch_noise(self.noise_key, origin, shape) for origin in origins])
+            errors = np.square(patches[:, np.newaxis] - network.sample(patches, noise))
             of_pixels: Array = errors.mean(axis=(1, 2))
             return of_pixels[:, np.newaxis]
 
@@ -137,14 +174,19 @@ class LikelihoodResidual(NamedTuple):
 class DivergenceResidual(NamedTuple):
     """Divergence of latent distributions from the standard normal one."""
 
-    def compute(self, image: Array, network: OnnxNetwork) -> Array:
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return 0
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
 
-        def divergences(windows: Array, _: Sequence[Origin]) -> NDArray[Any]:
-            mean, log_variance = network.encode(windows)
+        def divergences(patches: Array, _: Sequence[Origin]) -> NDArray[Any]:
+            mean, log_variance = network.encode(patches)
             terms = np.square(mean) + np.maximum(np.expm1(log_variance) - log_variance, 0)
-            of_windows = 0.5 * terms.sum(axis=1)[:, np.newaxis, np.newaxis, np.newaxis]
-            return np.broadcast_to(of_windows, (len(windows), 1, *windows.shape[2:]))
+            of_patches = 0.5 * terms.sum(axis=1)[:, np.newaxis, np.newaxis, np.newaxis]
+            return np.broadcast_to(of_patches, (len(patches), 1, *patches.shape[2:]))
 
         residual: Array = network.average(image, divergences)[0]
         return residual

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-
 from sk_ssimae._inference._postprocessing import disk, open_map, smooth
 
 

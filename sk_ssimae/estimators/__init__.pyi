@@ -1,0 +1,36 @@
+# The one list of families: add a segmenter here, and the package, the command line, model files and
+# tests know it.
+from ._autoencoder import BaseAutoencoderSegmenter
+from ._autoencoder_parameters import AutoencoderParameters
+from ._base import BaseSegmenter
+from ._calibration import Calibration
+from ._discovery import all_segmenters
+from ._feature_matching import FeatureMatchingAutoencoderSegmenter
+from ._l2 import L2AutoencoderSegmenter
+from ._net import ReconstructionNet
+from ._parameters import Parameter, Role, SegmenterParameters
+from ._protocol import paper_protocol
+from ._results import SegmentedBlock, SegmentedImage
+from ._segmentation import Segmentation
+from ._ssim import SSIMAutoencoderSegmenter
+from ._variational import VariationalAutoencoderSegmenter
+
+__all__ = [
+    "SSIMAutoencoderSegmenter",
+    "L2AutoencoderSegmenter",
+    "VariationalAutoencoderSegmenter",
+    "FeatureMatchingAutoencoderSegmenter",
+    "paper_protocol",
+    "all_segmenters",
+    "Segmentation",
+    "BaseSegmenter",
+    "BaseAutoencoderSegmenter",
+    "ReconstructionNet",
+    "Parameter",
+    "Role",
+    "SegmenterParameters",
+    "AutoencoderParameters",
+    "Calibration",
+    "SegmentedImage",
+    "SegmentedBlock",
+]

@@ -1,0 +1,314 @@
+"""The base of segmenters with a network: training, and residuals of reconstructions."""
+
+import warnings
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch.history import History
+from torch import Tensor, nn
+
+from sk_ssimae._images import Image, SlicedImage, as_unit_float
+from sk_ssimae._inference._residuals import Residual
+from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
+from sk_ssimae.estimators._arithmetic import reproducible
+from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
+from sk_ssimae.estimators._blocks import with_halo, within
+from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
+from sk_ssimae.estimators._reconstruction import ReconstructionMixin
+from sk_ssimae.estimators._training import train
+from sk_ssimae.exceptions import InterruptedFitWarning
+from sk_ssimae.modules import (
+    ConvolutionalAutoencoder,
+    VariationalAutoencoder,
+    initialize_autoencoder,
+)
+
+
+class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
+    """Base of segmenters with a network that reconstructs patches.
+
+    A family is a class with :meth:`make_loss`. Where it needs more, it overrides other hooks:
+    :meth:`make_module` and :meth:`initialize_module` for a network of its own, `net_class` for
+    another training step, :meth:`reconstruct_patches` for a network that returns more than a
+    reconstruction, and :meth:`numpy_residual` to be exported.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+    """
+
+    #: Class of the skorch net that trains the network: a subclass may train further parts.
+    net_class: ClassVar[type[ReconstructionNet]] = ReconstructionNet
+
+    net_: ReconstructionNet
+    history_: History
+
+    @abstractmethod
+    def make_loss(self) -> nn.Module:
+        """Return the loss, which also computes the residual.
+
+        Returns
+        -------
+        Module
+            With two methods: ``forward(output, target)`` computes the scalar that training
+            minimises, from the output of the network for patches (N, C, P, P) and from the patches
+            themselves; ``residual_map(image, reconstruction)`` turns (N, C, H, W) into residuals
+            (N, H, W). For `segment_blocks`, its attribute ``residual_radius`` is the number of
+            pixels around a pixel that its residual depends on, 0 if none.
+        """
+
+    def make_module(self, n_channels: int, generator: torch.Generator) -> nn.Module:
+        """Return the network; :meth:`initialize_module` then draws its weights.
+
+        Parameters
+        ----------
+        n_channels : int
+            Number of channels of the training images.
+        generator : torch.Generator
+            Source of random numbers on the training device, for a network that needs some in
+            training.
+
+        Returns
+        -------
+        Module
+            From patches (N, C, P, P) to the input of the loss.
+        """
+        return ConvolutionalAutoencoder(
+            n_channels, self.latent_dim, self.patch_size, self.normalization
+        )
+
+    def initialize_module(
+        self, module: nn.Module, *, generator: torch.Generator, mean_intensity: Tensor
+    ) -> None:
+        """Draw the initial weights of the network.
+
+        This default acts on the networks of Table 1 alone, :class:`ConvolutionalAutoencoder` and
+        :class:`VariationalAutoencoder`. Other networks, subclasses of the two included, keep the
+        weights with which they were made: they may be pretrained.
+
+        Parameters
+        ----------
+        module : Module
+            Network of :meth:`make_module`, on the CPU.
+        generator : torch.Generator
+            Source of random numbers, on the CPU.
+        mean_intensity : Tensor of shape (C,)
+            Mean of the training images per channel, in [0, 1].
+        """
+        if type(module) in (ConvolutionalAutoencoder, VariationalAutoencoder):
+            initialize_autoencoder(module, generator=generator, mean_intensity=mean_intensity)
+
+    def reconstruct_patches(self, patches: Tensor) -> Tensor:
+        """Reconstruct patches; by default with the output of the network.
+
+        Parameters
+        ----------
+        patches : Tensor of shape (N, C, P, P)
+            Patches of an image, on the device of the network.
+
+        Returns
+        -------
+        Tensor of shape (N, C, P, P)
+            Their reconstructions.
+        """
+        reconstructions: Tensor = self.net_.inference_module_(patches)
+        return reconstructions
+
+    def residual_loss(self) -> Any:
+        """Return the loss whose residual is shown; by default that of training."""
+        return self.net_.criterion_
+
+    def make_residual_loss(self) -> nn.Module:
+        """Return the loss for a model file: one that only needs to compute residuals.
+
+        By default it is that of :meth:`make_loss`. A loss with parts that only training needs, such
+        as a feature extractor, leaves them out here.
+        """
+        return self.make_loss()
+
+    def numpy_residual(self) -> Residual:
+        """Return the residual as NumPy computes it, for exports without torch.
+
+        Raises
+        ------
+        TypeError
+            If the family has none: it cannot be exported.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot be exported: it does not say how to compute its "
+            "residual without torch. Implement numpy_residual."
+        )
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on defect-free images and find the threshold on some that were held out.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images: unsigned integers, scaled by the range of their type, or floats in [0, 1].
+        y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+            1 where an image or a pixel is defective. Defective images take no part in training or
+            calibration.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter, image, label or mask is not as described, training diverges, or a
+            checkpoint is damaged; all images are opened and checked before training starts.
+        OSError
+            If a checkpoint cannot be written; the previous one is unchanged.
+
+        Warns
+        -----
+        InterruptedFitWarning
+            If the keyboard interrupted training. The estimator is then fitted as far as it got.
+        """
+        super().fit(X, y)
+        if self.net_.interrupted_:
+            warnings.warn(
+                f"Training was interrupted in epoch {len(self.history_)} of {self.max_epochs}; "
+                "the estimator is fitted as far as it got.",
+                InterruptedFitWarning,
+                stacklevel=2,
+            )
+        return self
+
+    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Train a network on random patches of good images."""
+        self.net_ = train(self, regions, device=resolve_device(self.device), rng=rng)
+        self.history_ = self.net_.history
+
+    def check_ready(self) -> None:
+        """Check parameters that were set since `fit`, and move the net to its device."""
+        super().check_ready()
+        if self.stride > self.min_image_size:
+            raise ValueError(
+                f"stride must be at most the patch_size of fit, {self.min_image_size}, got "
+                f"{self.stride} instead."
+            )
+        self._prepare_prediction()
+
+    @property
+    def residual_radius(self) -> int | None:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        radius = getattr(self.residual_loss(), "residual_radius", None)
+        return None if radius is None else int(radius)
+
+    def compute_residual(self, image: Image) -> NDArray[np.float32]:
+        """Compute the residual (h, w) of an image (h, w, c)."""
+        return self._residual_over(image, self._patches(image.shape[:2]))
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
+        """Compute the residual of an area from the patches that it depends on."""
+        seen = with_halo(area, self.residual_radius or 0, image.shape)
+        patches = self._patches(image.shape).over(seen)
+        residual = self._residual_over(image.read(*patches.area), patches)
+        return residual[within(area, patches.area)]
+
+    @torch.inference_mode()
+    def compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
+        """Compute the reconstruction (h, w, c) of an image (h, w, c)."""
+        pixels = self._load(image)
+        with reproducible(pixels.device):
+            reconstruction = self._reconstruct(pixels, self._patches(image.shape[:2]))
+            reconstructed: NDArray[np.float32] = reconstruction.permute(1, 2, 0).cpu().numpy()
+        return reconstructed
+
+    def residual_over_patches(self, image: Tensor, patches: Patches) -> Tensor:
+        """Compute the residual of the area that patches cover; by default that of the loss.
+
+        Parameters
+        ----------
+        image : Tensor of shape (C, H, W)
+            The area, on the device of the network.
+        patches : Patches
+            Places of the patches in the whole image.
+
+        Returns
+        -------
+        Tensor of shape (H, W)
+            The residual.
+        """
+        residual: Tensor = self.residual_loss().residual_map(
+            image[None], self._reconstruct(image, patches)[None]
+        )[0]
+        return residual
+
+    def average_over_patches(self, image: Tensor, transform: Transform, patches: Patches) -> Tensor:
+        """Transform patches of an area and average the results, as the parameters say.
+
+        Parameters
+        ----------
+        image : Tensor of shape (C, H, W)
+            The area that the patches cover.
+        transform : callable
+            From patches (N, C, P, P) and their N origins, first rows and columns in the whole
+            image, to results (N, C', P, P).
+        patches : Patches
+            Places of the patches in the whole image.
+
+        Returns
+        -------
+        Tensor of shape (C', H, W)
+            Weighted averages over the patches that cover a pixel.
+        """
+
+        def laid_out(cropped: Tensor, origins: Sequence[tuple[int, int]]) -> Tensor:
+            result: Tensor = transform(
+                cropped.contiguous(memory_format=torch.channels_last), origins
+            )
+            return result
+
+        averaged: Tensor = average_patches(
+            image,
+            laid_out if self.test_time_augmentation is None else average_orientations(laid_out),
+            patches,
+            taper=self.taper,
+            batch_size=self.inference_batch_size,
+        )
+        return averaged
+
+    def _prepare_prediction(self) -> None:
+        # A net that was moved in inference mode could never be trained again.
+        self.net_.prepare_inference(resolve_device(self.device))
+
+    @torch.inference_mode()
+    def _residual_over(self, image: Image, patches: Patches) -> NDArray[np.float32]:
+        """Compute the residual (h, w) of the area (h, w, c) that patches cover."""
+        pixels = self._load(image)
+        with reproducible(pixels.device):
+            residual: NDArray[np.float32] = (
+                self.residual_over_patches(pixels, patches).cpu().numpy()
+            )
+        # The extremes tell, and no array of booleans is made.
+        if not np.isfinite([residual.min(), residual.max()]).all():
+            raise ValueError(
+                "Training diverged in its last step: a residual map contains NaN or infinity. Fit "
+                f"again with a smaller lr, got {self.lr:g}."
+            )
+        return residual
+
+    def _reconstruct(self, image: Tensor, patches: Patches) -> Tensor:
+        """Compute the reconstruction (C, H, W) of the area (C, H, W) that patches cover."""
+        return self.average_over_patches(
+            image, lambda cropped, _: self.reconstruct_patches(cropped), patches
+        )
+
+    def _load(self, image: Image) -> Tensor:
+        return to_tensor(as_unit_float(image), next(self.net_.module_.parameters()).device)
+
+    def _patches(self, shape: tuple[int, ...]) -> Patches:
+        return Patches.of_image((shape[0], shape[1]), self.min_image_size, self.stride)

@@ -1,0 +1,56 @@
+"""How a threshold was found, and for which parameters it holds."""
+
+import copy
+from typing import Any, NamedTuple
+
+
+class Calibration(NamedTuple):
+    """How `threshold_` was found.
+
+    Attributes
+    ----------
+    threshold : float
+        The threshold.
+    rule : {"pixel_fpr", "image_fpr"}
+        Rule by which it was found.
+    target_fpr : float
+        False positive rate that the rule aims at.
+    held_out : {"images", "regions"}
+        Whether whole good images were held out, or, with few images, a band of each.
+    n_held_out : int
+        Number of held-out images or regions.
+    parameters : dict
+        Parameters of inference and decision for which the threshold holds.
+    """
+
+    threshold: float
+    rule: str
+    target_fpr: float
+    held_out: str
+    n_held_out: int
+    parameters: dict[str, Any]
+
+    def promise(self) -> str:
+        """Say in plain words what the threshold promises, and what it does not."""
+        share = f"{100 * self.target_fpr:g} %"
+        held_out = f"{self.n_held_out} held-out {self.held_out}"
+        if self.rule == "image_fpr":
+            return (
+                f"At most {share} of good images are flagged, provided future images resemble the "
+                f"{held_out}. This says nothing about single pixels, nor about how many defects "
+                "are found."
+            )
+        return (
+            f"About {share} of the pixels of good images are marked, provided future images "
+            f"resemble the {held_out}. This says nothing about how many good images have a marked "
+            "pixel, nor about how many defects are found."
+        )
+
+    def changes(self, parameters: dict[str, Any]) -> list[str]:
+        """Return the names of the parameters that have changed since the threshold was found."""
+        return [name for name, value in parameters.items() if value != self.parameters.get(name)]
+
+
+def snapshot(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Copy values, so that changing a dictionary in place later is noticed."""
+    return copy.deepcopy(parameters)

@@ -1,0 +1,324 @@
+"""Maps, masks and scores of images, given the residual of each."""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae._images import Image, Images, SlicedImage, resize
+from sk_ssimae._inference._decision import image_score, mark, open_map, smooth, smoothing_sigma
+from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._patches import Area
+from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
+from sk_ssimae.estimators._blocks import (
+    block_areas,
+    check_block_size,
+    segment_block,
+    with_halo,
+    within,
+)
+from sk_ssimae.estimators._results import Map, Mask, SegmentedBlock, SegmentedImage
+from sk_ssimae.metrics import pixel_roc_auc_score
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+
+class Segmentation(metaclass=ABCMeta):
+    """Segment images by residuals that a subclass computes, with whatever library it uses.
+
+    Prediction alone: there is no ``fit``. A subclass has the attributes below and implements
+    :meth:`compute_residual`; it may override :meth:`compute_area_residual` for images larger than
+    memory, and :meth:`check_ready`.
+
+    Attributes
+    ----------
+    n_channels_ : int
+        Number of channels that images need to have.
+    smoothing : float or "auto"
+        Sigma in pixels of the Gaussian that smooths residual maps; "auto" is a hundredth of the
+        image's shorter side.
+    opening_diameter : int
+        Diameter in pixels of the disk with which residual maps are opened before the decision.
+    """
+
+    n_channels_: int
+    smoothing: Any
+    opening_diameter: Any
+
+    @property
+    @abstractmethod
+    def threshold_(self) -> float:
+        """Residual above which a pixel of the opened map counts as defective."""
+
+    @abstractmethod
+    def compute_residual(self, image: Image) -> Map:
+        """Compute the residual of an image.
+
+        Parameters
+        ----------
+        image : array of shape (h, w, c)
+            Image at working size: uint8, or float32 in [0, 1].
+
+        Returns
+        -------
+        array of float32, shape (h, w)
+            Residual, high where a pixel is unusual. It must not depend on other images.
+        """
+
+    @property
+    def working_size(self) -> tuple[int, int] | None:
+        """Height and width to which images are resized; None for their own size."""
+        return None
+
+    @property
+    def min_image_size(self) -> int:
+        """Smallest height and width in pixels of an image at working size."""
+        return 1
+
+    @property
+    def residual_radius(self) -> int | None:
+        """Number of pixels around a pixel that its residual depends on; None if unknown."""
+        return None
+
+    def check_ready(self) -> None:  # noqa: B027  # a hook that may stay empty
+        """Check what may have changed since `fit` and prepare for prediction.
+
+        It is called once by each method that predicts, before any image is read.
+        """
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> Map:
+        """Compute the residual of an area of an image that may be larger than memory.
+
+        This default reads the area with a margin of :attr:`residual_radius` and calls
+        :meth:`compute_residual`. It is right for residuals that depend on nothing farther away and
+        not on the place in the image.
+
+        Parameters
+        ----------
+        image : SlicedImage
+            The image; ``image.read(rows, columns)`` reads a part of it.
+        area : tuple of two slice
+            Rows and columns.
+
+        Returns
+        -------
+        array of float32, shape (h, w)
+            Residual of the area.
+        """
+        radius = max(self.residual_radius or 0, self.min_image_size)
+        outer = with_halo(area, radius, image.shape)
+        return self.compute_residual(image.read(*outer))[within(area, outer)]
+
+    def decision_function(self, X: Any) -> NDArray[np.float32] | list[Map]:
+        """Compute the residual map of each image: high means defective.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images with the channels of those in `fit`; their height and width may differ.
+
+        Returns
+        -------
+        array of float32, shape (n, h, w), or list of arrays (h, w)
+            An array for an array, a list for a sequence. Maps are smoothed unless `smoothing` is 0.
+        """
+        images = self._check_images(X)
+        return collect(self._iter_maps(images), images)
+
+    def iter_decision_function(self, X: Any) -> Iterator[Map]:
+        """Compute residual maps one at a time, for more images than fit into memory.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Yields
+        ------
+        array of float32, shape (h, w)
+            Residual map of the next image.
+        """
+        return self._iter_maps(self._check_images(X))
+
+    def predict(self, X: Any) -> Mask | list[Mask]:
+        """Segment each image: True where the opened residual map exceeds `threshold_`.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Returns
+        -------
+        array of bool, shape (n, h, w), or list of arrays (h, w)
+            Masks.
+        """
+        images = self._check_images(X)
+        threshold = self.threshold_
+        masks = (
+            mark(self._open(residual_map), threshold) for residual_map in self._iter_maps(images)
+        )
+        return collect(masks, images)
+
+    def score_images(self, X: Any) -> NDArray[np.float64]:
+        """Score whole images by the maximum of the opened residual map.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+            Above `threshold_` exactly where `predict` marks at least one pixel.
+        """
+        maps = self._iter_maps(self._check_images(X))
+        return np.array([image_score(self._open(residual_map)) for residual_map in maps])
+
+    def segment_images(self, X: Any) -> Iterator[SegmentedImage]:
+        """Compute residual map, mask and score of one image at a time, in one pass.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Yields
+        ------
+        SegmentedImage
+            Residual map, mask and score of the next image.
+        """
+        images = self._check_images(X)
+        threshold = self.threshold_
+        return (self._segment(residual_map, threshold) for residual_map in self._iter_maps(images))
+
+    def segment_blocks(self, image: Any, *, block_size: int = 2048) -> Iterator[SegmentedBlock]:
+        """Segment one image block by block, when it does not fit into memory.
+
+        Each block is read with a halo of the pixels that its own depend on, so that the blocks
+        together equal the results of `decision_function` and `predict` for the whole image.
+
+        Parameters
+        ----------
+        image : array-like of shape (h, w) or (h, w, c)
+            One image, not wrapped in a list: a NumPy array or memmap, an array of zarr or h5py, or
+            any object with a shape that returns a part as ``image[first:last, first:last]``. Values
+            are as in `fit`.
+        block_size : int, default=2048
+            Side of a block in pixels. Blocks at the far edges may be smaller. It changes memory
+            and time only, see :doc:`/many`.
+
+        Yields
+        ------
+        SegmentedBlock
+            Place, residual map and mask of the next block, row by row.
+
+        Raises
+        ------
+        TypeError
+            If `image` cannot be sliced, or `residual_radius` is None.
+        ValueError
+            If `image` or `block_size` is not as described, or `image_size` is set. Pixels are
+            checked when they are read; the message says in which part.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sk_ssimae import L2AutoencoderSegmenter
+        >>> from sk_ssimae.datasets import make_woven_fabric
+        >>> good = make_woven_fabric(2, shape=(48, 80), random_state=0)
+        >>> segmenter = L2AutoencoderSegmenter(
+        ...     patch_size=16, stride=16, n_patches=64, max_epochs=1, random_state=0
+        ... ).fit(good)
+        >>> mask = np.empty((48, 80), dtype=bool)  # Or a memmap, or an array of zarr.
+        >>> for block in segmenter.segment_blocks(good[0], block_size=32):
+        ...     mask[block.rows, block.columns] = block.mask
+        >>> bool((mask == segmenter.predict(good)[0]).all())
+        True
+        """
+        self.check_ready()
+        check_block_size(block_size)
+        if self.working_size is not None:
+            raise ValueError(
+                f"image_size={self.working_size!r} resizes images as a whole, so that they cannot "
+                "be segmented block by block: fit with image_size=None."
+            )
+        if self.residual_radius is None:
+            raise TypeError(
+                f"{type(self).__name__} must say how many pixels around a pixel its residual "
+                "depends on to segment an image in blocks: set residual_radius, 0 if none."
+            )
+        sliced = SlicedImage(image, min_size=self.min_image_size, n_channels=self.n_channels_)
+        threshold = self.threshold_
+        areas = block_areas(sliced.shape, int(block_size))
+        return (segment_block(self, sliced, area, threshold) for area in areas)
+
+    def score(self, X: Any, y: Any) -> float:
+        """Compute the area under the pixel ROC curve, pooled over all images.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images, good and defective.
+        y : masks of shape (n, h, w) or a sequence of (h, w)
+            1 where a pixel is defective.
+
+        Returns
+        -------
+        float
+            Area in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If `y` does not contain masks, or marks no pixel or every pixel.
+        """
+        images = self._check_images(X)
+        check_masks(y)
+        check_some_defective(y, len(images))
+        residual_maps = []
+        for index, (image, mask) in enumerate(zip(images, y, strict=True)):
+            check_mask_shape(mask, index, image.shape[:2])
+            residual_maps.append(self._residual_map(self._region(image)))
+        return pixel_roc_auc_score(y, residual_maps)
+
+    def _check_images(self, X: Any) -> Images:
+        self.check_ready()
+        min_size = 1 if self.working_size is not None else self.min_image_size
+        return Images(X, min_size=min_size, n_channels=self.n_channels_)
+
+    def _iter_maps(self, images: Images) -> Iterator[Map]:
+        return (self._residual_map(self._region(image)) for image in images)
+
+    def _region(self, image: Image) -> Region:
+        return Region.of_image(image, self.working_size)
+
+    def _residual_map(self, region: Region) -> Map:
+        residual = self.compute_residual(working_pixels(region))
+        sigma = smoothing_sigma(self.smoothing, region.image_shape)
+        return smooth(resize(residual, region.shape), sigma)
+
+    def _open(self, residual_map: Map) -> Map:
+        return open_map(residual_map, self.opening_diameter)
+
+    def _segment(self, residual_map: Map, threshold: float) -> SegmentedImage:
+        opened = self._open(residual_map)
+        return SegmentedImage(residual_map, mark(opened, threshold), image_score(opened))
+
+
+def collect(
+    results: Iterable[NDArray[_Scalar]], images: Images
+) -> NDArray[_Scalar] | list[NDArray[_Scalar]]:
+    """Stack results into an array if the images came as one, else list them."""
+    if not images.is_array:
+        return list(results)
+    iterator = iter(results)
+    first = next(iterator)
+    stacked = np.empty((len(images), *first.shape), dtype=first.dtype)
+    stacked[0] = first
+    for index, result in enumerate(iterator, start=1):
+        stacked[index] = result
+    return stacked
