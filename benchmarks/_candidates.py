@@ -271,8 +271,8 @@ class ResidualAveragingSegmenter(SSIMAutoencoderSegmenter):
 
     def _residual(self, image: Tensor, windows: Any) -> Tensor:
         def measure(stacked: Tensor, _: Any) -> Tensor:
-            reconstructed = self.reconstruct_windows(stacked)
-            return self._criterion().residual_map(stacked, reconstructed)[:, None]
+            reconstructed = self.reconstruct_patches(stacked)
+            return self.residual_loss().residual_map(stacked, reconstructed)[:, None]
 
         return self._average_windows(image, measure, windows)[0]
 

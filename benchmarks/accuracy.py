@@ -50,7 +50,7 @@ from sk_ssimae import (
     VariationalAutoencoderSegmenter,
     paper_protocol,
 )
-from sk_ssimae._inference._postprocessing import open_map
+from sk_ssimae._inference._decision import open_map
 from sk_ssimae.datasets import load_image_folder, load_nanotwice
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score

@@ -15,8 +15,8 @@ torch.set_num_threads(1)  # Networks are tiny here, and tests run side by side.
 
 SEGMENTERS = [
     cls
-    for name, cls in vars(estimators).items()
-    if name.endswith("AutoencoderSegmenter") and isinstance(cls, type)
+    for cls in estimators.all_segmenters().values()
+    if issubclass(cls, estimators.BaseAutoencoderSegmenter)
 ]
 
 

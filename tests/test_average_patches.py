@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 
-from sk_ssimae._patches import window_weights
+from sk_ssimae._patches import Patches, average_orientations, average_patches, taper_weights
 
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (1, 17, 50), (3, 40, 33)])
@@ -11,8 +10,8 @@ from sk_ssimae._patches import window_weights
 @pytest.mark.parametrize("taper", [0, 0.25, 1])
 def test_cutting_and_averaging_is_the_identity(shape, stride, taper):
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    windows = Windows.of_image(shape[1:], 16, stride)
-    averaged = average_windows(image, lambda w, _: w, windows, taper=taper, batch_size=7)
+    windows = Patches.of_image(shape[1:], 16, stride)
+    averaged = average_patches(image, lambda w, _: w, windows, taper=taper, batch_size=7)
     torch.testing.assert_close(averaged, image)
 
 
@@ -29,9 +28,9 @@ def test_overlaps_are_averaged(taper):
         n_windows += len(windows)
         return windows + shift
 
-    windows = Windows.of_image((40, 37), 16, 10)
-    averaged = average_windows(image, add_offset, windows, taper=taper, batch_size=4)
-    weigh = window_weights(16, taper)
+    windows = Patches.of_image((40, 37), 16, 10)
+    averaged = average_patches(image, add_offset, windows, taper=taper, batch_size=4)
+    weigh = taper_weights(16, taper)
     origins = [(r, c) for r in (0, 10, 20, 24) for c in (0, 10, 20, 21)]
     assert n_windows == len(origins)
     for row, column in [(0, 0), (15, 15), (24, 20), (39, 36), (12, 30)]:
@@ -48,10 +47,10 @@ def test_overlaps_are_averaged(taper):
 def test_results_do_not_depend_on_the_batches():
     image = torch.rand((1, 40, 50), generator=torch.Generator().manual_seed(0))
     maps = [
-        average_windows(
+        average_patches(
             image,
             lambda w, _: torch.sin(w),
-            Windows.of_image((40, 50), 16, 3),
+            Patches.of_image((40, 50), 16, 3),
             taper=0.25,
             batch_size=batch_size,
         )

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 from scipy.signal.windows import tukey
 
-from sk_ssimae._patches import coverage, window_positions, window_weights
+from sk_ssimae._patches import coverage, patch_positions, taper_weights
 
 
 @pytest.mark.parametrize("length", [16, 17, 31, 32, 100, 696])
 @pytest.mark.parametrize("stride", [1, 7, 16])
 def test_windows_cover_every_pixel(length, stride):
-    positions = window_positions(length, 16, stride)
+    positions = patch_positions(length, 16, stride)
     assert positions[0] == 0
     assert positions[-1] == length - 16
     assert (np.diff(positions) <= stride).all()
@@ -27,7 +27,7 @@ def test_weights_are_summed_over_each_pixel():
 @pytest.mark.parametrize("patch_size", [16, 128])
 @pytest.mark.parametrize("taper", [0, 1e-3, 0.0625, 0.25, 0.5, 0.77, 1])
 def test_weights_are_those_of_a_tukey_window(patch_size, taper):
-    weights = window_weights(patch_size, taper)
+    weights = taper_weights(patch_size, taper)
     at_corners_and_centres = tukey(2 * patch_size + 1, taper)
     np.testing.assert_allclose(weights, at_corners_and_centres[1::2], atol=1e-12)
     assert weights.min() > 0
@@ -35,5 +35,5 @@ def test_weights_are_those_of_a_tukey_window(patch_size, taper):
 
 @pytest.mark.parametrize("taper", [0, 5e-324, 1 / 16])
 def test_a_taper_narrower_than_a_pixel_is_none(taper):
-    assert window_weights(16, taper).tolist() == [1] * 16
-    assert window_weights(16, 1 / 15)[0] < 1
+    assert taper_weights(16, taper).tolist() == [1] * 16
+    assert taper_weights(16, 1 / 15)[0] < 1

@@ -5,13 +5,7 @@ import torch
 from sk_ssimae import L2AutoencoderSegmenter, estimators
 from sk_ssimae.testing import image_estimator_checks
 
-SEGMENTERS = [
-    cls
-    for name in estimators.__all__
-    if isinstance(cls := getattr(estimators, name), type)
-    and issubclass(cls, estimators.BaseSegmenter)
-    and cls is not estimators.BaseSegmenter
-]
+SEGMENTERS = list(estimators.all_segmenters().values())
 QUICK = {
     "latent_dim": 8,
     "patch_size": 16,

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from sk_ssimae._images import as_unit_float, read_image
-from sk_ssimae._inference._postprocessing import open_map
+from sk_ssimae._inference._decision import open_map
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score

@@ -34,7 +34,7 @@ class ResidualScale(NamedTuple):
         It starts at the smallest possible residual and ends at the largest, unless that is more
         than 64 times as far as the threshold: squared errors come nowhere near their bound.
         """
-        low, high = segmenter.residual_range
+        low, high = segmenter.residual_range()
         above = _THRESHOLDS_IN_RANGE * (segmenter.threshold_ - low)
         length = min(above, high - low) if above > 0 else high - low
         return cls(low, low + (length if math.isfinite(length) else _LARGEST / 1000))

@@ -201,9 +201,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             )
         self._prepare_prediction()
 
-    @property
     def residual_radius(self) -> int | None:
-        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        """Return how many pixels around a pixel its residual depends on, beyond its patches."""
         radius = getattr(self.residual_loss(), "residual_radius", None)
         return None if radius is None else int(radius)
 
@@ -213,7 +212,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
 
     def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
         """Compute the residual of an area from the patches that it depends on."""
-        seen = with_halo(area, self.residual_radius or 0, image.shape)
+        seen = with_halo(area, self.residual_radius() or 0, image.shape)
         patches = self._patches(image.shape).over(seen)
         residual = self._residual_over(image.read(*patches.area), patches)
         return residual[within(area, patches.area)]

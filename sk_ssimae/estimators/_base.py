@@ -135,9 +135,8 @@ class BaseSegmenter(Segmentation, ParameterTable):
             Source of all random numbers.
         """
 
-    @property
     def residual_range(self) -> tuple[float, float]:
-        """Smallest and largest possible residual; infinite where there is no bound.
+        """Return the smallest and largest possible residual; infinite where there is no bound.
 
         It may use what `fit` has learned. Residual maps written as 16-bit images cover it.
         """

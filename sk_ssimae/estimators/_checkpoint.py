@@ -33,9 +33,9 @@ class Checkpoint(Callback):
     """Write the state of training to a file before the first epoch and after each; resume from it.
 
     It holds all modules, criteria and optimisers of the net, the generators, and the state of all
-    other callbacks, which come before it: attributes that are numbers, texts, tensors, tuples, lists
-    and dicts of these, or objects with a ``state_dict``, such as schedules. Other attributes are as
-    ``on_train_begin`` leaves them.
+    other callbacks, which come before it: attributes that are numbers, texts, tensors, tuples,
+    lists or dicts of these, or objects with a ``state_dict``, such as schedules. Other attributes
+    are as ``on_train_begin`` leaves them.
 
     Parameters
     ----------

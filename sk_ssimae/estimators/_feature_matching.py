@@ -99,9 +99,8 @@ class FeatureMatchingAutoencoderSegmenter(BaseAutoencoderSegmenter):
         """Return the squared error: residuals need no features."""
         return L2Loss()
 
-    @property
     def residual_range(self) -> tuple[float, float]:
-        """Smallest and largest squared difference of two intensities."""
+        """Return the smallest and largest squared difference of two intensities."""
         return 0.0, 1.0
 
     def numpy_residual(self) -> L2Residual:

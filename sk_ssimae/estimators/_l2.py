@@ -44,9 +44,8 @@ class L2AutoencoderSegmenter(BaseAutoencoderSegmenter):
 
     method_name = "l2"
 
-    @property
     def residual_range(self) -> tuple[float, float]:
-        """Smallest and largest squared difference of two intensities."""
+        """Return the smallest and largest squared difference of two intensities."""
         return 0.0, 1.0
 
     def make_loss(self) -> L2Loss:

@@ -77,9 +77,8 @@ class Segmentation(metaclass=ABCMeta):
         """Smallest height and width in pixels of an image at working size."""
         return 1
 
-    @property
     def residual_radius(self) -> int | None:
-        """Number of pixels around a pixel that its residual depends on; None if unknown."""
+        """Return how many pixels around a pixel its residual depends on; None if unknown."""
         return None
 
     def check_ready(self) -> None:  # noqa: B027  # a hook that may stay empty
@@ -91,7 +90,7 @@ class Segmentation(metaclass=ABCMeta):
     def compute_area_residual(self, image: SlicedImage, area: Area) -> Map:
         """Compute the residual of an area of an image that may be larger than memory.
 
-        This default reads the area with a margin of :attr:`residual_radius` and calls
+        This default reads the area with a margin of :meth:`residual_radius` and calls
         :meth:`compute_residual`. It is right for residuals that depend on nothing farther away and
         not on the place in the image.
 
@@ -107,7 +106,7 @@ class Segmentation(metaclass=ABCMeta):
         array of float32, shape (h, w)
             Residual of the area.
         """
-        radius = max(self.residual_radius or 0, self.min_image_size)
+        radius = max(self.residual_radius() or 0, self.min_image_size)
         outer = with_halo(area, radius, image.shape)
         return self.compute_residual(image.read(*outer))[within(area, outer)]
 
@@ -246,10 +245,11 @@ class Segmentation(metaclass=ABCMeta):
                 f"image_size={self.working_size!r} resizes images as a whole, so that they cannot "
                 "be segmented block by block: fit with image_size=None."
             )
-        if self.residual_radius is None:
+        if self.residual_radius() is None:
             raise TypeError(
                 f"{type(self).__name__} must say how many pixels around a pixel its residual "
-                "depends on to segment an image in blocks: set residual_radius, 0 if none."
+                "depends on, to segment an image in blocks: implement residual_radius, or, for an "
+                "autoencoder, set the attribute residual_radius of its loss."
             )
         sliced = SlicedImage(image, min_size=self.min_image_size, n_channels=self.n_channels_)
         threshold = self.threshold_

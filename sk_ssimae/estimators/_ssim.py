@@ -112,9 +112,8 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         self.c2 = c2
         self.residual_params = residual_params
 
-    @property
     def residual_range(self) -> tuple[float, float]:
-        """Smallest and largest 1 - SSIM."""
+        """Return the smallest and largest 1 - SSIM."""
         return 0.0, 2.0
 
     def make_loss(self) -> SSIMLoss:

@@ -101,9 +101,8 @@ class VariationalAutoencoderSegmenter(BaseAutoencoderSegmenter):
             n_channels, self.latent_dim, self.patch_size, self.normalization, generator=generator
         )
 
-    @property
     def residual_range(self) -> tuple[float, float]:
-        """Residual of a perfect reconstruction, and of an error of the whole intensity range."""
+        """Return the residuals of a perfect reconstruction and of an error of the whole range."""
         if self.residual == "kl":
             return 0.0, math.inf
         variance = float(self.net_.criterion_.variance)

@@ -11,7 +11,7 @@ from sk_ssimae import (
     VariationalAutoencoderSegmenter,
 )
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
 # The Gaussian ends where its weight is still 2e-4: what lies beyond shows.
 FAR = {"smoothing": 1.12, "opening_diameter": 5, "stride": 11}
@@ -224,9 +224,10 @@ def test_bad_parameters(fitted, image):
             ValueError, match=rf"block_size must be an integer .* got {block_size!r} instead"
         ):
             segmenter.segment_blocks(image, block_size=block_size)
-    with pytest.raises(ValueError, match="image_size=32 resizes images as a whole"):
-        segmenter.set_params(image_size=32).segment_blocks(image)
-    segmenter.set_params(image_size=None, threshold="image_fpr")
+    resizing = clone(segmenter).set_params(image_size=32).fit([image])
+    with pytest.raises(ValueError, match=r"image_size=\(32, 32\) resizes images as a whole"):
+        resizing.segment_blocks(image)
+    segmenter.set_params(threshold="image_fpr")
     with pytest.raises(NotFittedError, match="has not been calibrated"):
         segmenter.segment_blocks(image)
     with pytest.raises(NotFittedError, match="is not fitted yet"):
@@ -244,7 +245,7 @@ class MeanError(nn.Module):
         return error.mean(dim=(1, 2), keepdim=True).expand_as(error)
 
 
-class MeanSegmenter(BaseSegmenter):
+class MeanSegmenter(BaseAutoencoderSegmenter):
     """Segment by the mean error.
 
     Parameters
@@ -260,6 +261,6 @@ def test_a_loss_must_say_how_far_it_sees(tiny, good):
     segmenter = MeanSegmenter(**tiny).fit(good)
     assert segmenter.predict(good).shape == good.shape
     with pytest.raises(
-        TypeError, match=r"The loss MeanError must say .* attribute residual_radius"
+        TypeError, match=r"MeanSegmenter must say .* attribute residual_radius of its loss"
     ):
         segmenter.segment_blocks(good[0])

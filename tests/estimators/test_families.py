@@ -9,7 +9,7 @@ from sklearn.base import clone
 from torch import nn
 
 from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Parameter, Role
 from sk_ssimae.losses import EvidenceLowerBound, L2Loss
 from sk_ssimae.modules import VariationalAutoencoder
 
@@ -24,18 +24,25 @@ class Sharper(SSIMAutoencoderSegmenter):
     {parameters}
     """
 
+    parameters = {"sharpness": Parameter(Role.TRAINING)}
+
     def __init__(self, *, sharpness=2, **kwargs):
         super().__init__(**kwargs)
         self.sharpness = sharpness
 
 
 class Named:
-    def __init__(self, *, label="", **rest):
+    parameters = {"label": Parameter(Role.MACHINE, str)}
+
+    # The first argument is not called self here.
+    def __init__(this, *, label="", **rest):  # noqa: N805
         super().__init__(**rest)
-        self.label = label
+        this.label = label
 
 
 class NamedSharper(Named, Sharper):
+    parameters = {"note": Parameter(Role.MACHINE)}
+
     def __init__(self, *, note=None, **rest):
         super().__init__(**rest)
         self.note = note
@@ -76,7 +83,7 @@ class Linear(nn.Module):
         return self.layers(patches)
 
 
-class LinearSegmenter(BaseSegmenter):
+class LinearSegmenter(BaseAutoencoderSegmenter):
     def make_loss(self):
         return L2Loss()
 
@@ -93,7 +100,7 @@ def test_seed_fixes_layers_of_a_family(tiny, good):
     np.testing.assert_array_equal(*maps)
 
 
-class PlainVariational(BaseSegmenter):
+class PlainVariational(BaseAutoencoderSegmenter):
     """A network that gives more than a reconstruction."""
 
     def make_loss(self):
@@ -104,7 +111,7 @@ class PlainVariational(BaseSegmenter):
             n_channels, self.latent_dim, self.patch_size, generator=generator
         )
 
-    def reconstruct_windows(self, windows):
+    def reconstruct_patches(self, windows):
         return self.net_.module_.decode(self.net_.module_.encode(windows)[0])
 
 

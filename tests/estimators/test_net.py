@@ -208,14 +208,14 @@ def test_the_network_of_inference_follows_the_trained_one(tiny, good):
     windows = torch.rand(2, 1, 16, 16).to(device)
     made = segmenter.net_.inference_module_
     with torch.no_grad():
-        before = segmenter.reconstruct_windows(windows)
+        before = segmenter.reconstruct_patches(windows)
         for copied in (copy.deepcopy(segmenter), pickle.loads(pickle.dumps(segmenter))):
             copied.net_.prepare_inference(device)
-            assert torch.equal(copied.reconstruct_windows(windows), before)
+            assert torch.equal(copied.reconstruct_patches(windows), before)
         segmenter.decision_function(good)
         assert segmenter.net_.inference_module_ is made
         segmenter.net_.module_.decoder[-1].bias.add_(1)
-        torch.testing.assert_close(segmenter.reconstruct_windows(windows), before + 1)
+        torch.testing.assert_close(segmenter.reconstruct_patches(windows), before + 1)
 
 
 def test_other_implementations_of_adam(tiny, good):

@@ -87,11 +87,7 @@ def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_
     )
 
 
-ADAPTED = [
-    adapt(cls)
-    for name in estimators.__all__
-    if name.endswith("AutoencoderSegmenter") and isinstance(cls := getattr(estimators, name), type)
-]
+ADAPTED = [adapt(cls) for cls in estimators.all_segmenters().values()]
 QUICK = {
     "latent_dim": 4,
     "patch_size": 16,

@@ -5,7 +5,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
 
 from sk_ssimae import VariationalAutoencoderSegmenter
-from sk_ssimae._patches import window_weights
+from sk_ssimae._patches import taper_weights
 from sk_ssimae.losses import kl_divergence
 from sk_ssimae.model_selection import DefectFreeKFold
 
@@ -56,7 +56,7 @@ def test_improbabilities_are_averaged_over_windows(with_params, good, taper):
     image = good[0, :16, :24]
     segmenter = with_params(n_samples=3, stride=8, taper=taper, smoothing=0)
     left, right = (mean_improbability(segmenter, image, column) for column in (0, 8))
-    weights = window_weights(16, taper)
+    weights = taper_weights(16, taper)
     overlap = weights[8:] * left[:, 8:] + weights[:8] * right[:, :8]
     expected = np.hstack([left[:, :8], overlap / (weights[8:] + weights[:8]), right[:, 8:]])
     np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
@@ -144,7 +144,7 @@ def test_wrong_parameters(params, message, tiny, good):
 
 def test_a_threshold_belongs_to_its_residual(with_params, good):
     segmenter = with_params(residual="kl")
-    with pytest.raises(NotFittedError, match=r"has not been calibrated .*: call calibrate"):
+    with pytest.raises(NotFittedError, match=r"not been calibrated for residual=.* Call calibrate"):
         segmenter.predict(good)
     with_params(residual="likelihood").predict(good)
 

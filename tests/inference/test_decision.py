@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from sk_ssimae._inference._postprocessing import disk, open_map, smooth
+
+from sk_ssimae._inference._decision import disk, open_map, smooth
 
 
 @pytest.mark.parametrize(("diameter", "n_pixels"), [(2, 4), (3, 9), (4, 12), (5, 21), (6, 32)])

@@ -20,11 +20,11 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
+from sk_ssimae._inference._residuals import SSIMResidual
+from sk_ssimae._patches import Patches, average_orientations, average_patches
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
 from sk_ssimae.persistence._onnx import _residuals, _windows
-from sk_ssimae.persistence._onnx._residuals import SSIMResidual
 
 TOLERANCE = 1e-5
 
@@ -275,7 +275,7 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
 @pytest.mark.parametrize("taper", [0, 0.25, 1])
 def test_windows_are_averaged_as_in_torch(shape, taper):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    windows = Windows.of_image(shape[1:], patch_size=16, stride=7)
+    windows = Patches.of_image(shape[1:], patch_size=16, stride=7)
     weights = np.random.default_rng(1).random((16, 16), dtype=np.float32)
 
     def transform(windows, origins):
@@ -289,8 +289,8 @@ def test_windows_are_averaged_as_in_torch(shape, taper):
         (_windows.average_orientations(transform), average_orientations(in_torch)),
     ):
         common = {"taper": taper, "batch_size": 3}
-        expected = average_windows(torch.from_numpy(image), theirs, windows, **common).numpy()
-        found = _windows.average_windows(image, ours, patch_size=16, stride=7, **common)
+        expected = average_patches(torch.from_numpy(image), theirs, windows, **common).numpy()
+        found = _windows.average_patches(image, ours, patch_size=16, stride=7, **common)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

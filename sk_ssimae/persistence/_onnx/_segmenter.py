@@ -116,14 +116,13 @@ class OnnxSegmenter(ReconstructionMixin):
         """Side of a patch in pixels: images at working size are at least as large."""
         return self.settings.patch_size
 
-    @property
     def residual_radius(self) -> int:
-        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        """Return how many pixels around a pixel its residual depends on, beyond its patches."""
         return self.settings.residual.radius
 
     def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
         """Compute the residual of an area from the patches that it depends on."""
-        seen = with_halo(area, self.residual_radius, image.shape)
+        seen = with_halo(area, self.residual_radius(), image.shape)
         settings = self.settings
         patches = Patches.of_image(image.shape, settings.patch_size, settings.stride).over(seen)
         planes = _as_planes(image.read(*patches.area))
