@@ -69,7 +69,7 @@ def fit(
     output : path
         File to write.
     method : {"ssim", "l2", "vae"}
-        Segmenter to train.
+        What to train.
     parameters : dict
         Parameters of the segmenter that have an option.
     settings : list of str
@@ -198,18 +198,18 @@ def _ignoring_repeated_interrupts() -> Iterator[None]:
 @contextlib.contextmanager
 def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
     """Ignore each Ctrl-C for which the condition is true."""
-    former = signal.getsignal(signal.SIGINT)
+    previous = signal.getsignal(signal.SIGINT)
 
     def on_interrupt(number: int, frame: Any) -> None:
         # A process that was started with Ctrl-C ignored, such as by nohup, still ignores it.
-        if callable(former) and not condition():
-            former(number, frame)
+        if callable(previous) and not condition():
+            previous(number, frame)
 
     signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.signal(signal.SIGINT, previous)
 
 
 def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:

@@ -102,12 +102,12 @@ class Ledger:
         # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
         if any((folder / part).exists() for part in (_RUN, _SCORES, *PARTS)):
-            former = self._read_run()
-            self._names = _valid_names(former.get("names", []))
+            previous = self._read_run()
+            self._names = _valid_names(previous.get("names", []))
             if overwrite:
                 self._remove_outputs()
             else:
-                self._check_run(former)
+                self._check_run(previous)
                 self._rows = self._read_rows()
                 self._names |= {row.name for row in self._rows.values()}
         # Written first, so that outputs never exist without it.
@@ -154,7 +154,7 @@ class Ledger:
         Raises
         ------
         FileExistsError
-            If a file that `predict` did not write is in the place of an output.
+            If a file that `predict` did not write has the name of an output.
         """
         for file in todo:
             self._rows.pop(file, None)
@@ -181,7 +181,7 @@ class Ledger:
         """Read run.json, which proves that the outputs in the folder are ours."""
         path = self.folder / _RUN
         try:
-            former = json.loads(path.read_bytes())
+            previous = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise FileExistsError(
                 f"--out: {str(self.folder)!r} contains masks, residual_maps or {_SCORES} but no "
@@ -192,20 +192,20 @@ class Ledger:
             raise ValueError(
                 f"--out: {str(path)!r} is not valid JSON ({one_line(error)}). {_ELSEWHERE}"
             ) from error
-        if not isinstance(former, dict) or not former.keys() >= _RUN_KEYS:
+        if not isinstance(previous, dict) or not previous.keys() >= _RUN_KEYS:
             raise ValueError(
                 f"--out: {str(path)!r} was not written by sk-ssimae predict: it is not a JSON "
                 f"object with {', '.join(sorted(_RUN_KEYS))}. {_ELSEWHERE}"
             )
-        return former
+        return previous
 
-    def _check_run(self, former: dict[str, Any]) -> None:
+    def _check_run(self, previous: dict[str, Any]) -> None:
         # Only the content of the model counts: it may have been renamed or moved.
-        apart = {"model": None, "names": None}
-        if {**former, **apart} != {**self._run, **apart}:
+        ignored = {"model": None, "names": None}
+        if {**previous, **ignored} != {**self._run, **ignored}:
             raise FileExistsError(
                 f"--out: {str(self.folder)!r} contains outputs of another model or version "
-                f"({former.get('model')!r}). {_START_AGAIN}"
+                f"({previous.get('model')!r}). {_START_AGAIN}"
             )
 
     def _write_run(self) -> None:
@@ -255,7 +255,7 @@ class Ledger:
         for file in self._files(names):
             if os.path.lexists(file):
                 raise FileExistsError(
-                    f"--out: {str(file)!r} is in the place of an output, but sk-ssimae predict did "
+                    f"--out: {str(file)!r} has the name of an output, but sk-ssimae predict did "
                     f"not write it. {_ELSEWHERE}"
                 )
 

@@ -152,9 +152,9 @@ def test_saving_can_be_interrupted(run, tmp_path, folders, tiny_options, monkeyp
 @pytest.fixture
 def keyboard():
     """Handle Ctrl-C, even if the tests were started with it ignored."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    assert signal.signal(signal.SIGINT, former) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, previous) is signal.default_int_handler
 
 
 def test_an_interrupt_does_not_lose_a_trained_model(

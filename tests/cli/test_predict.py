@@ -279,11 +279,11 @@ def test_foreign_files_are_kept(run, model, folders, tmp_path, options):
     run_file.unlink()
     mask.parent.rmdir()
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
-    former = scores.read_bytes()
+    earlier = scores.read_bytes()
     for content, message in [
         ("a,b\n1,2\n", "must begin with the columns file, name, score,"),
         ("a", "must begin with the columns file, name, score,"),
-        (former.decode() + '"' + "x" * 200_000 + "\n", "is not valid CSV"),
+        (earlier.decode() + '"' + "x" * 200_000 + "\n", "is not valid CSV"),
     ]:
         scores.write_text(content)
         assert message in refused()
@@ -309,7 +309,7 @@ def test_foreign_files_are_not_replaced(run, model, folders, tmp_path, options, 
         result = run("predict", model, folders.good, "-o", out, *options)
         assert result.exit_code == 1
         assert (
-            f"{str(mine)!r} is in the place of an output, but sk-ssimae predict did not"
+            f"{str(mine)!r} has the name of an output, but sk-ssimae predict did not"
             in result.stderr
         )
         assert mine.read_bytes() == b"truth"

@@ -152,9 +152,9 @@ def test_reports_replace_only_reports(run, model, folders, report, tmp_path):
     image = tmp_path / "a" / "0.png"
     image.parent.mkdir()
     image.write_bytes((folders.defective / "0.png").read_bytes())
-    notes, former = tmp_path / "notes.html", tmp_path / "former.html"
+    notes, earlier = tmp_path / "notes.html", tmp_path / "earlier.html"
     notes.write_text("<p>Mine")
-    former.write_bytes(report.read_bytes())
+    earlier.write_bytes(report.read_bytes())
     for output, message in [
         (model, "is an input"),
         (image, "is an input"),
@@ -165,8 +165,8 @@ def test_reports_replace_only_reports(run, model, folders, report, tmp_path):
         assert result.exit_code == 1
         assert message in result.stderr
         assert output.read_bytes() == before
-    assert run("report", model, image.parent, "-o", former).exit_code == 0
-    assert former.read_bytes() != report.read_bytes()
+    assert run("report", model, image.parent, "-o", earlier).exit_code == 0
+    assert earlier.read_bytes() != report.read_bytes()
 
 
 def test_too_large_images_are_named(run, model, folders, tmp_path, monkeypatch):
