@@ -6,7 +6,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command line; the process ends with one of the exit codes of `sk-ssimae --help`."""
+    """Run the command line and exit with one of the codes that `sk-ssimae --help` lists."""
     try:
         import rich  # noqa: F401
         import typer  # noqa: F401

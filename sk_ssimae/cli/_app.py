@@ -1,4 +1,4 @@
-"""The commands and their options. What they do is imported when they run, for torch takes long."""
+"""Commands and their options. Each imports its code when it runs: importing torch is slow."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -10,8 +10,8 @@ import sk_ssimae
 from sk_ssimae.cli._terminal import reporting
 
 _EXIT_CODES = (
-    "Exit codes: 0 done; 1 something given is wrong, a line on standard error says what; 2 the "
-    "command was not understood; 3 done, but some images failed; 130 interrupted."
+    "Exit codes: 0 success; 1 error, explained in one line on standard error; 2 wrong usage, such "
+    "as an unknown option; 3 done, but some images failed; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -25,22 +25,25 @@ app = typer.Typer(
 
 
 class OnError(StrEnum):
-    """What to do with a bad image."""
+    """How to handle an image that cannot be processed."""
 
     stop = "stop"
     skip = "skip"
 
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="File that fit has written.")]
+Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by fit.")]
 ManyImages = Annotated[
-    list[Path], typer.Argument(metavar="IMAGES...", help="Image files, and folders of images.")
+    list[Path], typer.Argument(metavar="IMAGES...", help="Image files or folders of images.")
 ]
 Device = Annotated[
-    str, typer.Option(help="Where to compute: auto takes a GPU where there is one, else the CPU.")
+    str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 BadImage = Annotated[
-    OnError, typer.Option(help="At a bad image: stop, or report it, skip it and exit with 3.")
+    OnError,
+    typer.Option(
+        help="If an image cannot be processed: stop, or report it, skip it and exit with 3."
+    ),
 ]
 
 
@@ -59,7 +62,7 @@ def _sk_ssimae(
         ),
     ] = False,
 ) -> None:
-    """Find defects in images after seeing good ones only."""
+    """Detect and locate defects in images with a model trained on good images only."""
 
 
 @app.command()
@@ -68,9 +71,9 @@ def demo(
         "demo.png"
     ),
 ) -> None:
-    """Train the SSIM and the L2 segmenter on made fabric, compare them and draw what they find.
+    """Train the SSIM and L2 segmenters on synthetic fabric, compare them and plot their results.
 
-    It takes about two minutes and needs the extra plot.
+    This takes about two minutes and requires the plot extra.
     """
     with reporting():
         from sk_ssimae.cli import demo as program
@@ -84,7 +87,7 @@ def fit(
         Path, typer.Argument(metavar="GOOD_DIR", help="Folder of images without defects.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Model file to write, such as m.safetensors.")
+        Path, typer.Option("--output", "-o", help="Model file to write, such as model.safetensors.")
     ],
     method: Annotated[
         str,
@@ -94,15 +97,15 @@ def fit(
             "(probabilities). An unknown name lists all.",
         ),
     ] = "ssim",
-    latent_dim: Annotated[int, typer.Option(help="What the network can say about a patch.")] = 100,
+    latent_dim: Annotated[int, typer.Option(help="Size of the latent vector.")] = 100,
     patch_size: Annotated[
-        int, typer.Option(help="Side of a patch in pixels, a multiple of 16.")
+        int, typer.Option(help="Side length of a patch in pixels, a multiple of 16.")
     ] = 128,
     image_size: Annotated[
         str | None,
         typer.Option(
             metavar="SIDE|HEIGHTxWIDTH",
-            help="Resize images to this before patches are cut. By default they stay as they are.",
+            help="Resize images before patches are cut from them. By default they keep their size.",
         ),
     ] = None,
     patches: Annotated[
@@ -110,41 +113,46 @@ def fit(
         typer.Option(
             metavar="TOTAL",
             min=1,
-            help="Patches of the whole training, shared out over its epochs. By default 100000.",
+            help="Total number of patches over the whole training, divided among its epochs. To "
+            "set the number per epoch, use --set n_patches instead. By default 100000.",
         ),
     ] = None,
     threshold: Annotated[
         str,
         typer.Option(
             metavar="pixel_fpr|image_fpr|NUMBER",
-            help="Bound the share of good pixels marked, or of good images flagged; or a residual.",
+            help="Rule that sets the threshold: pixel_fpr limits the share of good pixels marked, "
+            "image_fpr the share of good images flagged. A number is used as the threshold itself.",
         ),
     ] = "pixel_fpr",
     target_fpr: Annotated[
-        float, typer.Option(help="The false positive rate that the threshold aims at.")
+        float,
+        typer.Option(help="False positive rate for pixel_fpr and image_fpr; 0.01 means 1 %."),
     ] = 0.01,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter of the segmenter, such as max_epochs=20. May be repeated.",
+            help="Any other parameter of the segmenter, such as max_epochs=20. Can be repeated.",
         ),
     ] = None,
     device: Device = "auto",
     seed: Annotated[
         int | None,
-        typer.Option(help="Makes training repeatable. By default each training is another."),
+        typer.Option(help="Random seed. Without it, each run gives a different model."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing model file.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a folder of good images.
 
-    Ctrl-C ends training: the model is saved as far as it came, if an epoch was complete, and the
-    exit code is 130. A model that --overwrite would replace is kept then, and the new one saved
-    beside it, as in m.interrupted.safetensors. Ctrl-C again, a second later or more, ends the
-    search for a threshold: the model is saved without one.
+    Ctrl-C stops training. If at least one epoch is complete, the model trained so far is saved. The
+    exit code is 130. With --overwrite, an interrupted run keeps the old model and saves the new one
+    next to it, as in model.interrupted.safetensors. If you press Ctrl-C again, at least one second
+    later, the search for the threshold stops too: the model is saved without a threshold.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _fit
@@ -176,19 +184,21 @@ def predict(
     model: Model,
     images: ManyImages,
     out: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for masks, residual maps and scores.csv.")
+        Path,
+        typer.Option("--out", "-o", help="Output folder for masks, residual maps and scores.csv."),
     ],
     on_error: BadImage = OnError.stop,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Remove what a former predict left, and begin anew.")
+        bool,
+        typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
     ] = False,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Segment images: masks, 16-bit residual maps and a CSV of scores.
+    """Segment images: write masks, 16-bit residual maps and a CSV file of scores.
 
-    Run again, it goes on where it was: what is complete is not computed again. Other files than
-    its own are left alone: a folder with masks that are not of predict is refused.
+    The same command resumes an interrupted run: complete images are not computed again. Files that
+    predict did not write are never changed: a folder with masks from another source is refused.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _predict
@@ -208,20 +218,20 @@ def predict(
 @app.command()
 def evaluate(
     model: Model,
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of images.")],
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of test images.")],
     masks: Annotated[
-        Path, typer.Argument(metavar="MASKS", help="Folder of their masks, paired by name.")
+        Path, typer.Argument(metavar="MASKS", help="Folder of their masks, paired by file name.")
     ],
     good: Annotated[
-        Path | None, typer.Option(help="Folder of good images that training has not seen.")
+        Path | None, typer.Option(help="Folder of good images that were not used in training.")
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the scores to this file, too.")
+        Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on images whose defects are known."""
+    """Score a model on images with known defects."""
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _evaluate
 
@@ -239,7 +249,7 @@ def report(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Show images, residual maps, masks and scores in one HTML file that needs no network."""
+    """Write images, residual maps, masks and scores to one self-contained HTML file."""
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _report
 
@@ -256,7 +266,7 @@ def report(
 
 @app.command()
 def info(model: Model) -> None:
-    """Print what a model is: its parameters, its threshold and what that promises."""
+    """Print a model's parameters, training, threshold and expected false positive rate."""
     with reporting() as terminal:
         from sk_ssimae.cli import _info
 
@@ -275,7 +285,9 @@ def _parse_image_size(text: str | None) -> int | tuple[int, int] | None:
             return side
         case [height, width]:
             return height, width
-    raise ValueError(f"--image-size must be such as 256 or 256x320, got {text!r} instead.")
+    raise ValueError(
+        f"--image-size must be SIDE or HEIGHTxWIDTH, such as 256x320, got {text!r} instead."
+    )
 
 
 def _parse_threshold(text: str) -> str | float:

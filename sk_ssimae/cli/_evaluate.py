@@ -1,6 +1,5 @@
-"""How well a model finds defects that masks are known of."""
+"""Scores of a model on images whose defects are known from masks."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from sk_ssimae._atomic import replace_file
-from sk_ssimae.cli._files import check_output_file
+from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._model import Inspection, load_model, segment
-from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.cli._terminal import Terminal, count
 from sk_ssimae.datasets._folders import as_bunch, list_images, pair
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import (
@@ -24,22 +22,22 @@ from sk_ssimae.metrics import (
 
 _TITLES = {
     "pixel_roc_auc": "pixel ROC AUC",
-    "pro_auc": "PRO AUC (to a false positive rate of 0.3)",
+    "pro_auc": "PRO AUC (up to a false positive rate of 0.3)",
     "pixel_average_precision": "pixel average precision",
-    "pixel_f1_max": "largest pixel F1",
-    "pixel_f1_max_threshold": "  at the residual (found on these very images)",
+    "pixel_f1_max": "maximum pixel F1",
+    "pixel_f1_max_threshold": "  at threshold (chosen on these images)",
     "image_roc_auc": "image ROC AUC",
-    "threshold": "the model's threshold",
-    "pixel_precision": "  precision of pixels there",
-    "pixel_recall": "  recall of pixels there",
-    "pixel_fpr": "  share of good pixels marked there",
-    "defective_images_found": "  defective images with a mark there",
-    "good_images_flagged": "  good images with a mark there",
+    "threshold": "threshold of the model",
+    "pixel_precision": "  pixel precision",
+    "pixel_recall": "  pixel recall",
+    "pixel_fpr": "  pixel false positive rate",
+    "defective_images_found": "  defective images found",
+    "good_images_flagged": "  good images flagged",
 }
 
 
 class _Counts(NamedTuple):
-    """Pixels by truth and verdict at the model's threshold."""
+    """Numbers of pixels, by truth and by the model's mask."""
 
     true_positive: int
     false_positive: int
@@ -62,17 +60,17 @@ def evaluate(
     Parameters
     ----------
     model : path
-        File that `fit` has written.
+        Model file written by `fit`.
     images, masks : path
-        Folders; images and masks pair by name.
+        Folders of images and their masks, paired by file name.
     good : path or None
-        Folder of good images that training has not seen.
+        Folder of good images that were not used in training.
     json_file : path or None
-        File for the scores.
+        File to write the scores to.
     device : str
-        Where to compute.
+        Device to compute on.
     terminal : Terminal
-        Where to print.
+        Output of the command.
     """
     image_files = list_images(images, "IMAGES")
     mask_files = pair(image_files, list_images(masks, "MASKS"))
@@ -90,10 +88,10 @@ def evaluate(
             _check_size(mask, found[-1], image)
             truth.append(mask)
     scores = _score(segmenter, truth, found)
-    # First: a full disk must not take minutes of work with it.
+    # Print first: a full disk must not lose minutes of work.
     terminal.out.print(_table(scores, len(truth)))
     if json_file is not None:
-        replace_file(json_file, (json.dumps(scores, indent=2) + "\n").encode())
+        write_json(json_file, scores)
 
 
 def _check_size(mask: Any, found: Inspection, image: Path) -> None:
@@ -119,7 +117,7 @@ def _score(
         "pixel_f1_max_threshold": best.threshold,
         "image_roc_auc": None,
         "threshold": segmenter.threshold_,
-        # Without a mark there is no precision.
+        # Precision is undefined if no pixel is marked.
         "pixel_precision": counts.true_positive / n_marked if n_marked else None,
         "pixel_recall": counts.true_positive / counts.defective,
         "pixel_fpr": counts.false_positive / counts.good,
@@ -149,7 +147,7 @@ def _count(truth: Sequence[Any], found: Sequence[Inspection]) -> _Counts:
 
 
 def _table(scores: dict[str, Any], n_images: int) -> Table:
-    table = Table("score", title=f"{n_images} images", title_justify="left")
+    table = Table("score", title=count(n_images, "image"), title_justify="left")
     table.add_column("value", justify="right")
     for name, title in _TITLES.items():
         match scores.get(name):

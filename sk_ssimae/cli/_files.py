@@ -1,19 +1,21 @@
-"""Files that the commands are given and files that they write."""
+"""Input and output files of the commands."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from sk_ssimae._atomic import resolve
+from sk_ssimae._atomic import replace_file, resolve
 from sk_ssimae.datasets._folders import list_images
 
-# File systems take 255 bytes, with the suffix of a mask or a map.
+# File systems allow 255 bytes, including the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")
 
 
 def collect_images(sources: Sequence[Path]) -> list[Path]:
-    """List images: files as they are, and of each folder the images that lie directly in it.
+    """List image files, and the images directly in each folder.
 
     Parameters
     ----------
@@ -23,12 +25,12 @@ def collect_images(sources: Sequence[Path]) -> list[Path]:
     Returns
     -------
     list of path
-        In the order given, those of a folder by name; a file named twice is listed once.
+        In the order given, each folder sorted by name. Duplicates are listed once.
 
     Raises
     ------
     FileNotFoundError
-        If a file or folder does not exist, or a folder holds no image.
+        If a file or folder does not exist, or a folder contains no image.
     """
     found: dict[str, Path] = {}
     for source in sources:
@@ -40,29 +42,29 @@ def collect_images(sources: Sequence[Path]) -> list[Path]:
 
 
 def identity(path: Path) -> str:
-    """Give the absolute path of an image, by which it is known whatever the working folder."""
-    return os.path.abspath(path)  # noqa: PTH100  # resolve would follow links, which have names.
+    """Return the absolute path of an image, which identifies it in any working folder."""
+    return os.path.abspath(path)  # noqa: PTH100  # Path.resolve would replace links by their targets.
 
 
 def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, str]:
-    """Choose the name that the outputs of each image have, no two the same.
+    """Choose a unique name for the outputs of each image.
 
-    Names are the stems of the files; where two are the same, those of the folders and the stems,
-    joined by ``_``; where that does not tell all apart either, or is too long for the name of a
-    file, it is cut to length and eight digits of a checksum of the path follow. Upper and lower
-    case count as the same, as on some disks they are.
+    By default the name is the stem of the file. If two stems are equal, all names are folder and
+    stem, joined by ``_``. If those are not unique either, or too long for a file name, they are
+    cut to length and followed by eight digits of a checksum of the path. Comparison ignores case,
+    as some file systems do.
 
     Parameters
     ----------
     files : sequence of path
         Images.
     named : mapping of str to str
-        Names given before, by absolute path; they stay.
+        Names given earlier, by absolute path; they do not change.
 
     Returns
     -------
     dict of str to str
-        Names by absolute path, of `files` alone.
+        Names of `files`, by absolute path.
 
     Examples
     --------
@@ -77,7 +79,7 @@ def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, st
     taken = {name.casefold() for name in named.values()}
     names: dict[str, str] = {}
     for rule in (_stem, _folder_and_stem, _with_digest):
-        # Of all, named or not, so that a run which was cut short goes on with the rule it had.
+        # Of all files, named or not, so that a resumed run applies the same rule.
         names = {str(path): rule(path) for path in paths}
         different = len({name.casefold() for name in names.values()}) == len(names)
         new = {name.casefold() for file, name in names.items() if file not in named}
@@ -101,31 +103,31 @@ def _with_digest(path: Path) -> str:
     longest = _LONGEST_NAME - len(ending)
     if len(text) <= longest:
         return os.fsdecode(text) + ending
-    # What is cut may be the middle of a letter, which is left out then.
+    # A letter that the cut would split is left out.
     return text[:longest].decode(errors="ignore") + ending
 
 
 def check_output_file(
     path: Path, option: str, inputs: Iterable[Path] = (), *, begins: bytes = b""
 ) -> None:
-    """Refuse a file that cannot be written or must not be, before anything is computed.
+    """Refuse an output file that cannot or must not be written, before anything is computed.
 
     Parameters
     ----------
     path : path
-        File to write later; one that exists is replaced then. Links are followed.
+        File that will be written or replaced. Links are followed.
     option : str
-        Option that names it, for the error.
+        Option to name in errors.
     inputs : iterable of path
-        Files that are read and must stay.
+        Input files, which must not be replaced.
     begins : bytes
-        How a file begins that may be replaced; an empty one may be.
+        Start of any file that may be replaced. Empty files may be replaced too.
 
     Raises
     ------
     OSError
-        If it is a folder, a device, one of the inputs or a file of another kind, or its folder does
-        not exist or cannot be written to.
+        If the file is a folder, a device, an input or of another kind, or its folder does not exist
+        or is not writable.
     """
     target = resolve(path)
     if target.is_dir():
@@ -134,23 +136,30 @@ def check_output_file(
         _check_replaceable(target, f"{option}: {str(path)!r}", inputs, begins)
     folder = target.parent
     if not folder.is_dir():
-        raise FileNotFoundError(f"{option}: the folder {str(folder)!r} does not exist. Make it.")
+        raise FileNotFoundError(
+            f"{option}: the folder {str(folder)!r} does not exist. Create it first."
+        )
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{option}: the folder {str(folder)!r} cannot be written to.")
+        raise PermissionError(f"{option}: the folder {str(folder)!r} is not writable.")
 
 
 def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: bytes) -> None:
     remedy = "Choose another name."
     if not target.is_file():
-        raise FileExistsError(f"{name} is a device, pipe or socket and no file. {remedy}")
+        raise FileExistsError(f"{name} is a device, pipe or socket, not a file. {remedy}")
     for given in inputs:
         if given.exists() and given.samefile(target):
-            raise FileExistsError(f"{name} is read as {str(given)!r} by this command. {remedy}")
+            raise FileExistsError(f"{name} is an input of this command ({str(given)!r}). {remedy}")
     if begins and _start(target, len(begins)) not in (b"", begins):
         raise FileExistsError(
-            f"{name} exists and is of another kind than what would replace it: it does not begin "
+            f"{name} already exists and is not a file of the kind to be written: it does not begin "
             f"with {begins.decode(errors='backslashreplace')!r}. {remedy}"
         )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write indented JSON to a file, or leave the file as it was."""
+    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _start(path: Path, length: int) -> bytes:

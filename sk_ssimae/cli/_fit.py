@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
-from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
+from sk_ssimae.cli._terminal import INTERRUPTED, Terminal, count
 from sk_ssimae.datasets._folders import list_images
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
@@ -56,7 +56,7 @@ def fit(
     overwrite: bool,
     terminal: Terminal,
 ) -> int:
-    """Train a segmenter, save it and say where it is; give the exit code.
+    """Train a segmenter, save it, print a summary and return the exit code.
 
     Parameters
     ----------
@@ -67,27 +67,27 @@ def fit(
     method : str
         Name of the method.
     parameters : dict
-        Parameters of the segmenter, those that have options.
+        Parameters of the segmenter that have an option.
     settings : list of str
-        Further ones, each as ``NAME=VALUE``.
+        Other parameters, each as ``NAME=VALUE``.
     patches : int or None
-        Patches of the whole training; None for the segmenter's own number.
+        Total number of patches over all epochs; None for the segmenter's default.
     overwrite : bool
-        Replace a file that exists, once training is complete.
+        Replace an existing file once training is complete.
     terminal : Terminal
-        Where to print.
+        Output of the command.
     """
     images = list_images(good_dir, "GOOD_DIR")
     check_output_file(output, "--output", images)
     if os.path.lexists(output):
         if not overwrite:
             raise FileExistsError(
-                f"--output: {str(output)!r} exists. Choose another name, or --overwrite to replace "
-                "it."
+                f"--output: {str(output)!r} already exists. Choose another name, or use "
+                "--overwrite to replace it."
             )
-        check_output_file(_beside(output), "--output", images)
+        check_output_file(_interrupted_file(output), "--output", images)
     segmenter = make_segmenter(method, parameters, settings, patches)
-    with _taking_many_interrupts_for_one():
+    with _ignoring_repeated_interrupts():
         try:
             _train(segmenter, images, terminal)
             if was_interrupted(segmenter):
@@ -142,17 +142,17 @@ def _parse_setting(setting: str, names: list[str]) -> tuple[str, Any]:
 
 
 class EpochProgress(Callback):
-    """Tell how far training is.
+    """Report the progress of training.
 
     Parameters
     ----------
     on_batch : callable
-        Called with the number of patches of each batch. The segmenter copies its callbacks; plain
-        functions stay what they are.
+        Called with the number of patches in each batch. The segmenter deep-copies its callbacks,
+        which leaves plain functions as they are.
     on_epoch : callable
-        Called with each epoch's number and loss.
+        Called with the number and the loss of each epoch.
     on_end : callable
-        Called when training has ended and at least one epoch was complete.
+        Called at the end of training if at least one epoch is complete.
     """
 
     def __init__(
@@ -166,23 +166,23 @@ class EpochProgress(Callback):
         self.on_end = on_end
 
     def on_batch_end(self, net: Any, batch: Any = None, **kwargs: Any) -> None:
-        """Count the patches of a batch."""
+        """Report the number of patches in the batch."""
         self.on_batch(len(batch[0]))
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Tell the loss."""
+        """Report the loss."""
         self.on_epoch(len(net.history), net.history[-1, "train_loss"])
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Tell the end, or end the fit where there is nothing to go on with."""
+        """Report the end of training, or stop the fit if no epoch is complete."""
         if n_complete_epochs(net.history) == 0:
             raise KeyboardInterrupt
         self.on_end()
 
 
 @contextlib.contextmanager
-def _taking_many_interrupts_for_one() -> Iterator[None]:
-    """Ignore Ctrl-C within a second of the one before: a key held, or a wrapper that repeats it."""
+def _ignoring_repeated_interrupts() -> Iterator[None]:
+    """Ignore Ctrl-C within a second of the last: a held key, or a wrapper that repeats it."""
     last = -math.inf
 
     def is_repeated() -> bool:
@@ -196,19 +196,19 @@ def _taking_many_interrupts_for_one() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
-    """Ask at each Ctrl-C whether it is to be ignored."""
-    former = signal.getsignal(signal.SIGINT)
+    """Ignore each Ctrl-C for which the condition is true."""
+    previous = signal.getsignal(signal.SIGINT)
 
     def on_interrupt(number: int, frame: Any) -> None:
-        # What a shell has started deaf, by nohup for example, stays so.
-        if callable(former) and not condition():
-            former(number, frame)
+        # A process that was started with Ctrl-C ignored, such as by nohup, still ignores it.
+        if callable(previous) and not condition():
+            previous(number, frame)
 
     signal.signal(signal.SIGINT, on_interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.signal(signal.SIGINT, previous)
 
 
 def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
@@ -216,23 +216,23 @@ def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Te
     has_ended = False
 
     def net_would_be_lost() -> bool:
-        """Tell whether training has ended and the segmenter does not have its net yet."""
+        """Return whether training has ended but the segmenter has no net yet."""
         return has_ended and not _is_trained(segmenter)
 
     with _ignoring_interrupts_if(net_would_be_lost), terminal.progress(counted=False) as progress:
         task = progress.add_task("Reading images", total=None)
 
-        def on_batch(n_patches: int) -> None:
+        def on_batch(n_in_batch: int) -> None:
             if progress.tasks[task].total is None:
                 total = epochs * segmenter.n_patches
                 progress.update(task, description=f"Epoch 1 of {epochs}", total=total)
-            progress.advance(task, n_patches)
+            progress.advance(task, n_in_batch)
 
         def on_epoch(epoch: int, loss: float) -> None:
             progress.update(
                 task, description=f"Epoch {min(epoch + 1, epochs)} of {epochs}, loss {loss:.4g}"
             )
-            if progress.disable:  # Without a terminal: a line for the log.
+            if progress.disable:  # No terminal: print a line for the log.
                 terminal.note(f"epoch {epoch} of {epochs}, loss {loss:.4g}")
 
         def on_end() -> None:
@@ -247,7 +247,7 @@ def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Te
         segmenter.set_params(callbacks=[EpochProgress(on_batch, on_epoch, on_end)])
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", InterruptedFitWarning)  # It is said at the end.
+                warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
                 segmenter.fit(images)
         finally:
             segmenter.set_params(callbacks=None)
@@ -256,42 +256,41 @@ def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Te
 def _end_interrupted(
     segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> int:
-    """Save what there is, but not in the place of a model that may be better."""
+    """Save the model trained so far, but never replace one that may be better."""
     if not _is_trained(segmenter):
-        terminal.complain("interrupted before an epoch was complete: nothing is saved.")
+        terminal.complain("interrupted before the first epoch was complete: nothing was saved.")
         return INTERRUPTED
-    path = _beside(output) if output.exists() else output
+    path = _interrupted_file(output) if output.exists() else output
     persistence.save(segmenter, path)
     if hasattr(segmenter, "threshold_"):
         _summarize(segmenter, n_images, path, terminal)
-    kept = f" {str(output)!r} stays as it was." if path != output else ""
+    kept = f" {str(output)!r} is unchanged." if path != output else ""
     terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
     return INTERRUPTED
 
 
 def _is_trained(segmenter: BaseAutoencoderSegmenter) -> bool:
-    # The last that fit sets before the threshold is sought.
+    # The last attribute that fit sets before it searches for the threshold.
     return hasattr(segmenter, "n_defective_dropped_")
 
 
-def _beside(output: Path) -> Path:
+def _interrupted_file(output: Path) -> Path:
     return output.with_name(f"{output.stem}.interrupted{output.suffix}")
 
 
 def _say_how_far(segmenter: BaseAutoencoderSegmenter, path: Path) -> str:
-    text = f"after training: {str(path)!r} is trained"
+    text = f"after training: the model was saved to {str(path)!r}"
     if was_interrupted(segmenter):
         epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
-        text = f"in {epochs}: {str(path)!r} is trained that far"
+        text = f"in {epochs}: the model trained so far was saved to {str(path)!r}"
     if hasattr(segmenter, "threshold_"):
         return f"{text}."
-    return f"{text} and has no threshold. Load it in Python and calibrate it with good images."
+    return f"{text}, without a threshold. Load it in Python and call calibrate with good images."
 
 
 def _summarize(
     segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> None:
-    terminal.say(
-        f"{type(segmenter).__name__}, trained on {n_images} images, is in {str(output)!r}."
-    )
+    name, images = type(segmenter).__name__, count(n_images, "image")
+    terminal.say(f"{name} trained on {images} and saved to {str(output)!r}.")
     terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")

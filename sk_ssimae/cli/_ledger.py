@@ -1,4 +1,4 @@
-"""What a folder of predictions holds, so that a run that was cut short can go on."""
+"""Contents of an output folder, so that an interrupted run can resume."""
 
 import csv
 import io
@@ -9,20 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.cli._files import identity
+from sk_ssimae.cli._files import identity, write_json
 from sk_ssimae.cli._terminal import one_line
 
 PARTS = ("masks", "residual_maps")
 _RUN, _SCORES = "run.json", "scores.csv"
-# What tells a run.json, and a scores.csv, of ours, whatever the version.
+# These identify our own run.json and scores.csv, in any version.
 _RUN_KEYS, _SCORES_COLUMNS = {"sha256", "threshold", "sk_ssimae"}, ("file", "name", "score")
 _ELSEWHERE = "Choose another folder, or move it away."
-# Names of files may hold any bytes.
+_START_AGAIN = "Choose another folder, or use --overwrite to start again."
+# File names may contain any bytes.
 _ENCODING: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 class Row(NamedTuple):
-    """A row of scores.csv; all is text, and empty where `error` is not.
+    """A row of scores.csv, as text. If there is an error, only `file` and `name` are also set.
 
     Attributes
     ----------
@@ -31,12 +32,12 @@ class Row(NamedTuple):
     name : str
         Name of its mask and residual map, without suffix.
     score, defective, marked_share, largest_region, clipped : str
-        Score; "yes" or "no"; share of marked pixels; pixels of the largest marked region; pixels
-        beyond the scale of the residual map.
+        Score; "yes" or "no"; share of marked pixels; number of pixels in the largest marked region;
+        number of pixels beyond the scale of the residual map.
     target, bytes, modified_ns : str
-        The image as it was read: its path without links, its size and its time of change.
+        The file that was read: its path with links resolved, its size and its modification time.
     error : str
-        What was wrong with the image.
+        Error that the image caused.
     """
 
     file: str
@@ -53,7 +54,7 @@ class Row(NamedTuple):
 
 
 class ImageState(NamedTuple):
-    """By which an image is known to be the one that was read; columns of the same names have it."""
+    """Identify the version of an image that was read; stored in columns of the same names."""
 
     target: str
     bytes: str
@@ -61,12 +62,12 @@ class ImageState(NamedTuple):
 
     @classmethod
     def of(cls, image: Path) -> Self:
-        """Look at an image, following links.
+        """Read the state of an image, following links.
 
         Raises
         ------
         OSError
-            If there is none.
+            If there is no such file.
         """
         target = resolve(image)
         status = target.stat()
@@ -76,59 +77,59 @@ class ImageState(NamedTuple):
 class Ledger:
     """The outputs of `predict` in a folder, and which of them are complete.
 
-    The folder must be held, see `hold_folder`.
+    The folder must be locked, see `lock_folder`.
 
     Parameters
     ----------
     folder : path
-        A folder.
+        Output folder.
     run : dict
-        What the outputs depend on, for JSON.
+        Everything that the outputs depend on, as JSON values.
     overwrite : bool
-        Remove what a former run has left, whatever its model.
+        Delete the outputs of earlier runs, whatever their model.
 
     Raises
     ------
     FileExistsError
-        If the folder holds outputs of another model, or what looks like outputs and is not ours.
+        If the folder contains outputs of another model, or files of other origin in their place.
     ValueError
-        If its run.json or scores.csv is not one of ours.
+        If its run.json or scores.csv was not written by `predict`.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
         self.folder, self._run = folder, run
         self._rows: dict[str, Row] = {}
-        # Of all outputs that may be there, with a row or without: a run may have been killed.
+        # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
         if any((folder / part).exists() for part in (_RUN, _SCORES, *PARTS)):
-            former = self._read_run()
-            self._names = _valid_names(former.get("names", []))
+            previous = self._read_run()
+            self._names = _valid_names(previous.get("names", []))
             if overwrite:
                 self._remove_outputs()
             else:
-                self._check_run(former)
+                self._check_run(previous)
                 self._rows = self._read_rows()
                 self._names |= {row.name for row in self._rows.values()}
-        # First, so that nothing of ours is ever without it.
+        # Written first, so that outputs never exist without it.
         self._write_run()
         for part in PARTS:
             (folder / part).mkdir(exist_ok=True)
 
     @property
     def names(self) -> dict[str, str]:
-        """Names that were given to images, by absolute path."""
+        """Names of images, by absolute path."""
         return {row.file: row.name for row in self._rows.values()}
 
     def mask_file(self, name: str) -> Path:
-        """Give the path of a mask."""
+        """Return the path of a mask."""
         return self.folder / "masks" / f"{name}.png"
 
     def residual_map_file(self, name: str) -> Path:
-        """Give the path of a residual map."""
+        """Return the path of a residual map."""
         return self.folder / "residual_maps" / f"{name}.tif"
 
     def complete(self, image: Path) -> Row | None:
-        """Give the row of an image whose outputs are there and which has not changed, or None."""
+        """Return the row of an image, or None if an output is missing or the image has changed."""
         row = self._rows.get(identity(image))
         if row is None or row.error:
             return None
@@ -141,9 +142,9 @@ class Ledger:
         return row if same and all(file.is_file() for file in files) else None
 
     def begin(self, todo: Mapping[str, str]) -> None:
-        """Take away outputs and rows of the images to be computed, and outputs without a row.
+        """Remove outputs and rows of the images to be computed, and outputs without a row.
 
-        A run that is killed may leave outputs without a row.
+        A run that was killed may leave outputs without a row.
 
         Parameters
         ----------
@@ -153,7 +154,7 @@ class Ledger:
         Raises
         ------
         FileExistsError
-            If a file that is not of `predict` has the place of an output.
+            If a file that `predict` did not write has the name of an output.
         """
         for file in todo:
             self._rows.pop(file, None)
@@ -163,13 +164,13 @@ class Ledger:
         replace_file(self.folder / _SCORES, text.getvalue().encode(**_ENCODING))
         kept = {row.name for row in self._rows.values()}
         self._unlink(self._names - kept)
-        self._check_free(todo.values())  # What is there now is not ours.
+        self._check_free(todo.values())  # Any file still there is not ours.
         self._names = kept.union(todo.values())
         self._write_run()
 
     def append(self, row: Row) -> None:
-        """Add a row; when it is cut short it is ignored the next time."""
-        # In quotes all, because names of files may hold line ends of any kind.
+        """Append a row. A row that was not written completely is ignored by the next run."""
+        # Quote every field, because file names may contain line breaks of any kind.
         with (self.folder / _SCORES).open("a", newline="", **_ENCODING) as file:
             csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(row)
             file.flush()
@@ -177,48 +178,43 @@ class Ledger:
         self._rows[row.file] = row
 
     def _read_run(self) -> dict[str, Any]:
-        """Read run.json, which tells that the folder is ours, to be gone on with or removed."""
+        """Read run.json, which proves that the outputs in the folder are ours."""
         path = self.folder / _RUN
         try:
-            former = json.loads(path.read_bytes())
+            previous = json.loads(path.read_bytes())
         except FileNotFoundError:
             raise FileExistsError(
-                f"--out: {str(self.folder)!r} holds masks, residual_maps or {_SCORES} but no "
-                f"{_RUN}: they are not of sk-ssimae predict. Choose another folder, or move them "
-                "away."
+                f"--out: {str(self.folder)!r} contains masks, residual_maps or {_SCORES} but no "
+                f"{_RUN}: sk-ssimae predict did not write them. Choose another folder, or move "
+                "them away."
             ) from None
         except (ValueError, RecursionError) as error:
             raise ValueError(
-                f"--out: {str(path)!r} is not JSON ({one_line(error)}). {_ELSEWHERE}"
+                f"--out: {str(path)!r} is not valid JSON ({one_line(error)}). {_ELSEWHERE}"
             ) from error
-        if not isinstance(former, dict) or not former.keys() >= _RUN_KEYS:
+        if not isinstance(previous, dict) or not previous.keys() >= _RUN_KEYS:
             raise ValueError(
-                f"--out: {str(path)!r} must be of sk-ssimae predict, a JSON object with "
-                f"{', '.join(sorted(_RUN_KEYS))}, and is not. {_ELSEWHERE}"
+                f"--out: {str(path)!r} was not written by sk-ssimae predict: it is not a JSON "
+                f"object with {', '.join(sorted(_RUN_KEYS))}. {_ELSEWHERE}"
             )
-        return former
+        return previous
 
-    def _check_run(self, former: dict[str, Any]) -> None:
-        # The model may have been renamed or moved since: its content counts.
-        apart = {"model": None, "names": None}
-        if {**former, **apart} != {**self._run, **apart}:
+    def _check_run(self, previous: dict[str, Any]) -> None:
+        # Only the content of the model counts: it may have been renamed or moved.
+        ignored = {"model": None, "names": None}
+        if {**previous, **ignored} != {**self._run, **ignored}:
             raise FileExistsError(
-                f"--out: {str(self.folder)!r} holds outputs of another model or version, of "
-                f"{former.get('model')!r}. Choose another folder, or --overwrite to begin anew."
+                f"--out: {str(self.folder)!r} contains outputs of another model or version "
+                f"({previous.get('model')!r}). {_START_AGAIN}"
             )
 
     def _write_run(self) -> None:
-        content = {**self._run, "names": sorted(self._names)}
-        replace_file(self.folder / _RUN, (json.dumps(content, indent=2) + "\n").encode())
+        write_json(self.folder / _RUN, {**self._run, "names": sorted(self._names)})
 
     def _read_rows(self) -> dict[str, Row]:
         rows = self._read_scores()
         if rows and tuple(rows[0]) != Row._fields:
-            raise ValueError(
-                f"--out: {str(self.folder / _SCORES)!r} must begin with the columns "
-                f"{', '.join(Row._fields)}, got {', '.join(rows[0]):.200} instead. Choose another "
-                "folder, or --overwrite to begin anew."
-            )
+            raise self._wrong_columns(rows[0], _START_AGAIN)
         found = (Row(*row) for row in rows[1:] if len(row) == len(Row._fields))
         return {row.file: row for row in found if _is_valid(row.name)}
 
@@ -228,17 +224,22 @@ class Ledger:
             return []
         with path.open(newline="", **_ENCODING) as file:
             text = file.read()
-        whole = text[: text.rfind("\n") + 1]  # The last line may have been cut short.
+        whole = text[: text.rfind("\n") + 1]  # The last line may be incomplete.
         try:
             rows = list(csv.reader(io.StringIO(whole, newline="")))
         except csv.Error as error:
-            raise ValueError(f"--out: {str(path)!r} is not CSV ({error}). {_ELSEWHERE}") from error
-        if tuple(rows[0][: len(_SCORES_COLUMNS)] if rows else ()) != _SCORES_COLUMNS and text:
             raise ValueError(
-                f"--out: {str(path)!r} must begin with the columns {', '.join(Row._fields)}, got "
-                f"{', '.join(rows[0]) if rows else text:.200} instead. {_ELSEWHERE}"
-            )
+                f"--out: {str(path)!r} is not valid CSV ({error}). {_ELSEWHERE}"
+            ) from error
+        if tuple(rows[0][: len(_SCORES_COLUMNS)] if rows else ()) != _SCORES_COLUMNS and text:
+            raise self._wrong_columns(rows[0] if rows else [text], _ELSEWHERE)
         return rows
+
+    def _wrong_columns(self, found: list[str], remedy: str) -> ValueError:
+        return ValueError(
+            f"--out: {str(self.folder / _SCORES)!r} must begin with the columns "
+            f"{', '.join(Row._fields)}, got {', '.join(found):.200} instead. {remedy}"
+        )
 
     def _remove_outputs(self) -> None:
         names = {row[1] for row in self._read_scores()[1:] if len(row) > 1}
@@ -254,8 +255,8 @@ class Ledger:
         for file in self._files(names):
             if os.path.lexists(file):
                 raise FileExistsError(
-                    f"--out: {str(file)!r} would be replaced and is not of sk-ssimae predict. "
-                    f"{_ELSEWHERE}"
+                    f"--out: {str(file)!r} has the name of an output, but sk-ssimae predict did "
+                    f"not write it. {_ELSEWHERE}"
                 )
 
     def _files(self, names: Iterable[str]) -> Iterator[Path]:
@@ -265,7 +266,7 @@ class Ledger:
 
 
 def _valid_names(names: Any) -> set[str]:
-    """Choose the names among what may have been edited by hand: none leads out of the folder."""
+    """Keep only names that stay inside the folder: the file may have been edited by hand."""
     if not isinstance(names, list | set):
         return set()
     return {name for name in names if isinstance(name, str) and _is_valid(name)}

@@ -1,4 +1,4 @@
-"""A folder that one process at a time writes to."""
+"""Lock on a folder, so that one process at a time writes to it."""
 
 import contextlib
 import os
@@ -10,24 +10,24 @@ _LOCK = ".sk_ssimae.lock"
 
 
 @contextlib.contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other processes from it that ask in the same way.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and lock it against other processes that call this function.
 
-    The lock is the system's and ends with the process, however that ends. Where the system or the
-    file system has none, such as Windows, nothing is kept away.
+    The operating system releases the lock when the process ends, for any reason. On Windows, and on
+    file systems without locks, nothing is locked.
 
     Parameters
     ----------
     folder : path
-        Made if it does not exist.
+        Created if it does not exist.
 
     Raises
     ------
     OSError
-        If another process holds it, it is a file, or it cannot be written to.
+        If another process has locked the folder, or it is a file or not writable.
     """
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--out must name a folder, got the file {str(folder)!r}.")
+        raise NotADirectoryError(f"--out must name a folder, got the file {str(folder)!r} instead.")
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _LOCK
     file = _open_locked(path, folder)
@@ -37,7 +37,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # Before the lock ends: afterwards the file may be another's.
+            path.unlink()  # Before the lock ends: afterwards another process may own the file.
         os.close(file)
 
 
@@ -46,7 +46,7 @@ def _open_locked(path: Path, folder: Path) -> int:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(file)
-            # Its former holder may have removed it in between: such a lock keeps nobody away.
+            # The last owner may have deleted the file meanwhile: such a lock would be useless.
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), path.stat()):
                     return file
@@ -54,8 +54,8 @@ def _open_locked(path: Path, folder: Path) -> int:
             holder = os.read(file, 20).decode(errors="replace") or "unknown"
             os.close(file)
             raise BlockingIOError(
-                f"--out: another run (process {holder}) is writing to {str(folder)!r}. Wait for "
-                "it, or choose another folder."
+                f"--out: another run (process {holder}) is writing to {str(folder)!r}. Wait "
+                "until it ends, or choose another folder."
             ) from None
         except BaseException:
             os.close(file)

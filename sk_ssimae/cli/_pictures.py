@@ -16,8 +16,8 @@ from sk_ssimae.estimators import BaseSegmenter
 LONGEST_SIDE = 320
 _LEVELS = 32
 _WHITE_PERCENTILE = 99.9
-# Colours of residuals, red, green, blue and opacity, from the low end of the scale to the high one:
-# good texture stays visible, and what exceeds the threshold, in the middle, covers it.
+# Colours of residuals (red, green, blue, opacity) from the low to the high end of the scale. Good
+# texture stays visible; residuals above the threshold, in the middle of the scale, cover it.
 _COLOURS = np.array(
     [
         (255, 245, 190, 0),
@@ -31,12 +31,12 @@ _MASK_COLOURS = np.array([(0, 0, 0, 0), (227, 26, 28, 50), (227, 26, 28, 255)])
 
 
 class ColourScale(NamedTuple):
-    """The residuals that the colours of a report begin and end with, the same for all images.
+    """Range of residuals that the colours of a report show, the same for all images.
 
     Attributes
     ----------
     low, high : float
-        Residuals; what is beyond has the colour of the end.
+        Ends of the range. Residuals beyond an end have the colour of that end.
     """
 
     low: float
@@ -44,23 +44,23 @@ class ColourScale(NamedTuple):
 
     @classmethod
     def of(cls, segmenter: BaseSegmenter) -> "ColourScale":
-        """Put the threshold in the middle, unless residuals cannot be as high as the end."""
+        """Put the threshold in the middle; never extend beyond the highest possible residual."""
         low, highest = ResidualScale.of(segmenter)
         above = 2 * (segmenter.threshold_ - low)
         return cls(low, min(low + above, highest) if above > 0 else highest)
 
     def position(self, residual: Any) -> Any:
-        """Tell where residuals lie between the ends, in [0, 1]."""
+        """Return the position of residuals between the ends, in [0, 1]."""
         return np.clip((residual - self.low) / (self.high - self.low), 0, 1)
 
     @staticmethod
     def css() -> str:
-        """Give the colours as the stops of a CSS gradient."""
+        """Return the colours as the stops of a CSS gradient."""
         return ", ".join(f"rgba({r}, {g}, {b}, {a / 255:.3f})" for r, g, b, a in _COLOURS)
 
 
 class Pictures(NamedTuple):
-    """Pictures of one image: data URLs, all of one width and height in pixels."""
+    """Pictures of one image as data URLs, all of the same width and height in pixels."""
 
     width: int
     height: int
@@ -74,15 +74,15 @@ def draw(
 ) -> Pictures:
     """Draw the pictures of an image, at most `LONGEST_SIDE` pixels high and wide.
 
-    Where several pixels become one, it shows their largest residual, and is marked if any of them
-    is: nothing that was found gets lost.
+    Where several pixels become one, it shows their largest residual and is marked if any of them
+    is, so that shrinking loses no defect.
     """
     height, width = mask.shape
     shrink = min(1.0, LONGEST_SIDE / max(height, width))
     shape = max(1, round(height * shrink)), max(1, round(width * shrink))
     small = colours.position(_shrink(residual_map, shape))
     levels = np.rint(small * (_LEVELS - 1)).astype(np.uint8)
-    # Which kind each pixel is: 0 good, 1 marked, 2 the outline of what is marked.
+    # Kind of each pixel: 0 good, 1 marked, 2 outline of a marked region.
     marked = np.pad(_shrink(mask, shape), 1)
     outline = marked & ~ndimage.binary_erosion(marked, np.ones((3, 3), bool))
     kinds = (marked.astype(np.uint8) + outline)[1:-1, 1:-1]
@@ -96,7 +96,7 @@ def draw(
 
 
 def _shrink(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Shrink (h, w) to another shape by maxima."""
+    """Shrink (h, w) to another shape by taking maxima."""
     rows, columns = (np.arange(n) * size // n for n, size in zip(shape, values.shape, strict=True))
     tall: NDArray[Any] = np.maximum.reduceat(values, rows, axis=0)
     return np.asarray(np.maximum.reduceat(tall, columns, axis=1))
@@ -114,7 +114,7 @@ def _photograph(path: Path, shape: tuple[int, int]) -> str:
     name = repr(str(path))
     image = check_image(read_image(path, name), name)
     pixels = as_unit_float(image) if image.dtype == np.uint8 else _brighten(image)
-    if pixels.shape[-1] != 3:  # Colours that no screen has: their mean.
+    if pixels.shape[-1] != 3:  # A screen cannot show other channels: use their mean.
         pixels = pixels.mean(axis=-1)
     picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
     file = io.BytesIO()
@@ -123,7 +123,7 @@ def _photograph(path: Path, shape: tuple[int, int]) -> str:
 
 
 def _brighten(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stretch what may fill a small part of its range, as 12 bits in 16 do, to be seen."""
+    """Stretch intensities that fill a small part of their range, such as 12 bits in 16."""
     white = np.float32(np.percentile(pixels, _WHITE_PERCENTILE))
     return np.minimum(pixels / white, 1) if white > 0 else pixels
 

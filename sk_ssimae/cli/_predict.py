@@ -1,7 +1,6 @@
-"""Masks, 16-bit residual maps and scores of many images, one complete after the other."""
+"""Masks, 16-bit residual maps and scores of many images, completed one by one."""
 
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 
 import sk_ssimae
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.cli._files import collect_images, identity, name_images
+from sk_ssimae.cli._files import collect_images, identity, name_images, write_json
 from sk_ssimae.cli._ledger import PARTS, ImageState, Ledger, Row
-from sk_ssimae.cli._lock import hold_folder
+from sk_ssimae.cli._lock import lock_folder
 from sk_ssimae.cli._model import (
     Inspection,
     load_model,
@@ -21,10 +20,10 @@ from sk_ssimae.cli._model import (
     segment,
 )
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, count, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
-# What a bad image raises.
+# Raised for an image that cannot be processed.
 IMAGE_ERRORS = (OSError, TypeError, ValueError)
 
 
@@ -38,47 +37,46 @@ def predict(
     overwrite: bool,
     terminal: Terminal,
 ) -> int:
-    """Segment images and write what comes of them; give the exit code.
+    """Segment images, write the results and return the exit code.
 
     Parameters
     ----------
     model : path
-        File that `fit` has written.
+        Model file written by `fit`.
     sources : list of path
         Images and folders of images.
     out : path
-        Folder of the outputs. Images that are complete in it are not computed again.
+        Output folder. Images with complete outputs are not computed again.
     device : str
-        Where to compute.
+        Device to compute on.
     skip_bad : bool
-        Note a bad image and go on, instead of stopping.
+        Record an image that fails and continue, instead of stopping.
     overwrite : bool
-        Begin anew.
+        Delete the outputs of earlier runs and start again.
     terminal : Terminal
-        Where to print.
+        Output of the command.
     """
     images = collect_images(sources)
     _check_sources(images, out)
     loaded = load_model(model, device)
     scale = ResidualScale.of(loaded.segmenter)
     run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
-    with hold_folder(out):
+    with lock_folder(out):
         ledger = Ledger(out, run, overwrite=overwrite)
-        content = json.dumps(scale.description, indent=2) + "\n"
-        replace_file(out / "residual_maps" / "scale.json", content.encode())
+        write_json(out / "residual_maps" / "scale.json", scale.description)
         return _predict_all(
             loaded.segmenter, images, ledger, scale, skip_bad=skip_bad, terminal=terminal
         )
 
 
 def _check_sources(images: list[Path], out: Path) -> None:
-    """Refuse images that the run might remove or replace."""
+    """Refuse images that the run might delete or replace."""
     outputs = {resolve(out / part) for part in PARTS}
     for folder in {Path(identity(image)).parent for image in images}:
         if resolve(folder) in outputs:
             raise ValueError(
-                f"IMAGES: {str(folder)!r} holds outputs of this --out. Give images that are "
-                "elsewhere."
+                f"IMAGES: {str(folder)!r} contains outputs of predict (--out). Choose images from "
+                "another folder."
             )
 
 
@@ -108,7 +106,8 @@ def _predict_all(
     except KeyboardInterrupt:
         complete = sum(not row.error for row in rows)
         terminal.note(
-            f"{complete} of {len(images)} images are complete. The same command goes on from there."
+            f"{complete} of {count(len(images), 'image')} complete. Run the same command again to "
+            "resume."
         )
         raise
     _summarize(rows, len(done), ledger.folder, terminal)
@@ -134,11 +133,11 @@ def _predict_one(
     *,
     skip_bad: bool,
 ) -> Row:
-    """Compute an image and write its files, then its row: a row means that they are there."""
+    """Segment an image and write its files, then its row: a row implies that the files exist."""
     file = identity(image)
     name = names[file]
     try:
-        # Before it is read: what changes meanwhile is computed again.
+        # Before the image is read, so that a change meanwhile makes the next run compute it again.
         state = ImageState.of(image)
         found = segment(segmenter, image)
         with naming_too_large_images(image):
@@ -160,7 +159,7 @@ def _row(file: str, name: str, found: Inspection, scale: ResidualScale, state: I
     return Row(
         file,
         name,
-        score=f"{found.score:.9g}",  # All digits that a float32 has.
+        score=f"{found.score:.9g}",  # All digits of a float32.
         defective="yes" if found.defective else "no",
         marked_share=f"{found.marked_share:.6g}",
         largest_region=str(found.largest_region),
@@ -181,13 +180,15 @@ def _summarize(rows: list[Row], n_complete_before: int, out: Path, terminal: Ter
     defective = sum(row.defective == "yes" for row in rows)
     failed = sum(bool(row.error) for row in rows)
     clipped = [int(row.clipped) for row in rows if row.clipped]
-    terminal.say(f"{len(rows)} images, {defective} of them defective, in {str(out)!r}.")
+    images = count(len(rows), "image")
+    terminal.say(f"{images}, {defective} defective. Results are in {str(out)!r}.")
     if n_complete_before:
-        terminal.say(f"{n_complete_before} were complete before and were not computed again.")
+        terminal.say(f"{count(n_complete_before, 'image')} already complete, not computed again.")
     if any(clipped):
+        pixels = count(sum(clipped), "pixel")
+        maps = count(sum(map(bool, clipped)), "residual map")
         terminal.say(
-            f"{sum(clipped)} pixels in {sum(map(bool, clipped))} residual maps are beyond the "
-            "16-bit scale and were clipped; masks and scores are not affected."
+            f"Clipped {pixels} beyond the 16-bit scale in {maps}; masks and scores are unaffected."
         )
     if failed:
-        terminal.note(f"{failed} of {len(rows)} images failed; scores.csv says why.")
+        terminal.note(f"{failed} of {images} failed; the error column of scores.csv says why.")

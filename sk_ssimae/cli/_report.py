@@ -1,4 +1,4 @@
-"""One HTML file that shows what a model finds in images."""
+"""HTML report of the defects that a model finds in images."""
 
 import html
 from datetime import datetime
@@ -13,31 +13,31 @@ from sk_ssimae.cli._files import check_output_file, collect_images, identity, na
 from sk_ssimae.cli._model import load_model, naming_too_large_images, promise, segment
 from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
 from sk_ssimae.cli._predict import IMAGE_ERRORS
-from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, one_line
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, count, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
 
 class Entry(NamedTuple):
-    """A row of the report; without pictures if the image is bad, and then with an error.
+    """A row of the report, with either pictures or an error.
 
     Attributes
     ----------
     path : path
-        The image.
+        Image file.
     name : str
-        Its name, unlike that of any other.
+        Unique name of the image.
     score : float
-        Its score.
+        Score of the image.
     marked_share : float
         Share of marked pixels.
     largest_region : int
-        Pixels of the largest marked region.
+        Number of pixels in the largest marked region.
     defective : bool
         Whether a pixel is marked.
     pictures : Pictures or None
-        What is shown.
+        Pictures of the image; None if it failed.
     error : str
-        What was wrong.
+        Error that the image caused; empty if none.
     """
 
     path: Path
@@ -59,22 +59,22 @@ def report(
     skip_bad: bool,
     terminal: Terminal,
 ) -> int:
-    """Segment images and show what comes of it; give the exit code.
+    """Segment images, write a report of the results and return the exit code.
 
     Parameters
     ----------
     model : path
-        File that `fit` has written.
+        Model file written by `fit`.
     sources : list of path
         Images and folders of images.
     output : path
         HTML file to write.
     device : str
-        Where to compute.
+        Device to compute on.
     skip_bad : bool
-        Show a bad image's error and go on, instead of stopping.
+        Show the error of an image that fails and continue, instead of stopping.
     terminal : Terminal
-        Where to print.
+        Output of the command.
     """
     images = collect_images(sources)
     check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
@@ -92,7 +92,7 @@ def report(
     page = render(segmenter, model.name, entries, colours)
     replace_file(output, page.encode(errors="backslashreplace"))
     size = f"{len(page) / 1e6:.1f} MB"
-    terminal.say(f"{_count(entries)}. The report is {str(output)!r}, {size}.")
+    terminal.say(f"{_tally(entries)}. Report: {str(output)!r} ({size}).")
     return SOME_IMAGES_FAILED if any(entry.error for entry in entries) else 0
 
 
@@ -119,15 +119,15 @@ def _look_at(
 
 
 def render(segmenter: BaseSegmenter, model: str, entries: list[Entry], colours: ColourScale) -> str:
-    """Make the page, the highest scores first."""
+    """Render the page, highest scores first."""
     template = resources.files("sk_ssimae.cli").joinpath("report.html").read_text("utf-8")
     ordered = sorted(entries, key=lambda entry: entry.score, reverse=True)
     threshold = segmenter.threshold_
     return Template(template).substitute(
         model=html.escape(model),
         segmenter=type(segmenter).__name__,
-        count=_count(entries),
-        made=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
+        tally=_tally(entries),
+        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         version=sk_ssimae.__version__,
         threshold=f"{threshold:.4g}",
         promise=html.escape(promise(segmenter)),
@@ -155,7 +155,7 @@ def _row(entry: Entry) -> str:
         error = html.escape(entry.error)
         return f'<tr {data} class="bad">{title}<td colspan="6">{error}</td></tr>'
     verdict = "defective" if entry.defective else "good"
-    # The panels lay map and mask over the image, which the file holds once.
+    # Map and mask are overlays, so that the file contains the image only once.
     pictures = entry.pictures
     style = f"--image: url({pictures.image}); --shape: {pictures.width} / {pictures.height}"
     return (
@@ -172,7 +172,8 @@ def _panel(label: str, overlay: str = "") -> str:
     return f'<td class="picture"><div role="img" aria-label="{label}">{picture}</div></td>'
 
 
-def _count(entries: list[Entry]) -> str:
+def _tally(entries: list[Entry]) -> str:
     failed = sum(bool(entry.error) for entry in entries)
-    text = f"{len(entries)} images, {sum(entry.defective for entry in entries)} of them defective"
+    defective = sum(entry.defective for entry in entries)
+    text = f"{count(len(entries), 'image')}, {defective} defective"
     return f"{text}, {failed} failed" if failed else text

@@ -1,4 +1,4 @@
-"""What the commands print: results, progress, warnings, and errors without tracebacks."""
+"""Output of the commands: results, progress, warnings, and errors without tracebacks."""
 
 import re
 import warnings
@@ -19,12 +19,12 @@ from rich.progress import (
 
 FAILED, SOME_IMAGES_FAILED, INTERRUPTED = 1, 3, 130
 
-# The index that the package gives for X is that of a list which the user never saw.
+# An index into X means nothing to users of the command line, who gave folders.
 _INDEX = re.compile(r"X\[\d+\] \(('.*?'|\".*?\")\)")
 
 
 class Terminal:
-    """Where a command prints.
+    """Standard output and standard error of a command.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Terminal:
     Attributes
     ----------
     out, err : rich.console.Console
-        Results go to standard output, all else to standard error.
+        Standard output, for results, and standard error, for everything else.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -44,25 +44,25 @@ class Terminal:
         self.err = Console(stderr=True, **plain)
 
     def say(self, text: str) -> None:
-        """Print a line of the result, however wide the terminal is."""
+        """Print a line of the result without wrapping it to the terminal."""
         self.out.print(_encodable(text), soft_wrap=True)
 
     def note(self, text: str) -> None:
-        """Print a line that is no part of the result."""
+        """Print a line that is not part of the result."""
         if not self.quiet:
             self.err.print(_encodable(text), soft_wrap=True)
 
     def complain(self, error: BaseException | str) -> None:
-        """Print an error in one line, quiet or not."""
+        """Print an error in one line, even when quiet."""
         self.err.print(f"error: {_encodable(one_line(error))}", soft_wrap=True)
 
     def progress(self, *, counted: bool = True) -> Progress:
-        """Make a progress bar; without a terminal it prints nothing.
+        """Make a progress bar, which prints nothing unless there is a terminal.
 
         Parameters
         ----------
         counted : bool, default=True
-            Show how many of how many, instead of a percentage.
+            Show counts, such as 3/10, instead of a percentage.
         """
         return Progress(
             TextColumn("{task.description}", markup=False),
@@ -76,7 +76,7 @@ class Terminal:
 
 @contextmanager
 def reporting(quiet: bool = False) -> Iterator[Terminal]:
-    """Turn what is wrong with files, images and parameters into one line and an exit code.
+    """Report invalid files, images and parameters in one line and an exit code.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def reporting(quiet: bool = False) -> Iterator[Terminal]:
     Yields
     ------
     Terminal
-        Where to print.
+        Output of the command.
     """
     terminal = Terminal(quiet)
     with warnings.catch_warnings():
@@ -98,19 +98,19 @@ def reporting(quiet: bool = False) -> Iterator[Terminal]:
         except KeyboardInterrupt:
             terminal.complain("interrupted.")
             raise typer.Exit(INTERRUPTED) from None
-        # What the package raises for what it was given; anything else is a fault of the program.
+        # Raised by the package for invalid input; any other exception is a bug.
         except (ValueError, TypeError, OSError, ImportError) as error:
             terminal.complain(error)
             raise typer.Exit(FAILED) from None
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            terminal.complain(f"memory is full ({one_line(error)}).")
+            terminal.complain(f"out of memory ({one_line(error)}).")
             raise typer.Exit(FAILED) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error, or what caused it, is that memory ran out, here or on a GPU."""
+    """Return whether an error or its cause is a lack of memory, on the CPU or a GPU."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # Torch's.
         return True
     if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
@@ -118,8 +118,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def one_line(error: Any) -> str:
-    """Give the text of an error in one line, and name a file as the user did."""
+    """Return the text of an error in one line, with files named as the user did."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
@@ -127,5 +132,5 @@ def one_line(error: Any) -> str:
 
 
 def _encodable(text: str) -> str:
-    """Escape what is no text: names of files may hold any bytes."""
+    """Escape surrogates: file names may contain any bytes."""
     return text.encode(errors="backslashreplace").decode()

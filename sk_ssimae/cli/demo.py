@@ -1,4 +1,4 @@
-"""Train the SSIM and the L2 segmenter on made fabric and compare them: the project's `make demo`.
+"""Train the SSIM and L2 segmenters on synthetic fabric and compare them; run by `make demo`.
 
 python -m sk_ssimae.cli.demo [PICTURE]
 """
@@ -20,7 +20,7 @@ from sk_ssimae.plotting._pyplot import import_pyplot
 
 SEED = 0
 _RESULTS = ["reconstruction", "residual map", "mask"]
-# The same budget for both: enough for SSIM to learn the weave, under two minutes on two cores.
+# The same budget for both: SSIM learns the weave, in under two minutes on two cores.
 BUDGET: dict[str, Any] = {
     "patch_size": 64,
     "n_patches": 2_500,
@@ -31,7 +31,7 @@ EXPECTED_LEAD = 0.02
 
 
 def main(picture: Path) -> dict[str, float]:
-    """Run the demo, print its figures and write its picture.
+    """Run the demo, print its results and write its picture.
 
     Parameters
     ----------
@@ -41,13 +41,16 @@ def main(picture: Path) -> dict[str, float]:
     Returns
     -------
     dict
-        Pixel ROC AUC of each segmenter, by the name of its class.
+        Pixel ROC AUC of each segmenter, by class name.
     """
     check_output_file(picture, "PICTURE", begins=b"\x89PNG")
-    import_pyplot()  # Tells what is missing before minutes of training.
+    import_pyplot()  # Fail before minutes of training if matplotlib is missing.
     good = make_woven_fabric(20, random_state=SEED)
     test = draw_defects(make_woven_fabric(12, random_state=SEED + 1), random_state=SEED)
-    print(f"Made fabric: {len(good)} good images to train on, {len(test.images)} with defects.")
+    print(
+        f"Synthetic fabric: {len(good)} good images for training, {len(test.images)} images with "
+        "defects for testing."
+    )
     segmenters: list[BaseSegmenter] = [
         SSIMAutoencoderSegmenter(**BUDGET, verbose=1),
         L2AutoencoderSegmenter(**BUDGET, verbose=1),
@@ -81,13 +84,13 @@ def _draw(
     areas: dict[str, float],
     picture: Path,
 ) -> None:
-    """Draw image, truth, reconstructions, residual maps and masks of both, one row an image."""
+    """Plot the image, truth and results of both segmenters, one row per image."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    # One image of each kind of defect, the kinds taking turns.
+    # The kinds of defects alternate: the first images show one of each.
     images, masks = test.images[:6], test.masks[:6]
     shown = (["image", "truth", "reconstruction", "residual map", "mask"], _RESULTS)
     figure, axes = plt.subplots(len(images), 8, figsize=(16, 13), layout="constrained")
@@ -119,10 +122,13 @@ def _draw(
 
 
 def check(areas: dict[str, float]) -> None:
-    """Exit with an error if SSIM is not clearly ahead: then something is broken."""
+    """Exit with an error if SSIM is not clearly ahead, which means that something is broken."""
     lead = areas["SSIMAutoencoderSegmenter"] - areas["L2AutoencoderSegmenter"]
     if lead < EXPECTED_LEAD:
-        sys.exit(f"error: SSIM should be at least {EXPECTED_LEAD} ahead of L2, and is {lead:.3f}.")
+        sys.exit(
+            f"error: the pixel ROC AUC of SSIM must exceed that of L2 by at least {EXPECTED_LEAD}, "
+            f"got {lead:.3f} instead."
+        )
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def write():
 
 @pytest.fixture(scope="session")
 def run():
-    """Run a command in this process; what it does not report by itself is raised."""
+    """Run a command in this process; exceptions that it does not report are raised."""
 
     def invoke(*args: Any) -> Any:
         return CliRunner().invoke(app, [str(arg) for arg in args], catch_exceptions=False)
@@ -48,14 +48,14 @@ def tiny_options(device) -> list[str]:
 @pytest.fixture(scope="session")
 def folders(tmp_path_factory, good, defective) -> Folders:
     root = tmp_path_factory.mktemp("images")
-    made = Folders(root / "good", root / "defective", root / "masks")
-    # Other good ones than those that defects were drawn into.
+    folders = Folders(root / "good", root / "defective", root / "masks")
+    # Good images other than those that contain the synthetic defects.
     for index, image in enumerate(make_woven_fabric(3, shape=(40, 56), random_state=1)):
-        write_png(made.good / f"{index}.png", image)
+        write_png(folders.good / f"{index}.png", image)
     for index, (image, mask) in enumerate(zip(*defective, strict=True)):
-        write_png(made.defective / f"{index}.png", image)
-        write_png(made.masks / f"{index}_mask.png", mask)
-    return made
+        write_png(folders.defective / f"{index}.png", image)
+        write_png(folders.masks / f"{index}_mask.png", mask)
+    return folders
 
 
 @pytest.fixture(scope="session")

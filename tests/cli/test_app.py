@@ -33,12 +33,12 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
 
 
 @pytest.mark.parametrize("args", [["fit"], ["predict", "m", "--no-such-option"], ["no-command"]])
-def test_what_is_not_understood_exits_with_2(run, args):
+def test_wrong_usage_exits_with_2(run, args):
     assert run(*args).exit_code == 2
 
 
 def test_module_prints_help_without_torch():
-    # Importing torch is what takes long.
+    # Importing torch is slow.
     code = (
         "import runpy, sys; sys.argv[1:] = ['fit', '--help']\n"
         "try: runpy.run_module('sk_ssimae', run_name='__main__')\n"
@@ -50,11 +50,11 @@ def test_module_prints_help_without_torch():
 
 
 @pytest.mark.parametrize("package", ["typer", "rich"])
-def test_missing_extra_is_one_sentence(monkeypatch, package):
+def test_missing_extra_is_reported_in_one_sentence(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    # A text as the code goes to standard error, and the process exits with 1.
+    # A text as exit code is printed to standard error, and the process exits with 1.
     assert str(ended.value.code).startswith("error: The command line needs typer and rich (")
     assert str(ended.value.code).endswith('pip install "sk-ssimae[cli]".')
 
@@ -69,12 +69,12 @@ def test_demo_replaces_pictures_only(run, model):
     before = model.read_bytes()
     result = run("demo", model)
     assert result.exit_code == 1
-    assert "exists and is of another kind" in result.stderr
+    assert "already exists and is not a file of the kind to be written" in result.stderr
     assert model.read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info"])
-def test_a_bad_model_is_named(run, tmp_path, folders, command):
+def test_invalid_models_are_named(run, tmp_path, folders, command):
     given = {
         "predict": [folders.good, "-o", tmp_path / "out"],
         "report": [folders.good, "-o", tmp_path / "r.html"],
@@ -93,7 +93,7 @@ def test_a_bad_model_is_named(run, tmp_path, folders, command):
     assert list(tmp_path.iterdir()) == [tmp_path / "m"]
 
 
-def test_info_says_what_the_model_is(run, model, segmenter):
+def test_info_describes_the_model(run, model, segmenter):
     result = run("info", model)
     assert (result.exit_code, result.stderr) == (0, "")
     facts = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())

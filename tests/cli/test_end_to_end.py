@@ -1,4 +1,4 @@
-"""The whole way, each step a process of its own."""
+"""The whole workflow, each step in its own process."""
 
 import json
 import signal
@@ -7,7 +7,7 @@ import sys
 
 from sk_ssimae.persistence import load
 
-# A process that a shell started in the background may be deaf to the keyboard.
+# A process that a shell started in the background may ignore Ctrl-C.
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,7 +39,7 @@ def test_from_good_images_to_a_report(tmp_path, folders, bad, tiny_options):
             process.send_signal(signal.SIGINT)
             errors = process.communicate(timeout=300)[1]
         finally:
-            process.kill()  # Without effect on one that has ended.
+            process.kill()  # No effect on a process that has ended.
     assert process.returncode == 130
     assert errors.splitlines()[-1].startswith("error: interrupted in epoch ")
     assert load(model).threshold_ > 0

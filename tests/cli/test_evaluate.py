@@ -18,7 +18,7 @@ from sk_ssimae.persistence import save
 
 def test_scores_are_those_of_the_metrics(run, segmenter, folders, tmp_path):
     maps = segmenter.decision_function(load_image_folder(*folders).data)
-    # A threshold that some pixels exceed, good and defective ones.
+    # A threshold that some good and some defective pixels exceed.
     segmenter = copy.copy(segmenter).set_params(threshold=float(np.quantile(maps, 0.9)))
     save(segmenter, tmp_path / "m")
     given = ["evaluate", tmp_path / "m", folders.defective, folders.masks, "--good", folders.good]
@@ -55,18 +55,18 @@ def test_without_good_images_there_is_no_image_score(run, model, folders, tmp_pa
     assert "good_images_flagged" not in scores
 
 
-def test_the_table_comes_before_the_file(run, model, folders, tmp_path, monkeypatch):
+def test_table_is_printed_before_the_file_is_written(run, model, folders, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError("The disk is full.")
 
-    monkeypatch.setattr(_evaluate, "replace_file", fail)
+    monkeypatch.setattr(_evaluate, "write_json", fail)
     path = tmp_path / "scores.json"
     result = run("evaluate", model, folders.defective, folders.masks, "--json", path)
     assert (result.exit_code, result.stderr) == (1, "error: The disk is full.\n")
     assert "pixel ROC AUC" in result.stdout
 
 
-def test_scores_replace_scores_only(run, model, folders, tmp_path):
+def test_json_replaces_only_json(run, model, folders, tmp_path):
     masks = tmp_path / "masks"
     shutil.copytree(folders.masks, masks)
     path = tmp_path / "scores.json"
@@ -81,7 +81,7 @@ def test_scores_replace_scores_only(run, model, folders, tmp_path):
         assert file.read_bytes() == before
 
 
-def test_what_does_not_fit_is_named(run, model, folders, tmp_path, write):
+def test_mismatched_inputs_are_named(run, model, folders, tmp_path, write):
     def refused(*args):
         result = run("evaluate", model, *args)
         assert (result.exit_code, result.stdout) == (1, "")

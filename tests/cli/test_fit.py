@@ -13,7 +13,16 @@ from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.persistence import load
 
 
-def test_fit_trains_what_the_estimator_would(folders, segmenter, tiny):
+def interrupt(*args, **kwargs):
+    raise KeyboardInterrupt
+
+
+def interrupt_second_epoch(self, net, batch=None, **kwargs):
+    if len(net.history) == 2:
+        raise KeyboardInterrupt
+
+
+def test_fit_trains_the_same_model_as_the_estimator(folders, segmenter, tiny):
     images = sorted(folders.good.iterdir())
     expected = SSIMAutoencoderSegmenter(**{**tiny, "batch_size": 16}).fit(images)
     assert segmenter.threshold_ == expected.threshold_
@@ -23,16 +32,16 @@ def test_fit_trains_what_the_estimator_would(folders, segmenter, tiny):
     )
 
 
-def test_fit_says_where_the_model_is(run, tmp_path, folders, tiny_options):
+def test_fit_prints_where_the_model_is(run, tmp_path, folders, tiny_options):
     output = tmp_path / "m.safetensors"
     result = run("fit", folders.good, "-o", output, "--method=l2", *tiny_options)
     assert result.exit_code == 0
     fitted = load(output)
     assert result.stdout == (
-        f"L2AutoencoderSegmenter, trained on 3 images, is in {str(output)!r}.\n"
+        f"L2AutoencoderSegmenter trained on 3 images and saved to {str(output)!r}.\n"
         f"Threshold {fitted.threshold_:.4g}. {fitted.calibration_.promise()}\n"
     )
-    # Without a terminal a line for each epoch, and nothing that moves the cursor.
+    # Without a terminal: a line per epoch, and no control sequences.
     last = fitted.history_[-1, "train_loss"]
     assert result.stderr.splitlines()[1:] == [
         f"epoch 2 of 2, loss {last:.4g}",
@@ -44,8 +53,8 @@ def test_fit_says_where_the_model_is(run, tmp_path, folders, tiny_options):
     again = run("fit", folders.good, "-o", output, *tiny_options)
     assert again.exit_code == 1
     assert again.stderr == (
-        f"error: --output: {str(output)!r} exists. Choose another name, or --overwrite to replace "
-        "it.\n"
+        f"error: --output: {str(output)!r} already exists. Choose another name, or use --overwrite "
+        "to replace it.\n"
     )
     quiet = ["--overwrite", "--quiet", "--threshold=0.5"]
     result = run("fit", folders.good, "-o", output, *tiny_options, *quiet)
@@ -56,78 +65,66 @@ def test_fit_says_where_the_model_is(run, tmp_path, folders, tiny_options):
 
 
 def test_interrupted_training_is_saved(run, tmp_path, folders, tiny_options, monkeypatch):
-    def interrupt(self, net, batch=None, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt_second_epoch)
     output = tmp_path / "m.safetensors"
     result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
     assert result.exit_code == 130
     assert result.output == (
-        f"error: interrupted in epoch 2 of 2: {str(output)!r} is trained that far.\n"
+        "error: interrupted in epoch 2 of 2: the model trained so far was saved to "
+        f"{str(output)!r}.\n"
     )
     assert load(output).threshold_ > 0
     assert ", interrupted\n" in run("info", output).stdout
 
-    # A model that was complete is not replaced by one that is not.
+    # An incomplete model does not replace a complete one.
     before = output.read_bytes()
-    beside = tmp_path / "m.interrupted.safetensors"
+    incomplete = tmp_path / "m.interrupted.safetensors"
     result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet", "--overwrite")
     assert result.exit_code == 130
     assert result.output == (
-        f"error: interrupted in epoch 2 of 2: {str(beside)!r} is trained that far. "
-        f"{str(output)!r} stays as it was.\n"
+        "error: interrupted in epoch 2 of 2: the model trained so far was saved to "
+        f"{str(incomplete)!r}. {str(output)!r} is unchanged.\n"
     )
     assert output.read_bytes() == before
-    assert load(beside).threshold_ > 0
+    assert load(incomplete).threshold_ > 0
 
 
-def test_interrupted_between_epochs_is_interrupted(
-    run, tmp_path, folders, tiny_options, monkeypatch
-):
-    def interrupt(self, net, **kwargs):
-        raise KeyboardInterrupt
-
+def test_interrupt_between_epochs_is_recorded(run, tmp_path, folders, tiny_options, monkeypatch):
     monkeypatch.setattr(EpochProgress, "on_epoch_end", interrupt)
-    # The loss is of the first epoch, as other callbacks noted before.
+    # Earlier callbacks have recorded the loss of the first epoch.
     output = tmp_path / "m"
     assert run("fit", folders.good, "-o", output, *tiny_options).exit_code == 130
     assert not load(output).net_.interrupted_
-    assert "1 epochs in " in (shown := run("info", output).stdout)
+    assert "1 epoch" in (shown := run("info", output).stdout)
     assert ", interrupted\n" in shown
 
 
-@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("exists", [False, True])
 def test_nothing_is_saved_before_an_epoch_is_complete(
-    run, tmp_path, folders, tiny_options, monkeypatch, there
+    run, tmp_path, folders, tiny_options, monkeypatch, exists
 ):
-    def interrupt(self, net, batch=None, **kwargs):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
     output = tmp_path / "m.safetensors"
-    if there:
+    if exists:
         output.write_bytes(b"a model")
     result = run("fit", folders.good, "-o", output, *tiny_options, "--overwrite")
     assert result.exit_code == 130
-    assert result.output == ("error: interrupted before an epoch was complete: nothing is saved.\n")
-    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a model"] * there
+    assert result.output == (
+        "error: interrupted before the first epoch was complete: nothing was saved.\n"
+    )
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a model"] * exists
 
 
-def test_a_search_for_the_threshold_may_be_interrupted(
+def test_search_for_the_threshold_can_be_interrupted(
     run, tmp_path, folders, tiny_options, monkeypatch
 ):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(SSIMAutoencoderSegmenter, "_calibrate", interrupt)
     output = tmp_path / "m"
     result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
     assert result.exit_code == 130
     assert result.output == (
-        f"error: interrupted after training: {str(output)!r} is trained and has no threshold. "
-        "Load it in Python and calibrate it with good images.\n"
+        f"error: interrupted after training: the model was saved to {str(output)!r}, without a "
+        "threshold. Load it in Python and call calibrate with good images.\n"
     )
     monkeypatch.undo()
     saved = load(output)
@@ -136,29 +133,31 @@ def test_a_search_for_the_threshold_may_be_interrupted(
     assert saved.calibrate(sorted(folders.good.iterdir())).threshold_ > 0
 
 
-def test_saving_may_be_interrupted(run, tmp_path, folders, tiny_options, monkeypatch):
-    def interrupt(*args):
+def test_saving_can_be_interrupted(run, tmp_path, folders, tiny_options, monkeypatch):
+    def interrupt_once(*args):
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(os, "fsync", interrupt)
+    monkeypatch.setattr(os, "fsync", interrupt_once)
     output = tmp_path / "m"
     result = run("fit", folders.good, "-o", output, *tiny_options, "--quiet")
     assert result.exit_code == 130
-    assert result.output == f"error: interrupted after training: {str(output)!r} is trained.\n"
+    assert result.output == (
+        f"error: interrupted after training: the model was saved to {str(output)!r}.\n"
+    )
     assert load(output).threshold_ > 0
     assert list(tmp_path.iterdir()) == [output]
 
 
 @pytest.fixture
 def keyboard():
-    """Listen to the keyboard, though whoever started the tests may have made them deaf."""
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Handle Ctrl-C, even if the tests were started with it ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    assert signal.signal(signal.SIGINT, former) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, previous) is signal.default_int_handler
 
 
-def test_the_keyboard_does_not_take_a_trained_model(
+def test_an_interrupt_does_not_lose_a_trained_model(
     run, tmp_path, folders, tiny_options, monkeypatch, keyboard
 ):
     def announce(self, text):
@@ -167,7 +166,7 @@ def test_the_keyboard_does_not_take_a_trained_model(
 
     def train(*args):
         trained = partial_fit(*args)
-        signal.raise_signal(signal.SIGINT)  # The segmenter has no net yet.
+        signal.raise_signal(signal.SIGINT)  # The segmenter does not have its net yet.
         return trained
 
     partial_fit = ReconstructionNet.partial_fit
@@ -177,12 +176,14 @@ def test_the_keyboard_does_not_take_a_trained_model(
     assert load(tmp_path / "m").threshold_ > 0
 
 
-def test_repeated_interrupts_are_one(run, tmp_path, folders, tiny_options, monkeypatch, keyboard):
-    def interrupt(self, net, batch=None, **kwargs):
+def test_repeated_interrupts_count_once(
+    run, tmp_path, folders, tiny_options, monkeypatch, keyboard
+):
+    def interrupt_training(self, net, batch=None, **kwargs):
         if len(net.history) == 2:
             signal.raise_signal(signal.SIGINT)
 
-    def interrupt_again(*args):
+    def interrupt_calibration(*args):
         signal.raise_signal(signal.SIGINT)
         return calibrate(*args)
 
@@ -191,28 +192,25 @@ def test_repeated_interrupts_are_one(run, tmp_path, folders, tiny_options, monke
         return fsync(*args)
 
     calibrate, fsync = SSIMAutoencoderSegmenter._calibrate, os.fsync
-    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt)
-    monkeypatch.setattr(SSIMAutoencoderSegmenter, "_calibrate", interrupt_again)
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt_training)
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "_calibrate", interrupt_calibration)
     monkeypatch.setattr(os, "fsync", interrupt_saving)
     assert run("fit", folders.good, "-o", tmp_path / "m", *tiny_options).exit_code == 130
     assert load(tmp_path / "m").threshold_ > 0
 
 
-def test_a_dangling_link_is_guarded_and_followed(run, tmp_path, folders, tiny_options):
+def test_a_dangling_link_is_protected_and_followed(run, tmp_path, folders, tiny_options):
     link, target = tmp_path / "m", tmp_path / "target"
     link.symlink_to(target)
     result = run("fit", folders.good, "-o", link, *tiny_options)
     assert result.exit_code == 1
-    assert f"--output: {str(link)!r} exists." in result.stderr
+    assert f"--output: {str(link)!r} already exists." in result.stderr
     assert run("fit", folders.good, "-o", link, *tiny_options, "--overwrite").exit_code == 0
     assert link.is_symlink()
     assert load(target).threshold_ > 0
 
 
-def test_what_ends_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
-    def interrupt(*args):
-        raise KeyboardInterrupt
-
+def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
     monkeypatch.setattr(_fit, "list_images", interrupt)
     result = run("fit", folders.good, "-o", tmp_path / "m")
     assert (result.exit_code, result.output) == (130, "error: interrupted.\n")
@@ -223,8 +221,11 @@ def test_what_ends_before_training_saves_nothing(run, tmp_path, folders, monkeyp
     ("options", "message"),
     [
         (["--patch-size=20"], "patch_size must be a multiple of 16, got 20 instead."),
-        (["--image-size=1x2x3"], "--image-size must be such as 256 or 256x320, got '1x2x3' inst"),
-        (["--image-size=big"], "--image-size must be such as 256 or 256x320, got 'big' instead."),
+        (["--image-size=1x2x3"], "such as 256x320, got '1x2x3' instead."),
+        (
+            ["--image-size=big"],
+            "--image-size must be SIDE or HEIGHTxWIDTH, such as 256x320, got 'big'",
+        ),
         (["--threshold=low"], "--threshold must be pixel_fpr, image_fpr or a number, got 'low' "),
         (["--threshold=image_fpr", "--patch-size=32"], "99 good images that training has not seen"),
         (["--set=stride"], "--set must be given NAME=VALUE, got 'stride' instead."),
@@ -254,8 +255,8 @@ def test_wrong_folders_are_named(run, tmp_path, folders, bad):
         (tmp_path, tmp_path / "m", "holds no image"),
         (folders.good, tmp_path / "no" / "m", "--output: the folder "),
         (folders.good, tmp_path, "--output must name a file, got the folder "),
-        (folders.good, folders.good / "0.png", " is read as "),
-        # As the user named it: the list in which it has an index is not theirs.
+        (folders.good, folders.good / "0.png", " is an input of this command ("),
+        # By its path, not by an index into a list that the user never saw.
         (bad.parent, tmp_path / "m", f"error: {str(bad)!r} cannot be read as an image: "),
     ]:
         result = run("fit", good_dir, "-o", output)

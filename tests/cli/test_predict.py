@@ -15,7 +15,7 @@ from skimage.io import imread
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _predict
 from sk_ssimae.cli._ledger import Ledger, Row
-from sk_ssimae.cli._lock import hold_folder
+from sk_ssimae.cli._lock import lock_folder
 
 
 def read_rows(out):
@@ -35,7 +35,7 @@ def out(run, model, folders, tmp_path_factory):
 
 @pytest.fixture
 def counted(monkeypatch):
-    """Count the images that are computed."""
+    """Record the images that are computed."""
     computed = []
 
     def segment(segmenter, image):
@@ -47,9 +47,9 @@ def counted(monkeypatch):
     return computed
 
 
-def test_outputs_are_those_of_the_estimator(out, folders, segmenter):
+def test_outputs_match_the_estimator(out, folders, segmenter):
     images = [*sorted(folders.defective.iterdir()), folders.good / "1.png"]
-    # Two images are called 1, so that all names begin with the folder.
+    # Two images are named 1, so all names begin with the folder.
     names = ["defective_0", "defective_1", "defective_2", "defective_3", "good_1"]
     rows = read_rows(out)
     assert list(rows) == names
@@ -78,7 +78,7 @@ def test_outputs_are_those_of_the_estimator(out, folders, segmenter):
         assert (row["clipped"], row["error"]) == ("0", "")
 
 
-def test_run_says_what_the_outputs_are_of(out, model, segmenter):
+def test_run_json_describes_the_model(out, model, segmenter):
     run = json.loads((out / "run.json").read_text())
     assert run["model"] == str(model)
     assert run["threshold"] == segmenter.threshold_
@@ -87,11 +87,11 @@ def test_run_says_what_the_outputs_are_of(out, model, segmenter):
 
 @pytest.fixture
 def images(folders, tmp_path):
-    """Images that a test may change."""
+    """Copies of images, for tests that change them."""
     return Path(shutil.copytree(folders.defective, tmp_path / "defective"))
 
 
-def test_rerun_computes_what_is_not_complete(run, model, folders, images, tmp_path, counted):
+def test_rerun_computes_incomplete_images_only(run, model, folders, images, tmp_path, counted):
     out = tmp_path / "out"
     given = ["predict", model, images, folders.good / "1.png", "-o", out]
     assert run(*given).exit_code == 0
@@ -99,11 +99,11 @@ def test_rerun_computes_what_is_not_complete(run, model, folders, images, tmp_pa
     before = (out / "scores.csv").read_bytes()
     result = run(*given)
     assert result.exit_code == 0
-    assert "5 were complete before and were not computed again." in result.stdout
+    assert "5 images already complete, not computed again." in result.stdout
     assert counted == []
     assert (out / "scores.csv").read_bytes() == before
 
-    # One mask is gone, the last row cut short.
+    # One mask is missing, and the last row is incomplete.
     (out / "masks" / "defective_0.png").unlink()
     (out / "scores.csv").write_bytes(before[:-10])
     assert run(*given, "--quiet").output == ""
@@ -111,19 +111,19 @@ def test_rerun_computes_what_is_not_complete(run, model, folders, images, tmp_pa
     after = (out / "scores.csv").read_bytes()
     assert sorted(after.splitlines()) == sorted(before.splitlines())
 
-    # Names stay, though the images of this run would not need the folder's.
+    # Names do not change, although the images of this run do not need the folder in them.
     counted.clear()
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
     assert [path.name for path in counted] == ["0.png", "2.png"]
     assert {*read_rows(out)} == {*(f"defective_{i}" for i in range(4)), "good_1", "0", "2"}
 
 
-def test_images_that_changed_are_computed_again(run, model, images, tmp_path, counted):
+def test_changed_images_are_computed_again(run, model, images, tmp_path, counted):
     (images / "link.png").symlink_to(images / "0.png")
     given = ["predict", model, images, "-o", tmp_path / "out"]
     assert run(*given).exit_code == 0
     counted.clear()
-    # Older than its outputs, as what cp -p or an archive brings; another behind a link.
+    # Older than its outputs, as after cp -p or from an archive; and a link to another image.
     os.utime(images / "1.png", ns=(0, 10**18))
     status = (images / "2.png").stat()
     with (images / "2.png").open("ab") as file:
@@ -138,7 +138,7 @@ def test_images_that_changed_are_computed_again(run, model, images, tmp_path, co
     assert rows["link"]["target"] == str(images / "3.png")
 
 
-def test_an_image_that_changes_meanwhile_is_not_complete(
+def test_an_image_that_changes_during_the_run_is_not_complete(
     run, model, images, tmp_path, monkeypatch, counted
 ):
     def change(segmenter, image):
@@ -155,7 +155,7 @@ def test_an_image_that_changes_meanwhile_is_not_complete(
     assert len(counted) == 2
 
 
-def test_an_interrupted_run_goes_on(run, model, folders, tmp_path, monkeypatch, counted):
+def test_an_interrupted_run_resumes(run, model, folders, tmp_path, monkeypatch, counted):
     segment = _predict.segment
 
     def interrupt(segmenter, image):
@@ -168,12 +168,12 @@ def test_an_interrupted_run_goes_on(run, model, folders, tmp_path, monkeypatch, 
     result = run(*given)
     assert result.exit_code == 130
     assert result.stderr == (
-        "2 of 4 images are complete. The same command goes on from there.\nerror: interrupted.\n"
+        "2 of 4 images complete. Run the same command again to resume.\nerror: interrupted.\n"
     )
     monkeypatch.setattr(_predict, "segment", segment)
     assert run(*given).exit_code == 0
     assert [path.name for path in counted] == ["0.png", "1.png", "2.png", "3.png"]
-    # Nothing temporary is left.
+    # No temporary file is left.
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         *("masks", "residual_maps", "run.json", "scores.csv")
     }
@@ -193,15 +193,17 @@ def test_another_model_is_refused(run, model, folders, tmp_path, tiny_options, c
     run("fit", folders.good, "-o", other, "--method=vae", *tiny_options)
     result = run("predict", other, folders.good, "-o", out)
     assert result.exit_code == 1
-    assert f"holds outputs of another model or version, of {str(renamed)!r}." in result.stderr
-    assert "--overwrite to begin anew." in result.stderr
+    assert f"contains outputs of another model or version ({str(renamed)!r})." in result.stderr
+    assert "use --overwrite to start again." in result.stderr
     assert run("predict", other, folders.good, "-o", out, "--overwrite").exit_code == 0
-    # Of the former model nothing is left that could be taken for this one's.
+    # No output of the first model is left to be mistaken for one of the second.
     assert {path.name for path in (out / "masks").iterdir()} == {"0.png", "1.png", "2.png"}
     assert {*read_rows(out)} == {"0", "1", "2"}
 
 
-def test_a_bad_image_stops_or_is_skipped(run, model, folders, tmp_path, bad, write, counted):
+def test_a_failed_image_stops_the_run_or_is_skipped(
+    run, model, folders, tmp_path, bad, write, counted
+):
     write(bad.parent / "small.png", np.zeros((8, 80)))
     out = tmp_path / "out"
     given = ["predict", model, bad.parent, folders.defective, "-o", out]
@@ -222,7 +224,7 @@ def test_a_bad_image_stops_or_is_skipped(run, model, folders, tmp_path, bad, wri
     assert rows["<b>"]["score"] == rows["<b>"]["defective"] == ""
     assert rows["3"]["error"] == ""
 
-    # Once it is repaired it is computed, and its row is replaced.
+    # After it is repaired, it is computed and its row replaced.
     bad.write_bytes((folders.good / "0.png").read_bytes())
     (bad.parent / "small.png").unlink()
     result = run(*given, "--on-error=skip")
@@ -246,8 +248,8 @@ def test_wrong_folders_are_refused(run, model, folders, tmp_path):
 
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
-def test_what_is_not_ours_stays(run, model, folders, tmp_path, options):
-    """Neither is it taken for former outputs, nor offered to be removed."""
+def test_foreign_files_are_kept(run, model, folders, tmp_path, options):
+    """They are not mistaken for outputs, and no message offers to overwrite them."""
     out = tmp_path / "out"
     mask, scores, run_file = out / "masks" / "0.png", out / "scores.csv", out / "run.json"
     mask.parent.mkdir(parents=True)
@@ -262,30 +264,30 @@ def test_what_is_not_ours_stays(run, model, folders, tmp_path, options):
         assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
         return result.stderr
 
-    assert "but no run.json: they are not of sk-ssimae predict." in refused()
+    assert "but no run.json: sk-ssimae predict did not write them." in refused()
     for content, message in [
-        ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ("[]", "must be of sk-ssimae predict, a JSON object with"),
-        ('{"model": "m"}', "must be of sk-ssimae predict, a JSON object with"),
+        ("{", "is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("[]", "was not written by sk-ssimae predict: it is not a JSON object with"),
+        ('{"model": "m"}', "it is not a JSON object with sha256, sk_ssimae, threshold."),
     ]:
         run_file.write_text(content)
         assert message in refused()
-    # Even beside a run.json of ours.
+    # Even next to a run.json of ours.
     mask.unlink()
     scores.unlink()
     run_file.unlink()
     mask.parent.rmdir()
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
-    former = scores.read_bytes()
+    earlier = scores.read_bytes()
     for content, message in [
         ("a,b\n1,2\n", "must begin with the columns file, name, score,"),
         ("a", "must begin with the columns file, name, score,"),
-        (former.decode() + '"' + "x" * 200_000 + "\n", "is not CSV"),
+        (earlier.decode() + '"' + "x" * 200_000 + "\n", "is not valid CSV"),
     ]:
         scores.write_text(content)
         assert message in refused()
-    # A name that leads out of the folder is not one of ours.
+    # A name that leads out of the folder is ignored.
     mine = tmp_path / "mine.png"
     mine.touch()
     rows = [Row._fields, Row("x", "../../mine")]
@@ -298,15 +300,18 @@ def test_what_is_not_ours_stays(run, model, folders, tmp_path, options):
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
 @pytest.mark.parametrize("place", ["masks/0.png", "residual_maps/0.tif"])
-def test_what_is_not_ours_is_not_replaced(run, model, folders, tmp_path, options, place):
+def test_foreign_files_are_not_replaced(run, model, folders, tmp_path, options, place):
     out = tmp_path / "out"
     assert run("predict", model, folders.good / "1.png", "-o", out).exit_code == 0
     mine = out / place
     mine.write_bytes(b"truth")
-    for _ in range(2):  # Nor is it taken for ours the second time.
+    for _ in range(2):  # The second run does not mistake it for an output either.
         result = run("predict", model, folders.good, "-o", out, *options)
         assert result.exit_code == 1
-        assert f"{str(mine)!r} would be replaced and is not of sk-ssimae predict." in result.stderr
+        assert (
+            f"{str(mine)!r} has the name of an output, but sk-ssimae predict did not"
+            in result.stderr
+        )
         assert mine.read_bytes() == b"truth"
     mine.unlink()
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
@@ -317,7 +322,7 @@ def outputs(out):
 
 
 @pytest.mark.parametrize("options", [[], ["--overwrite"]])
-def test_outputs_without_a_row_go(run, model, folders, tmp_path, monkeypatch, options):
+def test_outputs_without_a_row_are_removed(run, model, folders, tmp_path, monkeypatch, options):
     def die(self, row):
         raise RuntimeError("killed")
 
@@ -328,17 +333,17 @@ def test_outputs_without_a_row_go(run, model, folders, tmp_path, monkeypatch, op
         run("predict", model, folders.good, "-o", out)
     monkeypatch.setattr(Ledger, "append", append)
     assert outputs(out) == {"0.png", "0.tif", "scale.json"}
-    (out / "masks" / "mine.png").touch()  # That of another stays.
+    (out / "masks" / "mine.png").touch()  # A foreign file is kept.
     assert run("predict", model, folders.good / "1.png", "-o", out, *options).exit_code == 0
     assert outputs(out) == {"mine.png", "1.png", "1.tif", "scale.json"}
 
 
-def test_a_bad_image_keeps_no_former_outputs(run, model, images, tmp_path):
+def test_a_failed_image_keeps_no_earlier_outputs(run, model, images, tmp_path):
     out = tmp_path / "out"
     given = ["predict", model, images, "-o", out]
     assert run(*given).exit_code == 0
     (images / "1.png").write_bytes(b"no image")
-    # Where the run stops, those to be computed after it have nothing either.
+    # If the run stops, the images after the failed one have no outputs either.
     os.utime(images / "2.png", ns=(0, 0))
     assert run(*given).exit_code == 1
     assert outputs(out) == {"0.png", "0.tif", "3.png", "3.tif", "scale.json"}
@@ -356,9 +361,7 @@ def test_a_bad_image_keeps_no_former_outputs(run, model, images, tmp_path):
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_what_is_too_large_is_an_error_of_its_image(
-    run, model, images, tmp_path, monkeypatch, error
-):
+def test_too_large_images_are_named(run, model, images, tmp_path, monkeypatch, error):
     def decision_function(self, X):
         if X[0].name == "1.png":
             raise error
@@ -385,25 +388,25 @@ def test_failed_images_are_not_complete(run, model, images, tmp_path, monkeypatc
     (images / "0.png").write_bytes(b"no image")
     result = run("predict", model, images, "-o", tmp_path / "out", "--on-error=skip")
     assert result.exit_code == 130
-    assert "\n1 of 4 images are complete." in result.stderr
+    assert "\n1 of 4 images complete." in result.stderr
 
 
-def test_one_run_at_a_time_writes_to_a_folder(run, model, folders, tmp_path):
+def test_only_one_run_at_a_time_writes_to_a_folder(run, model, folders, tmp_path):
     out = tmp_path / "out"
-    with hold_folder(out):
+    with lock_folder(out):
         result = run("predict", model, folders.good, "-o", out)
         assert result.exit_code == 1
         assert result.stderr == (
             f"error: --out: another run (process {os.getpid()}) is writing to {str(out)!r}. Wait "
-            "for it, or choose another folder.\n"
+            "until it ends, or choose another folder.\n"
         )
     assert list(out.iterdir()) == []
-    (out / ".sk_ssimae.lock").write_text("1")  # One that was killed has left it.
+    (out / ".sk_ssimae.lock").write_text("1")  # Left by a run that was killed.
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
     assert not (out / ".sk_ssimae.lock").exists()
 
 
-def test_names_with_line_ends_are_read_back(run, model, folders, tmp_path, counted):
+def test_names_with_line_breaks_are_read_back(run, model, folders, tmp_path, counted):
     for name in ("a\rb.png", "c\nd.png", 'e",\r\n.png'):
         (tmp_path / name).write_bytes((folders.good / "0.png").read_bytes())
     given = ["predict", model, tmp_path, "-o", tmp_path / "out"]
@@ -412,7 +415,7 @@ def test_names_with_line_ends_are_read_back(run, model, folders, tmp_path, count
     assert len(counted) == 3
 
 
-def test_outputs_are_no_images(run, model, folders, tmp_path):
+def test_outputs_are_refused_as_images(run, model, folders, tmp_path):
     out = tmp_path / "out"
     assert run("predict", model, folders.good, "-o", out).exit_code == 0
     before = {path: path.read_bytes() for path in out.rglob("*.*")}
@@ -420,11 +423,14 @@ def test_outputs_are_no_images(run, model, folders, tmp_path):
     for source in (out / "masks", out / "masks" / "0.png", tmp_path / "link"):
         result = run("predict", model, source, "-o", out, "--overwrite")
         assert result.exit_code == 1
-        assert "holds outputs of this --out. Give images that are elsewhere." in result.stderr
+        assert (
+            "contains outputs of predict (--out). Choose images from another folder."
+            in result.stderr
+        )
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
 
 
-def test_errors_do_not_run_into_the_progress_bar(run, model, tmp_path, bad, monkeypatch):
+def test_errors_do_not_overlap_the_progress_bar(run, model, tmp_path, bad, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # As in a terminal.
     result = run("predict", model, bad, "-o", tmp_path / "out", "--on-error=skip")
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", result.stderr).replace("\r", "\n")

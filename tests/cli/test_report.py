@@ -15,7 +15,7 @@ from sk_ssimae.cli._pictures import ColourScale, draw
 
 
 class Page(HTMLParser):
-    """What a page says: its rows, its texts, and all that it loads."""
+    """Rows and text of a page, and the URLs that it loads."""
 
     def __init__(self, text):
         super().__init__()
@@ -63,7 +63,7 @@ def test_report_shows_each_image(report, segmenter, folders):
     order = [float(row["data-score"] or "-inf") for row in page.rows]
     assert order == sorted(order, reverse=True)
     assert f"{segmenter.threshold_:.4g}" in page.text
-    # Text, not markup: what the file is called is not to be believed.
+    # Text, not markup: file names are not trusted.
     assert segmenter.calibration_.promise() in page.text
     assert shown["<b>&"]["class"] == "bad"
     assert page.tags.count("b") == 2 * len(images) + 3
@@ -99,7 +99,7 @@ def test_report_sorts_in_a_browser(report):
     assert [row["data-name"] for row in page.rows] == ["3", "2", "1", "0", "<b>&"]
     assert '<body class="only">' in done.stdout
     assert 'aria-sort="descending"><button data-key="name">' in done.stdout
-    # What the page's own rules forbid it would say here.
+    # The console reports violations of the page's security policy here.
     assert "Content Security Policy" not in done.stderr
     assert "CONSOLE" not in done.stderr
 
@@ -108,7 +108,7 @@ def decode(url):
     return Image.open(io.BytesIO(base64.b64decode(url.partition("base64,")[2])))
 
 
-def test_pictures_are_bounded_and_lose_no_defect(tmp_path, write):
+def test_pictures_are_small_and_lose_no_defect(tmp_path, write):
     write(tmp_path / "x.png", np.full((100, 1000), 0.5))
     mask = np.zeros((100, 1000), dtype=bool)
     mask[50, 707] = True
@@ -126,7 +126,7 @@ def test_pictures_are_bounded_and_lose_no_defect(tmp_path, write):
     assert (np.asarray(decode(drawn.mask)) > 0).sum() == 1
 
 
-def test_colours_are_those_of_the_model(segmenter):
+def test_colours_depend_on_the_model(segmenter):
     colours = ColourScale.of(segmenter)
     assert colours.low == 0
     assert colours.high == pytest.approx(min(2 * segmenter.threshold_, 2))
@@ -134,38 +134,42 @@ def test_colours_are_those_of_the_model(segmenter):
     assert colours.css().startswith("rgba(255, 245, 190, 0.000), ")
 
 
-def test_images_of_12_bits_are_seen(tmp_path):
+def test_12_bit_images_are_visible(tmp_path):
     ramp = np.linspace(0, 4095, 32 * 32).astype(np.uint16).reshape(32, 32)
-    ramp[0, 0] = 65535  # One hot pixel does not leave the rest black.
+    ramp[0, 0] = 65535  # One hot pixel must not make the rest black.
     tifffile.imwrite(tmp_path / "x.tif", ramp)
     nothing = np.zeros((32, 32), np.float32)
     drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
     shown = np.asarray(decode(drawn.image))
     assert shown.mean() == pytest.approx(127, abs=5)
-    # And what is black stays so.
+    # Black stays black.
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((32, 32), np.uint16))
     drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
     assert np.asarray(decode(drawn.image)).max() == 0
 
 
-def test_reports_replace_reports_only(run, model, folders, report, tmp_path):
+def test_reports_replace_only_reports(run, model, folders, report, tmp_path):
     image = tmp_path / "a" / "0.png"
     image.parent.mkdir()
     image.write_bytes((folders.defective / "0.png").read_bytes())
-    notes, former = tmp_path / "notes.html", tmp_path / "former.html"
+    notes, earlier = tmp_path / "notes.html", tmp_path / "earlier.html"
     notes.write_text("<p>Mine")
-    former.write_bytes(report.read_bytes())
-    for output, message in [(model, "is read as"), (image, "is read as"), (notes, "does not beg")]:
+    earlier.write_bytes(report.read_bytes())
+    for output, message in [
+        (model, "is an input"),
+        (image, "is an input"),
+        (notes, "does not beg"),
+    ]:
         before = output.read_bytes()
         result = run("report", model, image.parent, "-o", output)
         assert result.exit_code == 1
         assert message in result.stderr
         assert output.read_bytes() == before
-    assert run("report", model, image.parent, "-o", former).exit_code == 0
-    assert former.read_bytes() != report.read_bytes()
+    assert run("report", model, image.parent, "-o", earlier).exit_code == 0
+    assert earlier.read_bytes() != report.read_bytes()
 
 
-def test_what_is_too_large_is_an_error_of_its_image(run, model, folders, tmp_path, monkeypatch):
+def test_too_large_images_are_named(run, model, folders, tmp_path, monkeypatch):
     def fail(*args):
         raise MemoryError
 

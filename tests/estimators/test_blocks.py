@@ -2,6 +2,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 
