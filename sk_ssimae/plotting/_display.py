@@ -51,7 +51,7 @@ class CurveDisplay(ABC):
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         check_masks(y)
@@ -87,7 +87,7 @@ class CurveDisplay(ABC):
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         return cls._compute(masks, residual_maps, name=name).plot(ax, **plot_params)
@@ -106,7 +106,7 @@ class CurveDisplay(ABC):
 
         Returns
         -------
-        display
+        Self
             The display itself.
 
         Raises

@@ -104,7 +104,7 @@ class RegionOverlapDisplay(CurveDisplay):
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         _check_quantiles(quantiles)
@@ -139,7 +139,7 @@ class RegionOverlapDisplay(CurveDisplay):
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         display = cls._compute(

@@ -106,7 +106,7 @@ class ResidualMapDisplay:
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         if isinstance(image, str) or hasattr(image, "__fspath__"):
@@ -145,7 +145,7 @@ class ResidualMapDisplay:
 
         Returns
         -------
-        display
+        Self
             The display, plotted.
         """
         display = cls(
@@ -185,7 +185,7 @@ class ResidualMapDisplay:
 
         Returns
         -------
-        display
+        Self
             The display itself.
 
         Raises

@@ -84,7 +84,7 @@ class PixelRocCurveDisplay(CurveDisplay):
 
         Returns
         -------
-        display
+        Self
             The display itself.
 
         Raises
