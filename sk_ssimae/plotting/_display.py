@@ -10,13 +10,12 @@ from sk_ssimae.plotting._pyplot import import_pyplot
 
 
 class CurveDisplay(ABC):
-    """Base class of displays that draw one named line against the false positive rate.
+    """Base class of displays that draw one named line.
 
     A subclass stores its numbers and a `name` in its constructor, sets `_axes_settings`, and
     implements `_compute` and `_line`. It may override `_label` and `_draw_more`.
     """
 
-    fpr: NDArray[Any]
     name: str | None
 
     _axes_settings: ClassVar[dict[str, Any]]
@@ -122,9 +121,9 @@ class CurveDisplay(ABC):
             raise TypeError(f"ax must be matplotlib Axes, got {ax!r} instead.")
         self.ax_, self.figure_ = ax, ax.figure
         label = self._label(self.name if name is None else name)
-        (self.line_,) = ax.plot(self.fpr, self._line(), **({"label": label} | kwargs))
+        (self.line_,) = ax.plot(*self._line(), **({"label": label} | kwargs))
         self._draw_more()
-        ax.set(xlabel="false positive rate", **self._axes_settings)
+        ax.set(**self._axes_settings)
         self._add_legend()
         return self
 
@@ -134,8 +133,8 @@ class CurveDisplay(ABC):
         """Compute the display from residual maps."""
 
     @abstractmethod
-    def _line(self) -> NDArray[Any]:
-        """Return the values drawn against `fpr`."""
+    def _line(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the coordinates of the line along x and y."""
 
     def _label(self, name: str | None) -> str | None:
         """Return the text of the legend."""

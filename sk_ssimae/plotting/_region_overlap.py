@@ -59,7 +59,11 @@ class RegionOverlapDisplay(CurveDisplay):
     'noise'
     """
 
-    _axes_settings: ClassVar = {"ylabel": "overlap with the true region", "ylim": (0, 1.02)}
+    _axes_settings: ClassVar = {
+        "xlabel": "false positive rate",
+        "ylabel": "overlap with the true region",
+        "ylim": (0, 1.02),
+    }
 
     def __init__(
         self,
@@ -163,8 +167,8 @@ class RegionOverlapDisplay(CurveDisplay):
         overlaps = region_overlap_quantiles(masks, residual_maps, fpr, quantiles=quantiles)
         return cls(fpr, overlaps, quantiles=quantiles, name=name)
 
-    def _line(self) -> NDArray[Any]:
-        return np.asarray(self.overlaps)[:, len(self.quantiles) // 2]
+    def _line(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.fpr, np.asarray(self.overlaps)[:, len(self.quantiles) // 2]
 
     def _draw_more(self) -> None:
         columns, color = np.asarray(self.overlaps).T, self.line_.get_color()

@@ -46,7 +46,11 @@ class PixelRocCurveDisplay(CurveDisplay):
     'noise (AUC = 0.738)'
     """
 
-    _axes_settings: ClassVar = {"ylabel": "true positive rate", "aspect": "equal"}
+    _axes_settings: ClassVar = {
+        "xlabel": "false positive rate",
+        "ylabel": "true positive rate",
+        "aspect": "equal",
+    }
 
     def __init__(
         self,
@@ -106,8 +110,8 @@ class PixelRocCurveDisplay(CurveDisplay):
         fpr, tpr, _ = curve(pooled, _AREA_TOLERANCE)
         return cls(fpr, tpr, roc_auc=area_up_to(pooled, 1), name=name)
 
-    def _line(self) -> NDArray[Any]:
-        return self.tpr
+    def _line(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.fpr, self.tpr
 
     def _label(self, name: str | None) -> str | None:
         area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.3f}"

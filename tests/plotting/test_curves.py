@@ -1,6 +1,3 @@
-import builtins
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -9,12 +6,6 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pixel_roc_curve, region_overl
 from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 
 DISPLAYS = [PixelRocCurveDisplay, RegionOverlapDisplay]
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
@@ -106,15 +97,8 @@ def test_wrong_overlaps():
         RegionOverlapDisplay(np.zeros(3), np.zeros((3, 2)))
 
 
+@pytest.mark.usefixtures("without_matplotlib")
 @pytest.mark.parametrize("cls", DISPLAYS)
-def test_without_matplotlib(cls, defective, maps, monkeypatch):
-    real = builtins.__import__
-
-    def without_matplotlib(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ImportError(name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+def test_without_matplotlib(cls, defective, maps):
     with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
         cls.from_predictions(defective[1], maps)

@@ -1,5 +1,3 @@
-import builtins
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,12 +5,6 @@ from skimage.io import imsave
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.plotting import ResidualMapDisplay
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -126,15 +118,8 @@ def test_wrong_options(arrays, options, error, message):
         ResidualMapDisplay(*arrays[:2]).plot(**options)
 
 
-def test_without_matplotlib(arrays, monkeypatch):
-    real_import = builtins.__import__
-
-    def without_matplotlib(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ModuleNotFoundError(name)
-        return real_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+@pytest.mark.usefixtures("without_matplotlib")
+def test_without_matplotlib(arrays):
     with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
         ResidualMapDisplay(*arrays[:2]).plot()
 
