@@ -2,11 +2,11 @@
 Which latent dimension and window size suit my texture?
 =======================================================
 
-A search needs scores on defects but must train on good images only.
-:class:`~sk_ssimae.model_selection.DefectFreeKFold` gives such splits,
-:class:`~sk_ssimae.metrics.SegmentationScorer` several scores from one pass over the test images,
-and scikit-learn's own ``GridSearchCV`` does the rest. First on the cores of one machine, then on a
-cluster.
+A search must train on good images only, but needs scores on defects.
+:class:`~sk_ssimae.model_selection.DefectFreeKFold` returns such splits,
+:class:`~sk_ssimae.metrics.SegmentationScorer` computes several scores in one pass over the test
+images, and scikit-learn's ``GridSearchCV`` runs the search: first on the cores of one machine, then
+on a cluster.
 """
 
 import joblib
@@ -21,9 +21,9 @@ from sk_ssimae.model_selection import DefectFreeKFold
 from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 
 # %%
-# Twelve good images of fabric and six with drawn defects. Masks of good images are empty: where
-# anything is marked an image is defective, and takes no part in training. :doc:`/model_selection`
-# has the figures of such a search on a real fabric.
+# Twelve good images of fabric and six with synthetic defects. Masks of good images are empty. An
+# image with a marked pixel is defective and is not used in training. :doc:`/model_selection`
+# describes such a search on a real fabric.
 
 X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
 X_bad, masks = draw_defects(
@@ -36,8 +36,8 @@ y = np.concatenate([np.zeros(X_good.shape, dtype=bool), masks])
 # The search
 # ----------
 #
-# Four settings, two folds. ``refit`` says which of the scores chooses; the chosen setting is then
-# fitted to all good images. ``n_jobs=2`` trains two candidates at a time.
+# Four settings, two folds. ``refit`` names the score that selects the setting, which is then fitted
+# to all good images. ``n_jobs=2`` trains two candidates at a time.
 
 segmenter = SSIMAutoencoderSegmenter(
     patch_size=32, stride=16, n_patches=800, max_epochs=1, batch_size=32, random_state=0
@@ -55,8 +55,8 @@ with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
 print(search.best_params_)
 
 # %%
-# The area under the per-region overlap curve gives a small defect the weight of a large one; the
-# area under the pixel ROC curve is mostly that of the large ones.
+# The area under the per-region overlap curve gives small and large defects equal weight; large
+# defects dominate the area under the pixel ROC curve.
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for ax, score in zip(axes, ["pixel_roc_auc", "pro_auc"], strict=True):
@@ -76,30 +76,31 @@ X_test, test_masks = draw_defects(
 )
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 maps = search.best_estimator_.decision_function(X_test)
-PixelRocCurveDisplay.from_predictions(test_masks, maps, name="chosen", ax=axes[0])
+PixelRocCurveDisplay.from_predictions(test_masks, maps, name="selected", ax=axes[0])
 RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartiles", ax=axes[1])
 
 # %%
 # Many machines
 # -------------
 #
-# joblib hands the same fits to a cluster of `dask <https://distributed.dask.org>`_ (extra
-# ``distributed``) when it is told to. Here the cluster is two processes on this machine; with the
-# address of a scheduler, ``Client("tcp://...")``, it is as many machines as there are. Nothing in
-# the search changes, and neither do the scores if all workers compute with as many threads: sums
-# in another order differ in the last digits, and training makes much of them. Hence one thread a
-# worker, there and here; without ``parallel_config`` joblib's workers share all cores out.
+# With ``backend="dask"``, joblib runs the same fits on a
+# `dask <https://distributed.dask.org>`_ cluster (extra ``distributed``). Here the cluster is two
+# processes on this machine; with the address of a scheduler, ``Client("tcp://...")``, it can be
+# many machines. The search does not change, and neither do the scores if all workers use the same
+# number of threads: sums in another order differ in the last digits, and training amplifies the
+# difference. Hence one thread per worker in both searches; without ``parallel_config``, joblib's
+# workers divide all cores among them.
 
 import os
 
 from dask.distributed import Client, SubprocessCluster
 
-os.environ["OMP_NUM_THREADS"] = "1"  # The processes of the cluster inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"  # Inherited by the processes of the cluster.
 n_jobs_scores = search.cv_results_["mean_test_pro_auc"]
 cluster = SubprocessCluster(
     n_workers=2, worker_kwargs={"nthreads": 1}, scheduler_kwargs={"dashboard": False}
 )
 with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
-    client.wait_for_workers(2)  # With none joblib would compute here.
+    client.wait_for_workers(2)  # Without workers, joblib would compute in this process.
     search.fit(X, y)
 np.testing.assert_array_equal(search.cv_results_["mean_test_pro_auc"], n_jobs_scores)

@@ -1,11 +1,12 @@
 """
-Should uneven light be evened out first?
-========================================
+Should uneven light be corrected first?
+=======================================
 
-A step before the segmenter is a step of a scikit-learn ``Pipeline``, and ``cross_validate``
-compares the pipeline with the segmenter alone: the folds of
+A preprocessing step is a step of a scikit-learn ``Pipeline``, and ``cross_validate`` compares the
+pipeline with the segmenter alone. The folds of
 :class:`~sk_ssimae.model_selection.DefectFreeKFold` train on good images only, and
-:class:`~sk_ssimae.metrics.SegmentationScorer` gives several scores from one pass over the others.
+:class:`~sk_ssimae.metrics.SegmentationScorer` computes several scores in one pass over the test
+images.
 """
 
 import matplotlib.pyplot as plt
@@ -21,7 +22,7 @@ from sk_ssimae.metrics import SegmentationScorer
 from sk_ssimae.model_selection import DefectFreeKFold
 
 # %%
-# Good and defective fabric under a lamp that stands elsewhere for every image.
+# Good and defective fabric under a lamp at a different position for each image.
 
 size = {"shape": (128, 128), "thread_spacing": 6}
 X_good = make_woven_fabric(12, random_state=0, **size)
@@ -34,10 +35,11 @@ distances = np.hypot(*(np.indices((128, 128))[:, None] - lamps.T[..., None, None
 X = np.concatenate([X_good, X_bad]) * (0.35 + 0.75 * np.exp(-((distances / 80) ** 2)))
 
 # %%
-# The step divides each image by its own blur. It learns nothing, so a function will do.
+# The step divides each image by a blurred copy of itself. It learns nothing, so a function is
+# enough.
 
 
-def even_out(images):
+def correct_light(images):
     light = ndimage.gaussian_filter(images, sigma=(0, 12, 12))
     return np.clip(0.4 * images / light, 0, 1)
 
@@ -46,8 +48,8 @@ segmenter = L2AutoencoderSegmenter(
     patch_size=32, stride=16, n_patches=500, max_epochs=4, batch_size=32, random_state=0
 )
 candidates = {
-    "as it is": segmenter,
-    "evened out": make_pipeline(FunctionTransformer(even_out), segmenter),
+    "uncorrected": segmenter,
+    "corrected": make_pipeline(FunctionTransformer(correct_light), segmenter),
 }
 
 # %%
@@ -68,9 +70,9 @@ for name, candidate in candidates.items():
         print(f"{name:<11} {score:<14} {folds}")
 
 # %%
-# A defective image of the first fold, and what that fold's segmenters make of it. A pipeline has
-# the ``decision_function`` and ``predict`` of its last step. In uneven light good threads differ
-# from their reconstruction as much as the stain does; evened out, the stain stands alone.
+# A defective image of the first fold, and the results of that fold's segmenters. A pipeline has the
+# ``decision_function`` and ``predict`` of its last step. In uneven light, good threads differ from
+# their reconstruction as much as the stain does; after the correction, only the stain differs.
 
 _, in_test = next(DefectFreeKFold(n_splits=2).split(X, y))
 shown = in_test[-1]
@@ -78,7 +80,7 @@ fig, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
 for row, (name, result) in zip(axes, results.items(), strict=True):
     image = X[[shown]]
     row[0].imshow(
-        (image if name == "as it is" else even_out(image))[0], cmap="gray", vmin=0, vmax=1
+        (image if name == "uncorrected" else correct_light(image))[0], cmap="gray", vmin=0, vmax=1
     )
     row[0].set_title(f"image, {name}")
     row[1].imshow(result["estimator"][0].decision_function(image)[0], cmap="magma")

@@ -2,9 +2,9 @@
 The pixel ROC area is high. Are small defects found?
 ====================================================
 
-Where one defect is large and others are small, most defective pixels are those of the large one. A
-score that counts pixels says little about the small ones; the overlap of regions, in which a small
-defect weighs as much as a large one, does. The two part where residual maps are smoothed.
+If one defect is large and others are small, most defective pixels belong to the large one. A score
+that counts pixels then says little about the small ones. The per-region overlap gives small and
+large defects equal weight. The two scores disagree when residual maps are smoothed.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,9 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 from sk_ssimae.plotting import RegionOverlapDisplay
 
 # %%
-# In each image one large washed-out spot, and three small ones in corners. A defect's size goes
-# with that of what it is drawn into: the small ones are drawn into corners of 48 pixels.
+# Each image has one large blurred spot, and three small ones in its corners. The size of a
+# synthetic defect grows with that of the array it is drawn into: the small ones are drawn into
+# corners of 48 pixels.
 
 X_good = make_woven_fabric(12, shape=(192, 192), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
@@ -36,9 +37,9 @@ segmenter = SSIMAutoencoderSegmenter(
 ).fit(X_good)
 
 # %%
-# ``smoothing``, the sigma of a Gaussian in pixels, can be set on a fitted segmenter. From 2 pixels
-# to 8 the area under the pixel ROC curve hardly changes, and the area under the per-region overlap
-# curve, PRO, falls.
+# ``smoothing``, the sigma of a Gaussian in pixels, can be set on a fitted segmenter. From 2 to 8
+# pixels, the area under the pixel ROC curve hardly changes, while the area under the per-region
+# overlap curve (PRO) falls.
 
 maps, areas, pros = {}, {}, {}
 for sigma in [0, 1, 2, 4, 8]:
@@ -48,9 +49,9 @@ for sigma in [0, 1, 2, 4, 8]:
     print(f"smoothing={sigma}: pixel ROC AUC {areas[sigma]:.3f}   PRO AUC {pros[sigma]:.3f}")
 
 # %%
-# With 8 pixels the large spot is as clear as before, and of the small ones nothing is left. Lines
-# follow the median region, most regions being small; bands reach from the first quartile to the
-# third.
+# With 8 pixels, the large spot is as clear as before, and the small ones have disappeared. The line
+# is the median region, which is a small one, as most regions are. The band reaches from the first
+# to the third quartile.
 
 fig, axes = plt.subplots(2, 3, figsize=(11, 7), layout="constrained")
 shown = 0

@@ -2,9 +2,9 @@
 What do smoothing and opening do to a mask?
 ===========================================
 
-Between the residual and the mask stand two parameters that need no training: ``smoothing`` blurs
-the residual map, and ``opening_diameter`` removes from it what is narrower than a disk. Both take
-noise away, and both can take a defect with it.
+Two parameters that need no training are applied between the residual map and the mask:
+``smoothing`` blurs the map, and ``opening_diameter`` removes structures narrower than a disk. Both
+reduce noise, and both can remove a defect.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +15,7 @@ from sk_ssimae.datasets import draw_defects, make_woven_fabric
 
 # %%
 # A thin scratch, a cut and a lump of dirt in one image. The residual is the squared difference,
-# which is as sharp as the image; that of SSIM is as wide as its window from the start.
+# which is as sharp as the image. An SSIM residual is already blurred over the width of its window.
 
 X_good = make_woven_fabric(16, shape=(192, 192), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
@@ -30,12 +30,13 @@ segmenter = L2AutoencoderSegmenter(
 ).fit(X_good[:12])
 
 # %%
-# Both parameters can be set on a fitted segmenter, whose threshold then no longer holds:
-# ``calibrate`` finds it anew, on good images that training has not seen, so that about one good
-# pixel in a hundred is marked whatever the map. Without either, these are specks all over the
-# image. An opening by 4 pixels turns specks into fewer dots, and loses the scratch, which is
-# narrower, unless the map is smoothed a little. Wide smoothing finds all three, and draws them far
-# wider than they are. Red lines run round the defects at a distance of 4 pixels.
+# Both parameters can be set on a fitted segmenter. The threshold is then no longer valid:
+# ``calibrate`` computes it again on good images that training has not seen, so that about one good
+# pixel in a hundred is marked in each map. Without smoothing and opening, the marked pixels are
+# specks all over the image. An opening of 4 pixels turns the specks into fewer dots, and loses the
+# scratch, which is narrower, unless the map is smoothed slightly. Wide smoothing finds all three
+# defects, but marks them far wider than they are. Red lines surround the defects at a distance of
+# 4 pixels.
 
 smoothings, diameters = [0, 1, 4], [0, 4, 8]
 fig, axes = plt.subplots(3, 4, figsize=(11, 8.4), layout="constrained")

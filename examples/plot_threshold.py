@@ -2,9 +2,9 @@
 What does the threshold promise?
 ================================
 
-It comes from good images alone, so that it can promise something about good images only: with
-``"pixel_fpr"`` about the share of their pixels that is marked, with ``"image_fpr"`` about the share
-of images in which any pixel is. Here both promises are held against fresh good images.
+The threshold is computed from good images only, so it can only make a promise about good images:
+with ``"pixel_fpr"`` about the share of their pixels that is marked, with ``"image_fpr"`` about the
+share of images in which any pixel is marked. This example checks both promises on new good images.
 """
 
 import matplotlib.pyplot as plt
@@ -15,21 +15,21 @@ from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 
 # %%
-# Images to train on, images to find thresholds on, and fresh ones, all good.
+# Images for training, for calibration and for the check, all good.
 
 fabric = make_woven_fabric(320, shape=(64, 64), thread_spacing=6, random_state=0)
-X_train, X_calibration, X_fresh = np.split(fabric, [20, 120])
+X_train, X_calibration, X_new = np.split(fabric, [20, 120])
 segmenter = SSIMAutoencoderSegmenter(
     patch_size=32, stride=32, n_patches=600, max_epochs=3, batch_size=32, random_state=0
 ).fit(X_train)
 
 # %%
-# ``calibrate`` finds a threshold on further images without training. ``image_fpr`` with 1 % needs
+# ``calibrate`` computes a threshold on other images, without training. ``image_fpr`` with 1 % needs
 # at least 99 of them.
 
 for rule in ["pixel_fpr", "image_fpr"]:
     segmenter.set_params(threshold=rule, target_fpr=0.01).calibrate(X_calibration)
-    marked = segmenter.predict(X_fresh)
+    marked = segmenter.predict(X_new)
     print(segmenter.calibration_.promise())
     print(
         f"    threshold {segmenter.threshold_:.3f}, measured: {100 * marked.mean():.2f} % of the "
@@ -38,13 +38,11 @@ for rule in ["pixel_fpr", "image_fpr"]:
 
 # %%
 # The same for many target rates. Residual maps do not depend on the threshold and are computed
-# once; without opening, the functions behind the two rules take them as they are.
+# once. As there is no opening, the functions behind the two rules can use them directly.
 
 calibration_maps = segmenter.decision_function(X_calibration)
-fresh_maps = segmenter.decision_function(X_fresh)
-calibration_scores, fresh_scores = (
-    maps.max(axis=(1, 2)) for maps in (calibration_maps, fresh_maps)
-)
+new_maps = segmenter.decision_function(X_new)
+calibration_scores, new_scores = (maps.max(axis=(1, 2)) for maps in (calibration_maps, new_maps))
 targets = np.geomspace(0.01, 0.3, 12)
 pixel_thresholds = np.array([pixel_fpr_threshold(calibration_maps, t) for t in targets])
 image_thresholds = np.array([image_fpr_threshold(calibration_scores, t) for t in targets])
@@ -55,18 +53,18 @@ def shares_above(scores, thresholds):
 
 
 # %%
-# Each rule keeps its own promise and no other. To mark one pixel in a hundred is to mark something
-# in most good images; to flag at most one image in a hundred is to mark hardly a pixel. The second
-# is a bound that holds on average over calibrations: with 100 images one calibration may lie below
-# the line or somewhat above it.
+# Each rule keeps only its own promise. If one pixel in a hundred is marked, most good images have a
+# marked pixel. If at most one image in a hundred is flagged, hardly any pixel is marked. The second
+# promise is a bound on the average over calibrations: with 100 images, a single calibration may
+# lie below the line or somewhat above it.
 
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained", sharex=True, sharey=True)
 for ax, title, thresholds in zip(
     axes, ["pixel_fpr", "image_fpr"], [pixel_thresholds, image_thresholds], strict=True
 ):
     ax.plot(targets, targets, color="0.6", label="as promised")
-    ax.plot(targets, shares_above(fresh_maps, thresholds), "o", label="good pixels marked")
-    ax.plot(targets, shares_above(fresh_scores, thresholds), "s", label="good images flagged")
+    ax.plot(targets, shares_above(new_maps, thresholds), "o", label="good pixels marked")
+    ax.plot(targets, shares_above(new_scores, thresholds), "s", label="good images flagged")
     ax.set(xscale="log", yscale="log", title=f'threshold="{title}"', xlabel="target_fpr")
 axes[0].set_ylabel("measured share")
 axes[0].legend()

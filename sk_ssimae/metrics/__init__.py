@@ -1,4 +1,4 @@
-"""Scores of residual maps against masks, and scorers for model selection; needs no torch."""
+"""Scores of residual maps against masks, and scorers for model selection, without torch."""
 
 from sk_ssimae.metrics._precision_recall import (
     PixelF1Max,

@@ -1,4 +1,4 @@
-"""Scores of good and of defective pixels, pooled over images and sorted."""
+"""Scores of good and defective pixels, pooled over images and sorted."""
 
 from collections.abc import Iterator, Sequence
 from numbers import Real
@@ -17,14 +17,14 @@ _SLICE_LENGTH = 2**17
 
 
 class PooledScores(NamedTuple):
-    """Scores of the pixels of all images, by truth.
+    """Scores of the pixels of all images, by their true class.
 
     Attributes
     ----------
     good, defective : array of shape (n_good,) and (n_defective,)
         Scores, ascending.
     weights : array of float64, shape (n_defective,), or None
-        Weight of each defective pixel, of sum 1. None means that all weigh the same.
+        Weights of the defective pixels, summing to 1. None means equal weights.
     """
 
     good: Scores
@@ -32,7 +32,7 @@ class PooledScores(NamedTuple):
     weights: NDArray[np.float64] | None = None
 
     def true_positive_rate(self, n_detected: Counts) -> NDArray[np.float64]:
-        """Weigh the defective pixels with the `n_detected` highest scores."""
+        """Sum the weights of the `n_detected` defective pixels with the highest scores."""
         if self.weights is None:
             return n_detected / self.defective.size
         cumulative = np.concatenate([[0], np.cumsum(self.weights[::-1])])
@@ -45,7 +45,7 @@ def pool_scores(masks: Arrays, residual_maps: Arrays) -> PooledScores:
     Raises
     ------
     ValueError
-        If an image is wrong, or all pixels are good or all defective.
+        If a mask or map is invalid, or all pixels are good or all defective.
     """
     good, defective = [], []
     for mask, scores in iter_masks_and_maps(masks, residual_maps):
@@ -59,23 +59,23 @@ def pool_scores(masks: Arrays, residual_maps: Arrays) -> PooledScores:
 
 
 def check_both_kinds(n_good: int, n_defective: int, n_images: int) -> None:
-    """Refuse pixels of one class only."""
+    """Refuse pixels of only one class."""
     for kind, n_pixels in (("good", n_good), ("defective", n_defective)):
         if n_pixels == 0:
             raise ValueError(
-                f"masks must hold good and defective pixels, got no {kind} one in the {n_images} "
+                f"masks must mark good and defective pixels, got no {kind} pixel in {n_images} "
                 "images."
             )
 
 
 def check_rate(rate: float, name: str) -> None:
-    """Refuse what is no rate above 0."""
+    """Refuse a rate outside (0, 1]."""
     if not (isinstance(rate, Real) and 0 < rate <= 1):
         raise ValueError(f"{name} must lie in (0, 1], got {rate!r} instead.")
 
 
 def iter_slices(n_scores: int) -> Iterator[slice]:
-    """Go through many scores piece by piece, so that what is computed for each stays small."""
+    """Cut many scores into short slices, to bound the memory of intermediate results."""
     for start in range(0, n_scores, _SLICE_LENGTH):
         yield slice(start, start + _SLICE_LENGTH)
 

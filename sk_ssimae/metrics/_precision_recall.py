@@ -1,4 +1,4 @@
-"""Precision and recall of residual maps against masks, pixel by pixel, pooled over images."""
+"""Pixel precision and recall of residual maps against masks, pooled over images."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -17,14 +17,14 @@ from sk_ssimae.metrics._pooling import (
 
 
 class PixelF1Max(NamedTuple):
-    """The largest F1 score that a threshold reaches.
+    """Largest F1 score over all thresholds.
 
     Attributes
     ----------
     f1 : float
         F1 score in (0, 1].
     threshold : float
-        Pixels above it count as defective.
+        Pixels above it are marked as defective.
     """
 
     f1: float
@@ -34,27 +34,27 @@ class PixelF1Max(NamedTuple):
 def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float:
     """Compute the average precision of pixels, pooled over all images.
 
-    It weighs the precision at each threshold by the recall gained there, without interpolation, as
-    :func:`sklearn.metrics.average_precision_score`. Where defective pixels are rare it tells more
-    than the area under the ROC curve.
+    The precision at each threshold is weighted by the recall gained there, without interpolation,
+    as in :func:`sklearn.metrics.average_precision_score`. If defective pixels are rare, it is more
+    informative than the area under the ROC curve.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
 
     Returns
     -------
     float
-        Average precision in (0, 1]; chance is the share of defective pixels.
+        Average precision in (0, 1]. Chance level is the share of defective pixels.
 
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
-        class is present.
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        or all pixels are good or all defective.
 
     Examples
     --------
@@ -65,7 +65,7 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
     0.833...
     """
     pooled = pool_scores(masks, residual_maps)
-    # Each defective pixel gains as much recall, at the threshold that equals its score.
+    # Each defective pixel adds the same recall, at the threshold equal to its score.
     total = 0.0
     for _, n_good, n_defective in _iter_counts(pooled):
         total += float((n_defective / (n_defective + n_good)).sum())
@@ -75,27 +75,27 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
 def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
     """Find the threshold with the largest F1 score of pixels, pooled over all images.
 
-    It tells what segmentation could reach if the best threshold were known. A threshold chosen so
-    on test images is no fair one: see :doc:`/thresholds`.
+    This is the score that segmentation could reach if the best threshold were known. A threshold
+    chosen on test images is biased: see :doc:`/thresholds`.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
 
     Returns
     -------
     PixelF1Max
-        The pair ``(f1, threshold)``: ``residual_map > threshold`` has this score. Of equal scores
-        the highest threshold is taken.
+        The pair ``(f1, threshold)``: ``residual_map > threshold`` has this score. If several
+        thresholds reach it, the highest is returned.
 
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
-        class is present.
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        or all pixels are good or all defective.
 
     Examples
     --------
@@ -117,9 +117,9 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
 
 
 def _next_lower(pooled: PooledScores, score: np.floating[Any]) -> float:
-    """Give the highest score below this one: above it lies what scores at least as high as this.
+    """Return the highest score below `score`, above which all scores of at least `score` lie.
 
-    Unlike a number between the two, it is no less below in the maps' own precision.
+    Unlike a number between the two, it cannot round up to `score` in the precision of the maps.
     """
     lower = [
         scores[position - 1]
@@ -134,7 +134,7 @@ def _iter_counts(
 ) -> Iterator[tuple[Scores, NDArray[np.intp], NDArray[np.intp]]]:
     """Count good and defective pixels at or above each score of a defective one, ascending.
 
-    Between these thresholds only good pixels are added: recall stands still, precision falls.
+    Between these thresholds only good pixels are added: recall is constant and precision falls.
     """
     for part in iter_slices(pooled.defective.size):
         scores = pooled.defective[part]

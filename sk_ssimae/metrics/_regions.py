@@ -1,4 +1,4 @@
-"""Scores that weigh each defective region the same, whatever its size."""
+"""Scores that weight all defective regions equally, whatever their size."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,18 +24,19 @@ def per_region_overlap_curve(
     """Compute the mean overlap with the defective regions against the false positive rate.
 
     A region is a set of 8-connected defective pixels of one image. Its overlap is the share of its
-    pixels that are detected. Each region weighs the same, so that a small one counts as much as a
-    large one. The false positive rate is that of the good pixels of all images.
+    pixels that are detected. All regions have the same weight, so a small one counts as much as a
+    large one. The false positive rate is computed over the good pixels of all images.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
     area_tolerance : float in [0, 1), default=0
-        0 keeps every corner of the curve. A larger value thins it, to at most ``1 / area_tolerance
-        + 4`` points, and the area under what is left differs by at most `area_tolerance`.
+        0 keeps every corner of the curve. A larger value thins it to at most
+        ``1 / area_tolerance + 4`` points, and changes the area under it by at most
+        `area_tolerance`.
 
     Returns
     -------
@@ -49,8 +50,8 @@ def per_region_overlap_curve(
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, there is no
-        region or no good pixel, or `area_tolerance` is not in [0, 1).
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        there is no region or no good pixel, or `area_tolerance` is not in [0, 1).
 
     References
     ----------
@@ -72,32 +73,32 @@ def per_region_overlap_curve(
 def pro_auc_score(masks: Arrays, residual_maps: Arrays, *, max_fpr: float = 0.3) -> float:
     """Compute the normalised area under the per-region overlap curve (AU-PRO).
 
-    The area is exact: no score is binned, ties are joined by straight lines, and strictly monotone
-    transforms of the scores change nothing.
+    The area is exact: scores are not binned, ties are joined by straight lines, and strictly
+    increasing transforms of the residuals change nothing.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
     max_fpr : float in (0, 1], default=0.3
-        False positive rate up to which the area is taken, and by which it is divided.
+        False positive rate at which the integration stops, and by which the area is divided.
 
     Returns
     -------
     float
-        Area in [0, 1]; chance is ``max_fpr / 2``.
+        Area in [0, 1]. Chance level is ``max_fpr / 2``.
 
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, or there is no
-        region or no good pixel.
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        or there is no region or no good pixel.
 
     See Also
     --------
-    per_region_overlap_curve : the curve, and what a region is.
+    per_region_overlap_curve : Compute the curve; defines a region.
 
     Examples
     --------
@@ -120,21 +121,21 @@ def region_overlap_quantiles(
 ) -> NDArray[np.float64]:
     """Compute quantiles over the defective regions of their overlap at given false positive rates.
 
-    Figure 7 of the publication. The median of 0.91 at a rate of 0.05, for example, says that at a
-    threshold which 5 % of the good pixels exceed, half of the regions are detected with at least
-    91 % of their pixels.
+    Figure 7 of the paper. For example, a median of 0.91 at a rate of 0.05 means: at a threshold
+    that 5 % of the good pixels exceed, at least 91 % of the pixels are detected in half of the
+    regions.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
     fpr : float or array of shape (n_rates,), in [0, 1]
-        False positive rates, pooled over the good pixels of all images. The threshold is the
-        lowest that does not exceed the rate.
+        False positive rates, over the good pixels of all images. For each rate the lowest
+        threshold that does not exceed it is used.
     quantiles : sequence of float in [0, 1], default=(0.25, 0.5, 0.75)
-        Which quantiles over the regions.
+        Quantiles over the regions.
 
     Returns
     -------
@@ -144,8 +145,8 @@ def region_overlap_quantiles(
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, there is no
-        region or no good pixel, or a rate or quantile is not in [0, 1].
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        there is no region or no good pixel, or a rate or quantile is not in [0, 1].
 
     References
     ----------
@@ -173,17 +174,17 @@ def _check_rates(rates: ArrayLike, name: str) -> NDArray[Any]:
     numbers = to_array(rates, name, "(n,)")
     is_real = numbers.dtype.kind in "biuf"
     if not is_real or numbers.ndim > 1 or not ((numbers >= 0) & (numbers <= 1)).all():
-        raise ValueError(f"{name} must hold numbers in [0, 1], got {numbers.tolist()} instead.")
+        raise ValueError(f"{name} must contain numbers in [0, 1], got {numbers.tolist()} instead.")
     return numbers
 
 
 def region_overlaps(
     masks: Arrays, residual_maps: Arrays, rates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Give the overlap of each region, along the first axis, at each rate."""
+    """Compute the overlap of each region, along the first axis, at each rate."""
     good, defective, regions = _collect(masks, residual_maps)
     good.sort()
-    # What exceeds the (m + 1)-th highest good score detects at most m good pixels.
+    # At most m good pixels exceed the (m + 1)-th highest good score.
     n_allowed = np.floor(rates * good.size + 1e-9).astype(np.intp)
     position = good.size - 1 - n_allowed
     thresholds = np.where(position >= 0, good[np.maximum(position, 0)], -np.inf)
@@ -198,7 +199,7 @@ def region_overlaps(
 
 
 def _pool_regions(masks: Arrays, residual_maps: Arrays) -> PooledScores:
-    """Pool the scores of all pixels; each region's weigh 1 over its size and their number."""
+    """Pool the scores of all pixels, with weights of sum 1 / n_regions in each region."""
     good, defective, regions = _collect(masks, residual_maps)
     good.sort()
     sizes = np.bincount(regions)
@@ -208,7 +209,7 @@ def _pool_regions(masks: Arrays, residual_maps: Arrays) -> PooledScores:
 
 
 def _collect(masks: Arrays, residual_maps: Arrays) -> tuple[Scores, Scores, NDArray[np.intp]]:
-    """Give the scores of good and of defective pixels, unsorted, and the region of the latter."""
+    """Collect the scores of good and defective pixels, unsorted, and the region of the latter."""
     good, defective, regions, n_regions = [], [], [], 0
     for mask, scores in iter_masks_and_maps(masks, residual_maps):
         good.append(scores[~mask])

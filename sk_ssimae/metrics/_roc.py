@@ -1,4 +1,4 @@
-"""ROC analysis of residual maps against masks: by pixels, pooled over images, and by images."""
+"""ROC analysis of residual maps against masks, by pixel (pooled over images) and by image."""
 
 from typing import Any
 
@@ -14,18 +14,18 @@ def pixel_roc_auc_score(
 ) -> float:
     """Compute the area under the pixel ROC curve, pooled over all images.
 
-    The area is exact: ties count half, no score is binned, and strictly monotone transforms of the
-    scores change nothing.
+    The area is exact: ties count half, scores are not binned, and strictly increasing transforms
+    of the residuals change nothing.
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
     max_fpr : float in (0, 1], default=None
-        If given, the area up to this false positive rate, standardised after McClish so that 0.5
-        is chance and 1 perfect, as in :func:`sklearn.metrics.roc_auc_score`.
+        If given, the area up to this false positive rate, standardised by McClish's method so that
+        0.5 is chance and 1 is perfect, as in :func:`sklearn.metrics.roc_auc_score`.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def pixel_roc_auc_score(
     Raises
     ------
     ValueError
-        If numbers or shapes differ, a mask has other values, a map is not finite, or only one
-        class is present.
+        If masks and maps differ in number or shape, a mask has other values, a map is not finite,
+        or all pixels are good or all defective.
 
     References
     ----------
@@ -64,13 +64,14 @@ def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: flo
 
     Parameters
     ----------
-    masks : array of shape (n, h, w), or sequence of arrays (h, w)
+    masks : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
-    residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-        Scores, high where a pixel seems defective.
+    residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+        Residuals, high where a pixel looks defective.
     area_tolerance : float in [0, 1), default=0
-        0 keeps every corner of the curve. A larger value thins it, to at most ``1 / area_tolerance
-        + 4`` points, and the area under what is left differs by at most `area_tolerance`.
+        0 keeps every corner of the curve. A larger value thins it to at most
+        ``1 / area_tolerance + 4`` points, and changes the area under it by at most
+        `area_tolerance`.
 
     Returns
     -------
@@ -79,13 +80,13 @@ def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: flo
     tpr : array of float64, shape (n_thresholds,)
         Share of the defective pixels that score at least the threshold, from 0 to 1.
     thresholds : array of shape (n_thresholds,)
-        Descending scores, infinity first, as in :func:`sklearn.metrics.roc_curve`. `predict` marks
-        what exceeds its threshold.
+        Descending scores, infinity first, as in :func:`sklearn.metrics.roc_curve`. Unlike here,
+        `predict` marks only pixels strictly above its threshold.
 
     Raises
     ------
     ValueError
-        As :func:`pixel_roc_auc_score`, or if `area_tolerance` is not in [0, 1).
+        As for :func:`pixel_roc_auc_score`, or if `area_tolerance` is not in [0, 1).
 
     Examples
     --------
@@ -100,16 +101,16 @@ def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: flo
 
 
 def image_roc_auc_score(y: Any, scores: Any) -> float:
-    """Compute the area under the ROC curve of whole images, each defective or good.
+    """Compute the area under the ROC curve of whole images.
 
     Parameters
     ----------
-    y : labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
-        Label 1 for a defective image and 0 for a good one; or masks, where one marked pixel makes
-        an image defective.
-    scores : array of shape (n,), or maps of shape (n, h, w) or a sequence of (h, w)
-        Scores such as those of `score_images`, high where an image seems defective; or residual
-        maps, of which the maximum counts.
+    y : array of shape (n,) or (n, h, w), or sequence of arrays of shape (h, w)
+        Labels, 1 for a defective image and 0 for a good one; or masks, in which a single marked
+        pixel makes the image defective.
+    scores : array of shape (n,) or (n, h, w), or sequence of arrays of shape (h, w)
+        Scores such as those of `score_images`, high if an image looks defective; or residual maps,
+        whose maxima are the scores.
 
     Returns
     -------
@@ -119,7 +120,8 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     Raises
     ------
     ValueError
-        If numbers differ, a score is not finite, or all images are good or all defective.
+        If `y` and `scores` differ in length, a score is not finite, or all images are
+        good or all defective.
 
     Examples
     --------
@@ -130,16 +132,16 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     scores = as_collection(scores, "scores")
     image_scores = np.array([_image_score(item, index) for index, item in enumerate(scores)])
     if len(image_scores) == 0:
-        raise ValueError("scores must hold at least one image, got none.")
+        raise ValueError("scores must contain at least one image, got none.")
     if is_collection(y) and len(y) != len(image_scores):
         raise ValueError(
-            f"y and scores must be equally many, got {len(y)} and {len(image_scores)} instead."
+            f"y and scores must have the same length, got {len(y)} and {len(image_scores)} instead."
         )
     defective = defect_labels(y, len(image_scores))
     by_kind = {"good": image_scores[~defective], "defective": image_scores[defective]}
     for kind, some in by_kind.items():
         if some.size == 0:
-            raise ValueError(f"y must hold good and defective images, got no {kind} one.")
+            raise ValueError(f"y must mark good and defective images, got no {kind} image.")
     return area_up_to(PooledScores(*(np.sort(some) for some in by_kind.values())), 1)
 
 
@@ -147,6 +149,6 @@ def _image_score(item: Any, index: int) -> float:
     score = to_array(item, f"scores[{index}]")
     if score.dtype.kind not in "biuf" or score.size == 0 or not np.isfinite(score).all():
         raise ValueError(
-            f"scores[{index}] must be finite, a number or a map of them, got {item!r} instead."
+            f"scores[{index}] must be a finite number or a map of them, got {item!r} instead."
         )
     return float(score.max())

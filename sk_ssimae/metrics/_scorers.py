@@ -1,4 +1,4 @@
-"""Scorers for scikit-learn's model selection: callables of a fitted estimator, images and masks."""
+"""Scorers for scikit-learn's model selection: callables ``(estimator, X, y)``."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -35,17 +35,17 @@ class SegmentationScorer:
     ----------
     scores : sequence of str, default=all
         Any of ``"pixel_roc_auc"``, ``"pixel_average_precision"``, ``"pixel_f1_max"``,
-        ``"pro_auc"`` and ``"image_roc_auc"``. For the last an image's score is the maximum of its
-        residual map, and there must be good images.
+        ``"pro_auc"`` and ``"image_roc_auc"``. For the last, an image's score is the maximum of its
+        residual map, and `X` must contain good images.
 
     Raises
     ------
     ValueError
-        If a name is none of these.
+        If a name is unknown, or there is none.
 
     Examples
     --------
-    In a search, one of the scores chooses::
+    In a search, `refit` names the score that selects the parameters::
 
         GridSearchCV(segmenter, grid, cv=DefectFreeKFold(3), scoring=SegmentationScorer(),
                      refit="pro_auc")
@@ -68,11 +68,12 @@ class SegmentationScorer:
         Parameters
         ----------
         estimator : fitted estimator
-            What has a `decision_function` that gives residual maps.
+            Estimator whose `decision_function` returns residual maps.
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images, good and defective.
-        y : masks of shape (n, h, w) or a sequence of (h, w)
-            1 where a pixel is defective. For ``"image_roc_auc"`` alone, labels (n,) do.
+        y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+            Masks: True, 1 or 255 where a pixel is defective, 0 elsewhere. For ``"image_roc_auc"``
+            alone, labels of shape (n,) are enough.
 
         Returns
         -------
@@ -82,7 +83,7 @@ class SegmentationScorer:
         Raises
         ------
         ValueError
-            If `y` does not hold masks though a score needs them, or marks no defect.
+            If a score needs masks and `y` contains none, or `y` marks no defect.
         """
         needs_masks = set(self.scores) != {"image_roc_auc"}
         if needs_masks:
@@ -115,9 +116,9 @@ def pro_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
 
 
 def image_roc_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
-    """Score a fitted estimator by :func:`image_roc_auc_score` of its residual maps' maxima.
+    """Score a fitted estimator by :func:`image_roc_auc_score` of the maxima of its residual maps.
 
-    For the scores of `score_images`, which are those of the opened maps, call
+    To use `score_images`, which takes the maxima of opened maps, call
     ``image_roc_auc_score(y, segmenter.score_images(X))``.
     """
     return _score("image_roc_auc", estimator, X, y)

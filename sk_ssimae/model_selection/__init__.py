@@ -1,4 +1,4 @@
-"""Splits that train on good images only, and thresholds from good images."""
+"""Cross-validation that trains on good images only, and thresholds from good images."""
 
 from sk_ssimae.model_selection._split import DefectFreeKFold
 from sk_ssimae.model_selection._threshold import image_fpr_threshold, pixel_fpr_threshold

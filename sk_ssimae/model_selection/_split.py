@@ -12,19 +12,21 @@ Indices = NDArray[np.intp]
 
 
 class DefectFreeKFold:
-    """Split images so that each fold trains on good ones only and tests on both kinds.
+    """Split images into folds that train on good images only and test on both kinds.
 
-    Good and defective images are dealt to the test folds apart, so that each fold has its share of
-    both. Training indices are the good images of the other folds; every image is tested once.
+    Good and defective images are distributed over the test folds separately, so that each fold has
+    its share of both. The training set of a fold is the good images of the other folds. Every image
+    is tested once.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Folds, at least 2. There must be as many good and as many defective images, or groups.
+        Number of folds, at least 2. The data must contain at least as many good images and as many
+        defective images, or groups with them.
     shuffle : bool, default=False
-        Whether images, or groups, are dealt in random order instead of their own.
+        Whether to distribute images, or groups, in random order.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the order; unused without `shuffle`.
+        Seed of the random order. Unused if `shuffle` is False.
 
     Raises
     ------
@@ -63,23 +65,24 @@ class DefectFreeKFold:
         )
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Give the number of folds; the arguments are there for compatibility."""
+        """Return the number of folds; the arguments exist for compatibility."""
         return self.n_splits
 
     def split(
         self, X: Sequence[Any] | NDArray[Any], y: Any, groups: ArrayLike | None = None
     ) -> Iterator[tuple[Indices, Indices]]:
-        """Generate the indices of training and test images of each fold.
+        """Generate the indices of the training and test images of each fold.
 
         Parameters
         ----------
         X : array or sequence of length n
             Images; only their number matters.
-        y : labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
-            What is defective, as 1.
+        y : array of shape (n,) or (n, h, w), or sequence of arrays of shape (h, w)
+            Labels, 1 for a defective image and 0 for a good one; or masks, in which a single marked
+            pixel makes the image defective.
         groups : array of shape (n,), optional
-            What an image belongs to, such as the part it was cut from. Images of one group are
-            never in training and test of one fold.
+            Group of each image, such as the part it was cut from. In a fold, images of one group
+            are never in both training and test set.
 
         Yields
         ------
@@ -91,46 +94,46 @@ class DefectFreeKFold:
         Raises
         ------
         TypeError
-            If `X` has no length, or `y` is of another type.
+            If `X` has no length, or `y` is neither masks nor labels.
         ValueError
-            If `y` is missing or wrong, there are too few good or defective images or groups, or
-            the groups cannot be dealt so that each fold has both kinds.
+            If `y` is missing or invalid, there are too few good or defective images or groups, or
+            the groups do not allow both kinds in each fold.
         """
         if y is None:
-            raise ValueError("y must say which images are defective, got None.")
+            raise ValueError("y must be masks or labels that mark the defective images, got None.")
         n_images = count_images(X)
         if n_images == 0:
-            raise ValueError("X must hold at least one image, got none.")
+            raise ValueError("X must contain at least one image, got none.")
         defective = defect_labels(y, n_images)
-        group_of = np.arange(n_images) if groups is None else _number(groups, n_images)
-        fold_of = self._deal(defective, group_of)
+        group_of = np.arange(n_images) if groups is None else _number_groups(groups, n_images)
+        fold_of = self._distribute(defective, group_of)
         for fold in range(self.n_splits):
             in_test = fold_of == fold
             yield np.flatnonzero(~in_test & ~defective), np.flatnonzero(in_test)
 
-    def _deal(self, defective: NDArray[np.bool_], group_of: Indices) -> Indices:
-        """Give the test fold of each image."""
+    def _distribute(self, defective: NDArray[np.bool_], group_of: Indices) -> Indices:
+        """Return the test fold of each image."""
         n_groups = int(group_of.max()) + 1
         n_defective = np.bincount(group_of[defective], minlength=n_groups)
         n_good = np.bincount(group_of[~defective], minlength=n_groups)
         for kind, counts in (("defective", n_defective), ("good", n_good)):
             if np.count_nonzero(counts) < self.n_splits:
                 raise ValueError(
-                    f"n_splits={self.n_splits} needs as many {kind} images, or groups with one, "
-                    f"got {np.count_nonzero(counts)}."
+                    f"n_splits={self.n_splits} needs at least {self.n_splits} {kind} images, or "
+                    f"groups with one, got {np.count_nonzero(counts)}."
                 )
         order = np.arange(n_groups)
         if self.shuffle:
             order = make_rng(self.random_state).permutation(n_groups)
-        # Large groups first: small ones even out the folds.
+        # Large groups first; the small ones then even out the folds.
         order = order[np.lexsort((-n_good[order], -n_defective[order]))]
         if n_groups == len(group_of):
-            return self._deal_in_order(defective, order)
+            return self._distribute_in_order(defective, order)
         fold_of_group = np.empty(n_groups, dtype=np.intp)
         totals = np.zeros((self.n_splits, 2), dtype=np.intp)
         for group in order:
             counts = np.array([n_defective[group], n_good[group]])
-            # To a fold that lacks what the group brings, else to the one with the fewest of it.
+            # Prefer folds that lack a kind of this group, then those with the fewest of that kind.
             lacks_nothing = ~((totals == 0) & (counts > 0)).any(axis=1)
             keys = totals if counts[0] else totals[:, ::-1]
             fold = int(np.lexsort((keys[:, 1], keys[:, 0], lacks_nothing))[0])
@@ -138,13 +141,14 @@ class DefectFreeKFold:
             totals[fold] += counts
         if not totals.all():
             raise ValueError(
-                f"groups leave a fold of n_splits={self.n_splits} without good or without "
-                "defective images. Choose fewer splits, smaller groups, or shuffle otherwise."
+                "groups leave a fold without good or without defective images, got "
+                f"n_splits={self.n_splits}. Choose fewer splits, smaller groups, or "
+                "shuffle differently."
             )
         return fold_of_group[group_of]
 
-    def _deal_in_order(self, defective: NDArray[np.bool_], order: Indices) -> Indices:
-        """Deal single images: neighbours in the order go to the same fold, as in KFold."""
+    def _distribute_in_order(self, defective: NDArray[np.bool_], order: Indices) -> Indices:
+        """Distribute single images; neighbours share a fold, as in KFold."""
         fold_of = np.empty(len(order), dtype=np.intp)
         for kind in (True, False):
             for fold, images in enumerate(
@@ -154,12 +158,12 @@ class DefectFreeKFold:
         return fold_of
 
 
-def _number(groups: ArrayLike, n_images: int) -> Indices:
+def _number_groups(groups: ArrayLike, n_images: int) -> Indices:
     group_array = to_array(groups, "groups", "(n,)")
     try:
         numbers: Indices = np.unique(group_array, return_inverse=True)[1]
     except TypeError as error:
-        raise ValueError(f"groups must be integers or strings, one an image: {error}.") from error
+        raise ValueError(f"groups must be integers or strings, one per image: {error}.") from error
     if group_array.shape != (n_images,):
         raise ValueError(
             f"groups must name one group for each of the {n_images} images, got shape "

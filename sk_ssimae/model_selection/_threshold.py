@@ -12,14 +12,14 @@ from sk_ssimae._validation import as_collection, as_floats
 
 
 def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float) -> float:
-    """Find the threshold that a given share of good pixels exceeds.
+    """Compute the threshold that a given share of good pixels exceeds.
 
     Parameters
     ----------
     residual_maps : sequence of arrays
-        Residuals of good pixels that training has not seen, of any shapes.
+        Residuals of good pixels that training has not seen, of any shape.
     target_fpr : float in (0, 1)
-        Share of good pixels above the threshold, the pixel false positive rate.
+        Pixel false positive rate: the share of good pixels above the threshold.
 
     Returns
     -------
@@ -29,7 +29,7 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     Raises
     ------
     ValueError
-        If `target_fpr` is not in (0, 1), or there is no residual or one that is not finite.
+        If `target_fpr` is not in (0, 1), there are no residuals, or one is not finite.
 
     Examples
     --------
@@ -41,11 +41,11 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     _check_target_fpr(target_fpr)
     residual_maps = as_collection(residual_maps, "residual_maps")
     if len(residual_maps) == 0:
-        raise ValueError("residual_maps must hold at least one map, got none.")
+        raise ValueError("residual_maps must contain at least one map, got none.")
     checked = (as_floats(item, f"residual_maps[{i}]") for i, item in enumerate(residual_maps))
     residuals = np.concatenate([residual_map.ravel() for residual_map in checked])
     if residuals.size == 0 or not np.isfinite(residuals).all():
-        raise ValueError("residual_maps must hold finite numbers, got none, NaN or infinity.")
+        raise ValueError("residual_maps must contain finite numbers, got none, NaN or infinity.")
     n_exceeding = math.floor(target_fpr * residuals.size + 1e-9)
     position = residuals.size - n_exceeding - 1
     residuals.partition(position)
@@ -53,10 +53,10 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
 
 
 def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
-    """Find the threshold that a fresh good image exceeds with at most a given probability.
+    """Compute the threshold that a new good image exceeds with at most a given probability.
 
     Split conformal prediction: the ⌈(n + 1)(1 - α)⌉-th smallest of n scores. If the n images and
-    a fresh one are exchangeable, the promise holds for every n.
+    the new one are exchangeable, the bound holds for every n.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     Returns
     -------
     float
-        The threshold; an image is flagged when its score is above.
+        The threshold. An image is flagged if its score is above it.
 
     Raises
     ------
@@ -90,18 +90,20 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     _check_target_fpr(target_fpr)
     scores = as_floats(image_scores, "image_scores", "(n,)")
     if scores.ndim != 1 or not np.isfinite(scores).all():
-        raise ValueError("image_scores must be finite numbers in one dimension.")
+        raise ValueError(
+            f"image_scores must be finite numbers of shape (n,), got {scores!r} instead."
+        )
     check_image_count(len(scores), target_fpr)
     return float(np.sort(scores)[_conformal_rank(len(scores), target_fpr) - 1])
 
 
 def check_image_count(n_images: int, target_fpr: float) -> None:
-    """Refuse fewer good images than the conformal rule needs for its promise."""
+    """Refuse fewer good images than the conformal rule needs for its bound."""
     if _conformal_rank(n_images, target_fpr) > n_images:
         raise ValueError(
             f"threshold='image_fpr' with target_fpr={target_fpr:g} needs at least "
             f"{np.ceil(1 / target_fpr - 1 - 1e-9):.0f} good images that training has not seen, got "
-            f"{n_images}. Give more images, call calibrate with more, raise target_fpr, or use "
+            f"{n_images}. Pass more images, call calibrate with more, raise target_fpr, or use "
             "threshold='pixel_fpr'."
         )
 
@@ -112,5 +114,5 @@ def _check_target_fpr(target_fpr: float) -> None:
 
 
 def _conformal_rank(n_images: int, target_fpr: float) -> int:
-    # Without the tiny offset, rounding would push exact ranks such as (19 + 1)(1 - 0.1) up.
+    # Without the tiny offset, exact ranks such as (19 + 1)(1 - 0.1) could be rounded up.
     return math.ceil((n_images + 1) * (1 - target_fpr) - 1e-9)

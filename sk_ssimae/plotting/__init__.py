@@ -1,4 +1,4 @@
-"""Pictures; they need the extra ``plot`` (matplotlib)."""
+"""Displays of residual maps and curves; they need the extra ``plot`` (matplotlib)."""
 
 from sk_ssimae.plotting._region_overlap import RegionOverlapDisplay
 from sk_ssimae.plotting._residual_map import ResidualMapDisplay

@@ -1,7 +1,7 @@
-"""Show what a segmenter saw: image, truth, reconstruction, residual map and mask, side by side."""
+"""Draw an image, its true mask, reconstruction, residual map and predicted mask side by side."""
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,20 +12,20 @@ from sk_ssimae.plotting._pyplot import import_pyplot
 
 
 class ResidualMapDisplay:
-    """Residual map of an image beside what belongs to it.
+    """Residual map of an image, next to the image, its masks and its reconstruction.
 
-    It is best made by :meth:`from_estimator` or :meth:`from_predictions`.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
     image : array of shape (h, w) or (h, w, c)
         Image, floats in [0, 1] or unsigned integers.
     residual_map : array of shape (h, w)
-        Residuals, high where a pixel seems defective.
+        Residuals, high where a pixel looks defective.
     mask : array of shape (h, w), optional
-        Predicted mask, True where a pixel is segmented as defective.
+        Predicted mask, True where a pixel is marked as defective.
     true_mask : array of shape (h, w), optional
-        True mask; its outline is also drawn on the predicted one.
+        True mask; its outline is also drawn on the predicted mask.
     reconstruction : array of the shape of `image`, optional
         Reconstruction of the image.
 
@@ -34,12 +34,13 @@ class ResidualMapDisplay:
     figure_ : matplotlib Figure
         Figure of the last plot.
     axes_ : array of matplotlib Axes
-        One for each panel of the last plot.
+        Axes of the last plot, one per panel.
 
     Raises
     ------
     TypeError, ValueError
-        If an array has another shape than the image, or no image at all.
+        If the image is invalid, or an array differs from it in height or width, or contains
+        invalid values.
 
     Examples
     --------
@@ -79,7 +80,7 @@ class ResidualMapDisplay:
                     f"{array.shape} instead."
                 )
             if array.size == 0 or not np.isfinite(array).all():
-                raise ValueError(f"{name} must hold finite numbers, got none, NaN or infinity.")
+                raise ValueError(f"{name} must contain finite numbers, got none, NaN or infinity.")
 
     @classmethod
     def from_estimator(
@@ -88,36 +89,39 @@ class ResidualMapDisplay:
         image: Any,
         true_mask: ArrayLike | None = None,
         **plot_params: Any,
-    ) -> "ResidualMapDisplay":
+    ) -> Self:
         """Segment an image and plot the result.
 
         Parameters
         ----------
         estimator : fitted segmenter
-            What to show.
+            Segmenter with `decision_function` and `predict`. If it also has `reconstruct`, the
+            reconstruction is shown.
         image : array of shape (h, w) or (h, w, c), or path
             One image.
         true_mask : array of shape (h, w), optional
             True mask.
         **plot_params
-            Passed on to :meth:`plot`.
+            Passed to :meth:`plot`.
 
         Returns
         -------
-        ResidualMapDisplay
+        Self
             The display, plotted.
         """
         if isinstance(image, str) or hasattr(image, "__fspath__"):
             image = read_image(image, f"image {str(image)!r}")
         image = as_unit_float(check_image(image, "image"))
-        display = cls(
+        # Segmenters without a network reconstruct nothing.
+        reconstruct = getattr(estimator, "reconstruct", None)
+        return cls.from_predictions(
             image,
             estimator.decision_function([image])[0],
             mask=estimator.predict([image])[0],
             true_mask=true_mask,
-            reconstruction=estimator.reconstruct([image])[0],
+            reconstruction=None if reconstruct is None else reconstruct([image])[0],
+            **plot_params,
         )
-        return display.plot(**plot_params)
 
     @classmethod
     def from_predictions(
@@ -129,19 +133,19 @@ class ResidualMapDisplay:
         true_mask: ArrayLike | None = None,
         reconstruction: ArrayLike | None = None,
         **plot_params: Any,
-    ) -> "ResidualMapDisplay":
-        """Plot what a segmenter has computed; the parameters are those of the class.
+    ) -> Self:
+        """Plot the results of a segmenter.
 
         Parameters
         ----------
         image, residual_map, mask, true_mask, reconstruction
-            As for the class.
+            As for the constructor.
         **plot_params
-            Passed on to :meth:`plot`.
+            Passed to :meth:`plot`.
 
         Returns
         -------
-        ResidualMapDisplay
+        Self
             The display, plotted.
         """
         display = cls(
@@ -161,19 +165,19 @@ class ResidualMapDisplay:
         vmax: float | None = None,
         cmap: str = "magma",
         titles: bool = True,
-    ) -> "ResidualMapDisplay":
-        """Draw one panel for each array that the display holds.
+    ) -> Self:
+        """Draw one panel per array of the display.
 
         Parameters
         ----------
         axes : sequence of matplotlib Axes, optional
-            As many as there are panels. By default a new figure is made.
+            Axes to draw on, one per panel. By default those of a new figure.
         panels : sequence of str, optional
-            Which of ``"image"``, ``"truth"``, ``"reconstruction"``, ``"residual map"`` and
-            ``"mask"`` to draw. By default all that the display holds.
+            Panels to draw, from ``"image"``, ``"truth"``, ``"reconstruction"``,
+            ``"residual map"`` and ``"mask"``. By default all for which the display has an array.
         vmax : float, optional
-            Residual shown brightest, to compare maps of several images on one scale. By default
-            the map's maximum.
+            Residual at the bright end of the colour map; set it to compare maps of several images
+            on one scale. By default the map's maximum.
         cmap : str, default="magma"
             Colour map of the residuals.
         titles : bool, default=True
@@ -181,22 +185,22 @@ class ResidualMapDisplay:
 
         Returns
         -------
-        ResidualMapDisplay
+        Self
             The display itself.
 
         Raises
         ------
         ImportError
-            If matplotlib is not installed: it comes with the extra ``plot``.
+            If matplotlib is not installed; the extra ``plot`` contains it.
         TypeError
-            If `axes` are something else, or `cmap` is no name.
+            If `axes` are not matplotlib Axes, or `cmap` is not a name.
         ValueError
-            If a panel is not held, the number of axes is not that of the panels, or `vmax` is below
-            0 and all residuals.
+            If the display has no array for a panel, the number of axes differs from that of the
+            panels, or `vmax` is below 0 and below all residuals.
         """
         pictures = self._pictures()
         chosen = list(pictures) if panels is None else _check_panels(panels, pictures)
-        # Residuals start at 0, but those of a likelihood may be negative.
+        # Residuals start at 0, but negative log-likelihoods may lie below.
         vmin = min(0, float(self.residual_map.min()))
         if vmax is not None:
             check_number(vmax, "vmax", vmin)
@@ -209,7 +213,7 @@ class ResidualMapDisplay:
             raise TypeError(f"axes must be a sequence of matplotlib Axes, got {axes!r} instead.")
         if len(axes) != len(chosen):
             raise ValueError(
-                f"axes must hold one for each of the {len(chosen)} panels, {chosen}, got "
+                f"axes must have one item for each of the {len(chosen)} panels, {chosen}, got "
                 f"{len(axes)} instead."
             )
         for ax, panel in zip(axes, chosen, strict=True):
@@ -245,7 +249,7 @@ def _check_panels(panels: Any, pictures: dict[str, NDArray[Any]]) -> list[str]:
 
 
 def _displayable(image: NDArray[Any] | None) -> NDArray[Any] | None:
-    """Show three channels as colours, any other number by their mean."""
+    """Keep three channels as colours, and average any other number of channels."""
     if image is None:
         return None
     if image.ndim == 3 and image.shape[-1] != 3:

@@ -1,22 +1,21 @@
 """Draw pixel ROC curves."""
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
-from sk_ssimae._validation import check_masks, check_some_defective, count_images
 from sk_ssimae.metrics._curve import area_up_to, curve
 from sk_ssimae.metrics._pooling import pool_scores
-from sk_ssimae.plotting._pyplot import add_legend, new_axes_if_none
+from sk_ssimae.plotting._display import CurveDisplay
 
-# A curve is drawn by at most a thousand points; its area is computed exactly.
+# At most about a thousand points are drawn; the area is computed from all of them.
 _AREA_TOLERANCE = 1e-3
 
 
-class PixelRocCurveDisplay:
+class PixelRocCurveDisplay(CurveDisplay):
     """Pixel ROC curve, pooled over images.
 
-    It is best made by :meth:`from_estimator` or :meth:`from_predictions`.
+    Create it with :meth:`from_estimator` or :meth:`from_predictions`.
 
     Parameters
     ----------
@@ -47,6 +46,12 @@ class PixelRocCurveDisplay:
     'noise (AUC = 0.738)'
     """
 
+    _axes_settings: ClassVar = {
+        "xlabel": "false positive rate",
+        "ylabel": "true positive rate",
+        "aspect": "equal",
+    }
+
     def __init__(
         self,
         fpr: NDArray[Any],
@@ -60,79 +65,6 @@ class PixelRocCurveDisplay:
         self.roc_auc = roc_auc
         self.name = name
 
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        name: str | None = None,
-        ax: Any = None,
-        **plot_params: Any,
-    ) -> "PixelRocCurveDisplay":
-        """Compute residual maps and plot their curve.
-
-        Parameters
-        ----------
-        estimator : fitted segmenter
-            What has a `decision_function` that gives residual maps.
-        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images.
-        y : masks of shape (n, h, w) or a sequence of (h, w)
-            1 where a pixel is defective.
-        name : str, optional
-            Name of the curve. By default that of the estimator's class.
-        ax : matplotlib Axes, optional
-            Where to draw. By default a new figure is made.
-        **plot_params
-            Passed on to :meth:`plot`.
-
-        Returns
-        -------
-        PixelRocCurveDisplay
-            The display, plotted.
-        """
-        check_masks(y)
-        check_some_defective(y, count_images(X))
-        residual_maps = estimator.decision_function(X)
-        name = type(estimator).__name__ if name is None else name
-        return cls.from_predictions(y, residual_maps, name=name, ax=ax, **plot_params)
-
-    @classmethod
-    def from_predictions(
-        cls,
-        masks: Any,
-        residual_maps: Any,
-        *,
-        name: str | None = None,
-        ax: Any = None,
-        **plot_params: Any,
-    ) -> "PixelRocCurveDisplay":
-        """Plot the curve of residual maps.
-
-        Parameters
-        ----------
-        masks : array of shape (n, h, w), or sequence of arrays (h, w)
-            True, 1 or 255 where a pixel is defective, 0 elsewhere.
-        residual_maps : array of shape (n, h, w), or sequence of arrays (h, w)
-            Scores, high where a pixel seems defective.
-        name : str, optional
-            Name of the curve.
-        ax : matplotlib Axes, optional
-            Where to draw. By default a new figure is made.
-        **plot_params
-            Passed on to :meth:`plot`.
-
-        Returns
-        -------
-        PixelRocCurveDisplay
-            The display, plotted.
-        """
-        pooled = pool_scores(masks, residual_maps)
-        fpr, tpr, _ = curve(pooled, _AREA_TOLERANCE)
-        return cls(fpr, tpr, roc_auc=area_up_to(pooled, 1), name=name).plot(ax, **plot_params)
-
     def plot(
         self,
         ax: Any = None,
@@ -140,38 +72,47 @@ class PixelRocCurveDisplay:
         name: str | None = None,
         plot_chance_level: bool = False,
         **kwargs: Any,
-    ) -> "PixelRocCurveDisplay":
+    ) -> Self:
         """Draw the curve.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
-            Where to draw. By default a new figure is made.
+            Axes to draw on. By default those of a new figure.
         name : str, optional
             Name of the curve, instead of the display's.
         plot_chance_level : bool, default=False
-            Whether to draw the line of chance too.
+            Whether to draw the chance line as well.
         **kwargs
-            Passed on to :meth:`matplotlib.axes.Axes.plot`.
+            Passed to :meth:`matplotlib.axes.Axes.plot`.
 
         Returns
         -------
-        PixelRocCurveDisplay
+        Self
             The display itself.
 
         Raises
         ------
         ImportError
-            If matplotlib is not installed: it comes with the extra ``plot``.
+            If matplotlib is not installed; the extra ``plot`` contains it.
+        TypeError
+            If `ax` is not matplotlib Axes.
         """
-        ax = new_axes_if_none(ax)
-        name = self.name if name is None else name
-        area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.3f}"
-        label = f"{name} ({area})" if name and area else name or area
-        (self.line_,) = ax.plot(self.fpr, self.tpr, **({"label": label} | kwargs))
+        super().plot(ax, name=name, **kwargs)
         if plot_chance_level:
-            ax.plot([0, 1], [0, 1], "k--", linewidth=1, label="chance (AUC = 0.5)")
-        ax.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-        add_legend(ax)
-        self.ax_, self.figure_ = ax, ax.figure
+            self.ax_.plot([0, 1], [0, 1], "k--", linewidth=1, label="chance (AUC = 0.5)")
+            self._add_legend()
         return self
+
+    @classmethod
+    def _compute(cls, masks: Any, residual_maps: Any, *, name: str | None) -> Self:
+        pooled = pool_scores(masks, residual_maps)
+        fpr, tpr, _ = curve(pooled, _AREA_TOLERANCE)
+        return cls(fpr, tpr, roc_auc=area_up_to(pooled, 1), name=name)
+
+    def _line(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.fpr, self.tpr
+
+    def _label(self, name: str | None) -> str | None:
+        area = None if self.roc_auc is None else f"AUC = {self.roc_auc:.3f}"
+        return f"{name} ({area})" if name and area else name or area

@@ -31,7 +31,7 @@ def make_case():
 
 @pytest.fixture
 def assert_checks_images(make_case):
-    """Assert that a score names the image that is wrong."""
+    """Assert that a score rejects invalid images and names them."""
 
     def check(score, needs_regions=False):
         masks, scores = make_case("plain", np.random.default_rng(4))
@@ -43,9 +43,9 @@ def assert_checks_images(make_case):
             score(masks, [scores[0], scores[1], np.where(masks[2], np.nan, scores[2])])
         with pytest.raises(ValueError, match=r"masks\[0\] must hold only 0 .* the values \[1, 2\]"):
             score(masks + 1, scores)
-        with pytest.raises(ValueError, match="got no defective one in the 3 images"):
+        with pytest.raises(ValueError, match="got no defective pixel in 3 images"):
             score(np.zeros_like(masks), scores)
-        with pytest.raises(ValueError, match="got no good one in the 3 images"):
+        with pytest.raises(ValueError, match="got no good pixel in 3 images"):
             score(np.ones_like(masks), scores)
         with pytest.raises(ValueError, match="at least one image, got none"):
             score([], [])

@@ -15,7 +15,7 @@ from sk_ssimae.metrics import _pooling
         metrics.pro_auc_score,
     ],
 )
-def test_slices_change_nothing(score, kind, make_case, monkeypatch):
+def test_results_do_not_depend_on_slice_length(score, kind, make_case, monkeypatch):
     case = make_case(kind, np.random.default_rng(0))
     whole = score(*case)
     monkeypatch.setattr(_pooling, "_SLICE_LENGTH", 7)
@@ -29,10 +29,12 @@ def test_types_may_be_mixed():
     assert metrics.pro_auc_score(masks, maps) == pytest.approx(1)
 
 
-def test_maps_may_come_one_by_one(make_case):
+def test_maps_may_be_an_iterator(make_case):
     masks, maps = make_case("plain", np.random.default_rng(0))
-    one_by_one = metrics.pixel_roc_auc_score(iter(masks), (residual_map for residual_map in maps))
-    assert one_by_one == metrics.pixel_roc_auc_score(masks, maps)
+    from_iterators = metrics.pixel_roc_auc_score(
+        iter(masks), (residual_map for residual_map in maps)
+    )
+    assert from_iterators == metrics.pixel_roc_auc_score(masks, maps)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,7 @@ def test_wrong_maps(maps, error, message):
         (
             lambda k, s: metrics.image_roc_auc_score([0, 1], [1]),
             ValueError,
-            "y and scores .* 2 and 1",
+            "y and scores .* 2 and 1 instead",
         ),
         (
             lambda k, s: metrics.region_overlap_quantiles(k, s, 0.1, quantiles=0.5),
@@ -73,6 +75,6 @@ def test_wrong_maps(maps, error, message):
         ),
     ],
 )
-def test_what_is_no_number_is_named(call, error, message):
+def test_wrong_numbers_are_named(call, error, message):
     with pytest.raises(error, match=message):
         call([[[0, 1]]], [[[0.1, 0.2]]])

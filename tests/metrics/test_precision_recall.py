@@ -16,7 +16,7 @@ def test_average_precision_equals_scikit_learn(kind, dtype, make_case):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_f1_is_the_largest_and_its_threshold_reaches_it(kind, dtype, make_case):
+def test_f1_is_the_maximum_and_its_threshold_reaches_it(kind, dtype, make_case):
     rng = np.random.default_rng(1)
     for _ in range(5):
         masks, scores = make_case(kind, rng)
@@ -42,7 +42,7 @@ def test_wrong_inputs(assert_checks_images):
     assert_checks_images(pixel_f1_max_score)
 
 
-def test_threshold_holds_in_the_precision_of_the_maps(make_case):
+def test_threshold_is_exact_in_the_precision_of_the_maps(make_case):
     masks, scores = make_case("plain", np.random.default_rng(3))
     mixed = [scores[0].astype(np.float32), scores[1], scores[2].astype(np.float16)]
     for maps in (scores.astype(np.float16), mixed):

@@ -28,7 +28,7 @@ def plain_regions(mask):
 
 
 def plain_curve(masks, maps):
-    """Give false positive rate, mean overlap and overlap of each region at each threshold."""
+    """Compute false positive rate, mean overlap and the overlap of each region per threshold."""
     good = [s for mask, scores in zip(masks, maps, strict=True) for s in scores[~mask].tolist()]
     regions = [
         [scores[pixel] for pixel in region]
@@ -56,7 +56,7 @@ def plain_area(points, max_fpr):
 
 @pytest.fixture
 def case(kind, make_case):
-    # Sparse masks: denser ones join into a single region.
+    # The masks are sparse: denser ones would form a single region.
     return make_case(kind, np.random.default_rng(0), shape=(3, 9, 12))
 
 
@@ -77,7 +77,7 @@ def test_curve_equals_plain_python(case):
 
 
 @pytest.mark.parametrize("tolerance", [0.1, 0.01])
-def test_thinned_curve_keeps_its_bound(case, tolerance):
+def test_thinned_curve_respects_its_bound(case, tolerance):
     fpr, overlap, _ = per_region_overlap_curve(*case, area_tolerance=tolerance)
     assert len(fpr) <= 1 / tolerance + 4
     exact = pro_auc_score(*case, max_fpr=1)
@@ -90,7 +90,7 @@ def test_overlap_quantiles_equal_plain_python(case):
     result = region_overlap_quantiles(*case, fpr=rates, quantiles=quantiles)
     good = np.sort(np.concatenate([s[~m] for m, s in zip(*case, strict=True)]))
     for row, rate in zip(result, rates, strict=True):
-        # The most that a threshold detects, in or between scores, within the rate.
+        # Thresholds within the rate: the lowest of them detects the most.
         allowed = [t for t in (-np.inf, *good) if np.mean(good > t) <= rate + 1e-12]
         overlaps = [
             np.mean([scores[pixel] > min(allowed) for pixel in region])
@@ -103,17 +103,17 @@ def test_overlap_quantiles_equal_plain_python(case):
     np.testing.assert_array_equal(single, result[2])
 
 
-def test_each_region_weighs_the_same():
+def test_regions_have_equal_weight():
     mask = np.zeros((10, 10), dtype=bool)
     mask[:4, :4] = mask[8, 8] = True
     found_large, found_small = np.zeros((2, 10, 10))
     found_large[:4, :4] = found_small[8, 8] = 1
     areas = [pro_auc_score([mask], [found], max_fpr=1) for found in (found_large, found_small)]
-    assert areas == pytest.approx([0.75, 0.75])  # 1/2 at once, the rest along the tie.
+    assert areas == pytest.approx([0.75, 0.75])  # 1/2 immediately, the rest along the tie.
     assert pixel_roc_auc_score([mask], [found_large]) > 0.95
 
 
-def test_regions_do_not_reach_across_images():
+def test_regions_do_not_extend_across_images():
     masks = np.zeros((2, 4, 4), dtype=bool)
     masks[0, -1], masks[1, 0] = True, True
     maps = masks * np.array([1.0, 0.0])[:, None, None]
@@ -144,7 +144,7 @@ def test_wrong_inputs(make_case, assert_checks_images):
     masks, scores = make_case("plain", np.random.default_rng(4))
     with pytest.raises(ValueError, match=r"max_fpr must lie in \(0, 1\], got 1.5"):
         pro_auc_score(masks, scores, max_fpr=1.5)
-    with pytest.raises(ValueError, match=r"fpr must hold numbers in \[0, 1\], got \[0.1, 2.0\]"):
+    with pytest.raises(ValueError, match=r"fpr must contain numbers in \[0, 1\], got \[0.1, 2.0\]"):
         region_overlap_quantiles(masks, scores, [0.1, 2])
-    with pytest.raises(ValueError, match=r"quantiles must hold numbers in \[0, 1\], got 50"):
+    with pytest.raises(ValueError, match=r"quantiles must contain numbers in \[0, 1\], got 50"):
         region_overlap_quantiles(masks, scores, 0.1, quantiles=50)

@@ -18,7 +18,7 @@ def test_area_equals_scikit_learn(kind, max_fpr, dtype, make_case):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_curve_is_that_of_scikit_learn_without_stops_on_straight_lines(kind, dtype, make_case):
+def test_curve_equals_the_corners_of_scikit_learn(kind, dtype, make_case):
     masks, scores = make_case(kind, np.random.default_rng(1))
     scores = scores.astype(dtype)
     points = list(
@@ -36,7 +36,7 @@ def test_curve_is_that_of_scikit_learn_without_stops_on_straight_lines(kind, dty
 
 
 @pytest.mark.parametrize("tolerance", [0.3, 0.01, 1e-3])
-def test_thinned_curve_keeps_its_bound(kind, tolerance, make_case):
+def test_thinned_curve_respects_its_bound(kind, tolerance, make_case):
     masks, scores = make_case(kind, np.random.default_rng(2), shape=(3, 90, 90))
     fpr, tpr, thresholds = pixel_roc_curve(masks, scores, area_tolerance=tolerance)
     assert len(fpr) <= 1 / tolerance + 4
@@ -95,7 +95,7 @@ def test_image_area_equals_scikit_learn():
     scores = np.round(rng.normal(size=50) + labels, 1)
     expected = pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     assert image_roc_auc_score(labels, scores) == expected
-    # An image is defective as soon as a pixel is, and its map counts by its maximum.
+    # One defective pixel makes an image defective; its score is the maximum of its map.
     masks = np.zeros((50, 4, 5), dtype=bool)
     masks[labels == 1, 2, 3] = True
     maps = [np.minimum(score, rng.normal(size=(4, 5))) for score in scores]
@@ -105,13 +105,15 @@ def test_image_area_equals_scikit_learn():
 
 
 def test_wrong_image_inputs():
-    with pytest.raises(ValueError, match="got no good one"):
+    with pytest.raises(ValueError, match="got no good image"):
         image_roc_auc_score([1, 1], [0.5, 0.2])
-    with pytest.raises(ValueError, match="got no defective one"):
+    with pytest.raises(ValueError, match="got no defective image"):
         image_roc_auc_score(np.zeros((2, 3, 3)), [0.5, 0.2])
-    with pytest.raises(ValueError, match=r"scores\[1\] must be finite"):
+    with pytest.raises(ValueError, match=r"scores\[1\] must be a finite number"):
         image_roc_auc_score([0, 1], [0.5, np.nan])
-    with pytest.raises(ValueError, match="y and scores must be equally many, got 3 and 2 instead"):
+    with pytest.raises(
+        ValueError, match="y and scores must have the same length, got 3 and 2 instead"
+    ):
         image_roc_auc_score([0, 1, 1], [0.5, 0.2])
     with pytest.raises(ValueError, match="at least one image, got none"):
         image_roc_auc_score([], [])

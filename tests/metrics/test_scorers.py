@@ -16,7 +16,7 @@ SINGLE = {
 
 
 class Negative:
-    """Find dark pixels, and count how often images pass through."""
+    """Score dark pixels high, and count the calls."""
 
     n_passes = 0
 
@@ -33,7 +33,7 @@ def case(make_case):
 
 
 @pytest.mark.parametrize("name", SINGLE)
-def test_scorer_is_the_score_of_the_residual_maps(name, case):
+def test_scorer_equals_the_score_of_the_residual_maps(name, case):
     X, masks, scores = case
     scorer = getattr(metrics, f"{name}_scorer")
     expected = pytest.approx(SINGLE[name](masks, scores), abs=1e-12)
@@ -55,7 +55,7 @@ def test_several_scores_from_one_pass(case):
     assert repr(some) == "SegmentationScorer(scores=('pro_auc', 'image_roc_auc'))"
 
 
-def test_image_labels_are_enough_for_images(case):
+def test_image_scorer_accepts_labels(case):
     X, masks, _ = case
     labels = [1, 1, 0]
     expected = metrics.image_roc_auc_scorer(Negative(), X, masks)

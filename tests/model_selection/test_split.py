@@ -24,7 +24,7 @@ def make_labels(n_good, n_defective, seed=0):
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize(("n_good", "n_defective", "n_splits"), [(4, 2, 2), (23, 7, 5), (5, 40, 5)])
-def test_laws(n_good, n_defective, n_splits, shuffle):
+def test_folds_are_valid(n_good, n_defective, n_splits, shuffle):
     labels = make_labels(n_good, n_defective)
     cv = DefectFreeKFold(n_splits, shuffle=shuffle, random_state=0)
     folds = list(cv.split(labels, labels))
@@ -42,7 +42,7 @@ def test_laws(n_good, n_defective, n_splits, shuffle):
         assert abs((labels[test] == 0).sum() - n_good / n_splits) < 1
 
 
-def test_masks_split_as_labels_do():
+def test_masks_and_labels_split_alike():
     labels = make_labels(6, 4)
     masks = np.zeros((10, 3, 3), dtype=bool)
     masks[labels == 1, 1, 1] = True
@@ -81,7 +81,7 @@ def test_groups_stay_together(shuffle):
         assert labels[test].any()
 
 
-def test_groups_leave_no_fold_without_either_kind():
+def test_groups_never_leave_a_fold_without_either_kind():
     rng = np.random.default_rng(0)
     n_refused = 0
     for seed in range(300):
@@ -101,7 +101,7 @@ def test_groups_leave_no_fold_without_either_kind():
 
 @pytest.fixture(params=["arrays", "lists of different sizes"])
 def mixed(request, good, defective):
-    """Good images first: plain KFold would test without defects."""
+    """Put the good images first: the first fold of plain KFold would have no defects."""
     images, masks = defective
     X, y = np.concatenate([good, images]), np.concatenate([np.zeros_like(masks), masks])
     if request.param == "arrays":
@@ -129,7 +129,7 @@ def test_cross_validate(tiny, mixed):
             resource="max_epochs",
             max_resources=2,
             factor=2,
-            return_train_score=False,  # By default it is True, but not defined for good images.
+            return_train_score=False,  # It is True by default, but training scores are not defined.
         ),
     ],
     ids=lambda search: search.func.__name__,
@@ -154,7 +154,7 @@ def test_curves(tiny, mixed):
         validation_curve: {"param_name": "latent_dim", "param_range": [4, 8]},
     }
     for curve, params in curves.items():
-        # They score the training images too, where the score of good ones alone is not defined.
+        # They also score the training images, which are all good: that score is not defined.
         with pytest.warns(UserWarning, match="training scores are not defined"):
             *_, train, test = curve(
                 segmenter, *mixed, cv=cv, scoring=pixel_roc_auc_scorer, **params
@@ -166,8 +166,8 @@ def test_curves(tiny, mixed):
 @pytest.mark.parametrize(
     ("n_good", "n_defective", "message"),
     [
-        (9, 2, "n_splits=3 needs as many defective images, or groups with one, got 2"),
-        (2, 9, "n_splits=3 needs as many good images, or groups with one, got 2"),
+        (9, 2, "n_splits=3 needs at least 3 defective images, or groups with one, got 2"),
+        (2, 9, "n_splits=3 needs at least 3 good images, or groups with one, got 2"),
     ],
 )
 def test_too_few_images(n_good, n_defective, message):
@@ -183,7 +183,7 @@ def test_wrong_arguments():
     for n_splits in ("3", None, 2.5, float("nan")):
         with pytest.raises(ValueError, match="n_splits must be an integer"):
             DefectFreeKFold(n_splits)
-    with pytest.raises(ValueError, match="X must hold at least one image, got none"):
+    with pytest.raises(ValueError, match="X must contain at least one image, got none"):
         next(DefectFreeKFold(2).split([], []))
     for X in (None, np.array(3)):
         with pytest.raises(TypeError, match="X must be an array or a sequence of images, got"):
@@ -193,7 +193,9 @@ def test_wrong_arguments():
             next(DefectFreeKFold(2, shuffle=True, random_state=random_state).split(labels, labels))
     with pytest.raises(ValueError, match="groups must be integers or strings"):
         next(DefectFreeKFold(2).split(labels, labels, [None, "a"] * 5))
-    with pytest.raises(ValueError, match="y must say which images are defective, got None"):
+    with pytest.raises(
+        ValueError, match="y must be masks or labels that mark the defective images, got"
+    ):
         next(DefectFreeKFold(2).split(labels, None))
     with pytest.raises(ValueError, match=r"groups must name one group for each of the 10 images"):
         next(DefectFreeKFold(2).split(labels, labels, [1, 2]))

@@ -6,7 +6,7 @@ from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 
 
 @pytest.mark.parametrize("target_fpr", [0.001, 0.01, 0.1, 0.5])
-def test_pixel_rule_leaves_the_target_above(target_fpr):
+def test_target_share_exceeds_the_pixel_threshold(target_fpr):
     rng = np.random.default_rng(0)
     maps = [rng.random((30, 40)), rng.random((20, 40))]
     threshold = pixel_fpr_threshold(maps, target_fpr)
@@ -20,7 +20,7 @@ def test_pixel_rule_with_ties_stays_below_the_target():
     assert pixel_fpr_threshold([np.repeat([0.0, 1.0], 50)], 0.1) == 1.0
 
 
-def test_pixel_rule_leaves_its_input_alone():
+def test_pixel_rule_does_not_change_its_input():
     residuals = np.arange(100.0)[::-1].copy()
     pixel_fpr_threshold([residuals], 0.1)
     assert residuals[0] == 99
@@ -36,21 +36,21 @@ def test_image_rule_takes_the_conformal_rank(n, target_fpr, rank):
 
 @pytest.mark.parametrize(("n", "target_fpr"), [(19, 0.1), (39, 0.05), (99, 0.01), (25, 0.2)])
 @pytest.mark.parametrize("draw", ["exponential", "normal", "standard_cauchy"])
-def test_image_rule_keeps_its_promise(n, target_fpr, draw):
-    # 2,000 calibrations on n good images, each tried on one fresh good image.
+def test_image_rule_respects_its_bound(n, target_fpr, draw):
+    # 2,000 calibrations on n good images, each tested on one new good image.
     rng = np.random.default_rng(0)
     flagged = 0
     for _ in range(2000):
-        fresh, *scores = getattr(rng, draw)(size=n + 1)
-        flagged += fresh > image_fpr_threshold(scores, target_fpr)
-    # The rank is whole, so the promise is kept with equality only where (n + 1) α is.
+        new_score, *scores = getattr(rng, draw)(size=n + 1)
+        flagged += new_score > image_fpr_threshold(scores, target_fpr)
+    # The rank is an integer, so the bound is reached only if (n + 1) α is an integer too.
     exact = np.floor((n + 1) * target_fpr + 1e-9) / (n + 1)
     assert exact <= target_fpr
     assert binomtest(flagged, 2000, exact).pvalue > 0.001
 
 
-def test_pixel_rule_keeps_its_promise():
-    # 2,000 calibrations on 2,000 good pixels, each tried on as many fresh ones.
+def test_pixel_rule_reaches_its_target_on_average():
+    # 2,000 calibrations on 2,000 good pixels, each tested on as many new ones.
     rng = np.random.default_rng(0)
     shares = [
         np.mean(
@@ -71,13 +71,13 @@ def test_wrong_target(target_fpr):
 def test_wrong_residuals():
     with pytest.raises(ValueError, match="at least one map, got none"):
         pixel_fpr_threshold([], 0.1)
-    with pytest.raises(ValueError, match="must hold finite numbers"):
+    with pytest.raises(ValueError, match="must contain finite numbers"):
         pixel_fpr_threshold([np.array([1.0, np.nan])], 0.1)
     with pytest.raises(TypeError, match="residual_maps must be an array or a sequence, got 3"):
         pixel_fpr_threshold(3, 0.1)
     with pytest.raises(ValueError, match=r"residual_maps\[1\] must hold real numbers, got <U1"):
         pixel_fpr_threshold([[1.0], ["x"]], 0.1)
-    with pytest.raises(ValueError, match="must be finite numbers in one dimension"):
+    with pytest.raises(ValueError, match="must be finite numbers of shape"):
         image_fpr_threshold([1.0, np.inf], 0.1)
     with pytest.raises(ValueError, match="image_scores must hold real numbers, got <U1"):
         image_fpr_threshold(["x"], 0.1)

@@ -1,5 +1,3 @@
-import builtins
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -7,12 +5,6 @@ from skimage.io import imsave
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.plotting import ResidualMapDisplay
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
@@ -25,7 +17,7 @@ def titles(display):
     return [ax.get_title() for ax in display.axes_]
 
 
-def test_panels_show_what_is_held(arrays):
+def test_one_panel_per_array(arrays):
     image, residual_map, mask = arrays
     display = ResidualMapDisplay.from_predictions(image, residual_map)
     assert titles(display) == ["image", "residual map"]
@@ -36,7 +28,7 @@ def test_panels_show_what_is_held(arrays):
     shown = display.axes_[3].images[0]
     np.testing.assert_array_equal(shown.get_array(), residual_map)
     assert (shown.get_clim(), shown.get_cmap().name) == ((0, 0.5), "viridis")
-    assert len(display.axes_[4].collections) == 1  # The outline of the truth.
+    assert len(display.axes_[4].collections) == 1  # The outline of the true mask.
 
 
 def test_chosen_panels_on_given_axes(arrays):
@@ -64,6 +56,24 @@ def test_from_estimator(tiny, good, defective, tmp_path):
     assert from_file.image.shape[:2] == images[0].shape
 
 
+class DarkSegmenter:
+    """Marks dark pixels; it has no network and so no `reconstruct`."""
+
+    def decision_function(self, X):
+        return [1 - image.mean(axis=-1) for image in X]
+
+    def predict(self, X):
+        return [residual_map > 0.5 for residual_map in self.decision_function(X)]
+
+
+def test_from_estimator_without_reconstruct(arrays):
+    image, _, mask = arrays
+    display = ResidualMapDisplay.from_estimator(DarkSegmenter(), image, mask)
+    assert titles(display) == ["image", "truth", "residual map", "mask"]
+    assert display.reconstruction is None
+    np.testing.assert_allclose(display.residual_map, 1 - image)
+
+
 def test_colours(arrays):
     image, residual_map, _ = arrays
     colour = np.stack([image] * 3, axis=-1)
@@ -83,7 +93,7 @@ def test_wrong_arrays(arrays):
     with pytest.raises(ValueError, match="residual_map must have the image's height and width"):
         ResidualMapDisplay(image, residual_map[..., None])
     for name in ("residual_map", "reconstruction"):
-        with pytest.raises(ValueError, match=f"{name} must hold finite numbers, got none, NaN or"):
+        with pytest.raises(ValueError, match=f"{name} must contain finite numbers, got none, NaN"):
             ResidualMapDisplay(image, **{"residual_map": residual_map, name: image * np.nan})
     with pytest.raises(ValueError, match="residual_map must hold real numbers, got <U"):
         ResidualMapDisplay(image, residual_map.astype(str))
@@ -108,15 +118,8 @@ def test_wrong_options(arrays, options, error, message):
         ResidualMapDisplay(*arrays[:2]).plot(**options)
 
 
-def test_without_matplotlib(arrays, monkeypatch):
-    real_import = builtins.__import__
-
-    def refuse(name, *args, **kwargs):
-        if name.startswith("matplotlib"):
-            raise ModuleNotFoundError(name)
-        return real_import(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+@pytest.mark.usefixtures("without_matplotlib")
+def test_without_matplotlib(arrays):
     with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
         ResidualMapDisplay(*arrays[:2]).plot()
 
