@@ -29,7 +29,7 @@ sphinx_gallery_conf = {
 }
 
 autosummary_generate = True
-autodoc_typehints = "none"  # The docstrings say more: shapes, ranges, units.
+autodoc_typehints = "none"  # The docstrings are more precise: shapes, ranges, units.
 numpydoc_show_class_members = True
 numpydoc_show_inherited_class_members = True
 numpydoc_class_members_toctree = False
@@ -39,7 +39,7 @@ templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_title = "sk_ssimae"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
-# The navigation of a section stands beside its pages; these are sections of one page.
+# No sidebar of section navigation for sections that are a single page.
 html_sidebars = {page: [] for page in ("index", "install", "quickstart")}
 html_show_sourcelink = False
 html_static_path = ["_static"]
@@ -48,10 +48,10 @@ toc_object_entries_show_parents = "hide"
 
 
 def setup(app):
-    app.connect("config-inited", _expect_no_pictures_without_gallery)
+    app.connect("config-inited", _ignore_missing_pictures_without_gallery)
 
 
-def _expect_no_pictures_without_gallery(app, config):
-    """Let pages show the gallery's pictures: `-D sphinx_gallery_conf.plot_gallery=0` has none."""
+def _ignore_missing_pictures_without_gallery(app, config):
+    """Ignore missing gallery pictures: `-D sphinx_gallery_conf.plot_gallery=0` draws none."""
     if config.sphinx_gallery_conf["plot_gallery"] in ("0", "False"):
         config.suppress_warnings.append("image.not_readable")

@@ -1,4 +1,4 @@
-"""The pages' examples write their files into a folder of their own."""
+"""Run the examples of the pages in an empty folder, because they write files."""
 
 import pytest
 

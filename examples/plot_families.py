@@ -2,9 +2,10 @@
 Which of the four autoencoders finds which defects?
 ===================================================
 
-All four segmenters train on the same good images with the same budget. They differ in what they
-compare: grey values (L2), grey values and the features of a pretrained network (feature matching),
-the likelihood of grey values (variational), or structure (SSIM).
+All four segmenters train on the same good images with the same budget. Each compares an image and
+its reconstruction in its own way: by grey values (L2), by grey values and the features of a
+pretrained network (feature matching), by the likelihood of grey values (variational), or by
+structure (SSIM).
 """
 
 import matplotlib.pyplot as plt
@@ -20,7 +21,7 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 from sk_ssimae.plotting import PixelRocCurveDisplay
 
 # %%
-# Good fabric, and fabric with drawn defects that training never sees.
+# Good fabric for training, and fabric with synthetic defects for the test.
 
 X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
@@ -28,9 +29,10 @@ X_test, masks = draw_defects(
 )
 
 # %%
-# The feature extractor is EfficientNet-Lite0, whose weights come with the extra ``features``. Its
-# features differ about a thousand times as much as pixels, in summed squares; the weight makes up
-# for it. The publication's is AlexNet, ``feature_extractor="alexnet"``, downloaded on first use.
+# The feature extractor is EfficientNet-Lite0, whose weights come with the extra ``features``.
+# Summed squared differences are about a thousand times as large for its features as for pixels; the
+# weight compensates. The paper uses AlexNet: ``feature_extractor="alexnet"``, downloaded on first
+# use.
 
 budget = {
     "patch_size": 32,
@@ -56,7 +58,8 @@ for name, segmenter in segmenters.items():
     print(f"{name:<17} pixel ROC AUC {area:.3f}   PRO AUC {pro:.3f}")
 
 # %%
-# Three images, their true masks and the residual maps, each from its median to its maximum.
+# Plot three images, their true masks and the residual maps. The colours of each map span its
+# median to its maximum.
 
 n_shown = 3
 fig, axes = plt.subplots(n_shown, 6, figsize=(11, 6), layout="constrained")
@@ -72,10 +75,10 @@ for ax in axes.ravel():
     ax.set_axis_off()
 
 # %%
-# All find what is darker or brighter. The blurred spot in the second image has the grey of the
-# fabric: to a squared difference it is even less remarkable than the good weave around it. Such
-# defects draw the other three curves towards the diagonal, and below it where they weigh most. What
-# the spot lacks is structure.
+# All four find defects that are darker or brighter than the fabric. The blurred spot in the second
+# image has the grey of the fabric but lacks its structure. By squared difference it is even less
+# conspicuous than the good weave around it. Such defects pull the other three curves towards the
+# diagonal, and below it where they count most.
 
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for name, residual_maps in maps.items():
