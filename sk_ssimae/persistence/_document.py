@@ -81,7 +81,7 @@ def describe(segmenter: BaseAutoencoderSegmenter, blueprint: Blueprint) -> dict[
         "network": {
             "n_channels": blueprint.n_channels,
             "noise_key": blueprint.noise_key,
-            "parameters": {name: encode(value, name) for name, value in fitted.items()},
+            **{name: encode(value, name) for name, value in fitted.items()},
         },
         "n_defective_dropped": segmenter.n_defective_dropped_,
         "calibration": _describe_calibration(segmenter),
@@ -112,12 +112,10 @@ def restore(document: dict[str, Any]) -> Description:
             f"its class must be one of {list(classes)}, got {document['class']!r:.80} instead."
         )
     segmenter = _restore_segmenter(cls, document["parameters"])
-    network = document["network"]
-    if type(network) is not dict:
-        raise ValueError(f"its network must be a JSON object, got {network!r:.80} instead.")
-    check_keys(network, ("n_channels", "noise_key", "parameters"), "its network")
-    fitted = _decode_values(network["parameters"], "its network's parameters")
-    check_keys(fitted, cls.parameter_names(Role.NETWORK), "its network's parameters")
+    network = _decode_values(document["network"], "its network")
+    names = cls.parameter_names(Role.NETWORK)
+    check_keys(network, (*names, "n_channels", "noise_key"), "its network")
+    fitted = {name: network[name] for name in names}
     blueprint = Blueprint.of(
         segmenter,
         fitted,

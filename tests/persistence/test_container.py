@@ -56,7 +56,7 @@ def test_whole_blocks_lost(saved):
     with saved.open("r+b") as file:
         file.seek(size // 2)
         file.write(bytes(4096))
-    with refused(saved, "its checksum does not fit: it is damaged"):
+    with refused(saved, "checksum mismatch: the file is corrupted"):
         load(saved)
 
 
@@ -65,7 +65,7 @@ def test_cut_weights(saved, share):
     size = saved.stat().st_size
     with saved.open("r+b") as file:
         file.truncate(int(share * size))
-    with refused(saved, rf"it should have {size} bytes and has {int(share * size)}: it was cut"):
+    with refused(saved, rf"it should have {size} bytes and has {int(share * size)}: it was truncated"):
         load(saved)
 
 
@@ -73,7 +73,7 @@ def test_cut_weights(saved, share):
 def test_cut_header(saved, size):
     with saved.open("r+b") as file:
         file.truncate(size)
-    with refused(saved, "it has . bytes: it was cut or never|it is not a file .* or it was cut"):
+    with refused(saved, "it has . bytes: it was truncated or never|it is not a file .* truncated"):
         load(saved)
 
 
@@ -81,7 +81,7 @@ def test_appended_bytes(saved):
     size = saved.stat().st_size
     with saved.open("ab") as file:
         file.write(b"0")
-    with refused(saved, rf"it should have {size} bytes and has {size + 1}: .* added to"):
+    with refused(saved, rf"it should have {size} bytes and has {size + 1}: .* or extended"):
         load(saved)
 
 
@@ -95,7 +95,7 @@ def test_a_pickle_in_disguise(tmp_path, write):
     path = tmp_path / "disguise.safetensors"
     with path.open("wb") as file:
         write(Malice(), file)
-    with refused(path, "it looks like a pickle. joblib.load .* only if you trust its source"):
+    with refused(path, "it looks like a pickle. joblib.load .* only if you trust their source"):
         load(path)
 
 
@@ -105,9 +105,9 @@ def with_header(header, data=b""):
 
 
 FOREIGN = {
-    b"GIF89a" + bytes(50): "it is not a file that sk_ssimae.persistence.save has written",
-    b"{}" * 20: "it is not a file that",
-    (2**63).to_bytes(8, "little") + bytes(50): "it is not a file that",
+    b"GIF89a" + bytes(50): "it is not a file of sk_ssimae.persistence.save",
+    b"{}" * 20: "it is not a file of",
+    (2**63).to_bytes(8, "little") + bytes(50): "it is not a file of",
     with_header({}): "it is a safetensors file, but its metadata lack 'sk_ssimae'",
     with_header({"__metadata__": {"format": "pt"}}): "it is a safetensors file, but",
     with_header({"__metadata__": 3}): "its metadata are no JSON object",
@@ -177,7 +177,7 @@ def test_tensors_that_overlap(saved):
 def test_a_newer_format(saved, forge):
     forge(saved, lambda document, _: document.update(version=4, new_key=3))
     message = (
-        r"it was written by a newer sk_ssimae \(format 4; this version reads up to 3\): upgrade"
+        r"it was written by a newer sk_ssimae \(format 2; this version reads up to 1\): upgrade"
     )
     with refused(saved, message):
         load(saved)
@@ -214,10 +214,10 @@ def tensor(name, to):
 
 WEIGHT = "network.decoder.0.weight"
 HOSTILE = [
-    (change("class", to="os.system"), r"its class must be one of \['SSIM.* got 'os.system'"),
+    (change("class", to="os.system"), r"its class must be one of .* got 'os.system'"),
     (change("class", to="BaseSegmenter"), "its class must be one of"),
     (change("class", to=["a"]), "its class must be one of"),
-    (change("class", to="L2AutoencoderSegmenter"), "its loss must not have alpha, beta"),
+    (change("class", to="L2AutoencoderSegmenter"), "its parameters must not have alpha, beta"),
     (change("history", to=KeyError), "its document must have history, which it lacks"),
     (change("code", to="print()"), "its document must not have code, which is unknown"),
     (change("format", to="other"), "its document must be of format 'sk_ssimae' .* got 'other'"),
@@ -248,14 +248,14 @@ HOSTILE = [
     (change("network", "n_channels", to=0), r"its n_channels must be an integer in \[1"),
     (change("network", "noise_key", to=-1), r"its noise_key must be an integer in \[0"),
     (change("network", "normalization", to=None), "its parameters describe .* with no network.dec"),
-    (change("loss", "window", to="triangle"), "The 'window' parameter"),
-    (change("loss", "window_size", to=17), "window_size must be odd and at most patch_size"),
+    (change("network", "window", to="triangle"), "The 'window' parameter"),
+    (change("network", "window_size", to=17), "window_size must be odd and at most patch_size"),
     (change("n_defective_dropped", to=True), "its n_defective_dropped must be an integer"),
     (change("interrupted", to=1), "its history must be a list, and whether"),
     (change("history", to={}), "its history must be a list"),
     (change("history", to=[3]), "its history must be a JSON object"),
     (change("calibration", "rule", to="eval"), "its calibration holds values that no calibration"),
-    (change("calibration", "found_for", to=KeyError), "its calibration must have found_for"),
+    (change("calibration", "parameters", to=KeyError), "its calibration must have parameters"),
     (change("calibration", "threshold", to=None), "its calibration holds values"),
     (change("calibration", "threshold", to={"float": "nan"}), "its calibration holds values"),
     (change("calibration", "threshold", to=True), "its calibration holds values"),
@@ -266,13 +266,13 @@ HOSTILE = [
     (tensor("more", lambda _: torch.zeros(3)), "its parameters describe a network with no more"),
     (tensor(WEIGHT, torch.Tensor.double), rf"its parameters .* {WEIGHT} of F32 .* F64 \(8, 32, 1"),
     (tensor(WEIGHT, lambda w: w.reshape(4, 64, 1, 1)), r"its parameters .* F32 \(4, 64, 1, 1\)"),
-    (tensor(WEIGHT, lambda w: w / 0), f"it holds weights that are NaN or infinite, in {WEIGHT}"),
+    (tensor(WEIGHT, lambda w: w / 0), f"it contains weights that are NaN or infinite, in {WEIGHT}"),
 ]  # fmt: skip
 
 
 def huge_window(document, tensors):
     document["network"]["patch_size"] = 16 * 10**9
-    document["loss"]["window_size"] = 10**10 + 1
+    document["network"]["window_size"] = 10**10 + 1
 
 
 @pytest.mark.parametrize(("forgery", "message"), [*HOSTILE, (huge_window, ".*")])

@@ -20,11 +20,11 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae._inference import _residuals
 from sk_ssimae._inference._residuals import SSIMResidual
 from sk_ssimae._patches import Patches, average_orientations, average_patches
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
-from sk_ssimae.persistence._onnx import _residuals, _windows
 
 TOLERANCE = 1e-5
 
@@ -273,24 +273,24 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
 
 @pytest.mark.parametrize("shape", [(1, 16, 16), (3, 40, 33)])
 @pytest.mark.parametrize("taper", [0, 0.25, 1])
-def test_windows_are_averaged_as_in_torch(shape, taper):
+def test_patches_are_averaged_as_in_torch(shape, taper):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
-    windows = Patches.of_image(shape[1:], patch_size=16, stride=7)
+    patches = Patches.of_image(shape[1:], patch_size=16, stride=7)
     weights = np.random.default_rng(1).random((16, 16), dtype=np.float32)
 
-    def transform(windows, origins):
-        return windows[:, :1] * weights + sum(map(sum, origins))
+    def transform(patches, origins):
+        return patches[:, :1] * weights + sum(map(sum, origins))
 
-    def in_torch(windows, origins):
-        return torch.from_numpy(np.ascontiguousarray(transform(windows.numpy(), origins)))
+    def in_torch(patches, origins):
+        return torch.from_numpy(np.ascontiguousarray(transform(patches.numpy(), origins)))
 
     for ours, theirs in (
         (transform, in_torch),
-        (_windows.average_orientations(transform), average_orientations(in_torch)),
+        (average_orientations(transform), average_orientations(in_torch)),
     ):
         common = {"taper": taper, "batch_size": 3}
-        expected = average_patches(torch.from_numpy(image), theirs, windows, **common).numpy()
-        found = _windows.average_patches(image, ours, patch_size=16, stride=7, **common)
+        expected = average_patches(torch.from_numpy(image), theirs, patches, **common).numpy()
+        found = average_patches(image, ours, patches, **common)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
