@@ -2,10 +2,11 @@
 How do I write a segmenter of my own?
 =====================================
 
-A family is a loss, where it needs one a network, and a small class over
-:class:`~sk_ssimae.estimators.BaseSegmenter`. Fitting, windows, thresholds, checks, documentation of
-the shared parameters, pickles and grid search come with it. Here a fifth family: the autoencoder
-with an absolute error of Baur et al. (arXiv:1804.04488), which minds outliers less than L2 does.
+A family of autoencoders is a loss, optionally a network, and a small class over
+:class:`~sk_ssimae.estimators.BaseAutoencoderSegmenter`. Training, patches, thresholds, checks,
+documentation of the shared parameters, pickles and grid search come with the base. This example
+adds the absolute error of Baur et al. (arXiv:1804.04488), which is less sensitive to outliers than
+L2.
 """
 
 from numbers import Real
@@ -14,18 +15,18 @@ from sklearn.utils._param_validation import Interval
 from torch import nn
 
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Parameter, Role
 from sk_ssimae.plotting import ResidualMapDisplay
 from sk_ssimae.testing import image_estimator_checks
 
 # %%
-# The loss is a torch module with two methods. ``forward`` is what training lowers, from what the
-# network makes of patches (N, C, P, P) and from the patches; ``residual_map`` turns an image and
-# its reconstruction into residuals (N, H, W). Here what exceeds a tolerance counts.
+# The loss is a torch module with two methods. Training minimises ``forward``, computed from the
+# output of the network for patches (N, C, P, P) and from the patches; ``residual_map`` turns an
+# image and its reconstruction into residuals (N, H, W). Here differences count beyond a tolerance.
 
 
 class TolerantL1Loss(nn.Module):
-    residual_radius = 0  # Pixels around a pixel that its residual sees, for ``segment_blocks``.
+    residual_radius = 0  # Pixels around a pixel that its residual depends on: segment_blocks.
 
     def __init__(self, tolerance):
         super().__init__()
@@ -39,24 +40,23 @@ class TolerantL1Loss(nn.Module):
 
 
 # %%
-# The segmenter stores its parameters, says what values they take, and makes the loss. Those that
-# all segmenters share take the place of ``**shared``. A network of its own would come from a second
-# method, ``make_module``.
+# The segmenter stores its own parameters, lists them with their role and allowed values, and returns
+# the loss. The parameters of all autoencoders replace ``**shared`` in its signature. A second
+# method, ``make_module``, would return a network of its own, whose weights and shape are kept.
 
 
-class L1AutoencoderSegmenter(BaseSegmenter):
+class L1AutoencoderSegmenter(BaseAutoencoderSegmenter):
     """Segment defects by the absolute error of an autoencoder's reconstruction.
 
     Parameters
     ----------
     tolerance : float, default=0
-        Difference of intensities that counts as none.
+        Differences of intensities up to this value are ignored, in [0, 1).
     {parameters}
     """
 
-    _parameter_constraints = {
-        **BaseSegmenter._parameter_constraints,
-        "tolerance": [Interval(Real, 0, 1, closed="left")],
+    parameters = {
+        "tolerance": Parameter(Role.NETWORK, Interval(Real, 0, 1, closed="left")),
     }
 
     def __init__(self, *, tolerance=0.0, **shared):
@@ -81,10 +81,10 @@ print(f"pixel ROC AUC {segmenter.score(X_test, masks):.3f}")
 ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0])
 
 # %%
-# :func:`~sk_ssimae.testing.image_estimator_checks` holds the laws that every segmenter keeps; they
-# belong into the tests of yours.
+# :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter
+# passes; they belong in the tests of your own.
 
 quick = L1AutoencoderSegmenter(patch_size=16, stride=16, n_patches=32, max_epochs=1, random_state=0)
 for estimator, check in image_estimator_checks(quick):
     check(estimator)
-    print(f"{check.__name__}: holds")
+    print(f"{check.__name__}: passed")

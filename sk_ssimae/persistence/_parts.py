@@ -125,12 +125,17 @@ def take_apart(segmenter: BaseAutoencoderSegmenter) -> tuple[Parts, Blueprint]:
     blueprint = Blueprint.of(
         segmenter, fitted, segmenter.n_channels_, getattr(network, "noise_key", 0)
     )
-    unchanged = all(
-        getattr(part, name, value) == value for part in parts for name, value in fitted.items()
-    )
-    if not unchanged or blueprint.headers() != parts.headers():
+    if not _are_as_fitted(parts, blueprint, fitted):
         raise ValueError(
             f"net_ must be as {type(segmenter).__name__} makes it in fit: its network or loss was "
             "replaced or converted. joblib.dump keeps it as it is."
         )
     return parts, blueprint
+
+
+def _are_as_fitted(parts: Parts, blueprint: Blueprint, fitted: dict[str, Any]) -> bool:
+    """Compare the class of the loss, the parameters that both parts keep, and the tensors."""
+    if not isinstance(parts.loss, type(blueprint.segmenter.make_residual_loss())):
+        return False
+    kept = ((getattr(part, name, value), value) for part in parts for name, value in fitted.items())
+    return all(now == then for now, then in kept) and blueprint.headers() == parts.headers()

@@ -108,17 +108,8 @@ def test_foreign_files(path, ssim):
 
 def test_newer_format(path):
     forge(path, change_document=lambda document: document.update(version=FORMAT_VERSION + 1))
-    with refused(path, r"it was written by a newer sk_ssimae \(format 3; .* up to 2\): upgrade"):
+    with refused(path, r"it was written by a newer sk_ssimae \(format 2; .* up to 1\): upgrade"):
         OnnxSegmenter(path)
-
-
-def test_format_1_had_no_taper(path):
-    def go_back(document):
-        document.update(version=1)
-        del document["taper"]
-
-    forge(path, change_document=go_back)
-    assert OnnxSegmenter(path).settings.taper == 0
 
 
 REFUSED_DOCUMENTS = [

@@ -15,6 +15,12 @@ from sk_ssimae.persistence._onnx._file import pack
 from sk_ssimae.persistence._onnx._settings import Settings, describe
 from sk_ssimae.persistence._parts import storable_classes, take_apart
 
+# Hooks that determine the residual. A class that overrides one needs a numpy_residual of its own.
+_OF_THE_RESIDUAL = (
+    *("make_loss", "residual_loss", "residual_over_patches", "reconstruct_patches"),
+    "compute_residual",
+)
+
 
 def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> None:
     """Write a fitted segmenter to an ONNX file, for :class:`OnnxSegmenter` or any ONNX runtime.
@@ -128,3 +134,15 @@ def _check_class(segmenter: Any) -> None:
             f"{type(segmenter).__name__} instead. Export the last step of a Pipeline, or the "
             "best_estimator_ of a search."
         )
+    known = _owner(segmenter, "numpy_residual")
+    changed = [hook for hook in _OF_THE_RESIDUAL if _owner(segmenter, hook) not in known.__mro__]
+    if changed:
+        raise TypeError(
+            f"{type(segmenter).__name__} must implement numpy_residual to be exported, because it "
+            f"changes {', '.join(changed)} of {known.__name__}."
+        )
+
+
+def _owner(segmenter: BaseAutoencoderSegmenter, name: str) -> type:
+    """Return the class that defines a method."""
+    return next(cls for cls in type(segmenter).__mro__ if name in vars(cls))
