@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._squared_error import squared_error
 from sk_ssimae._validation import check_number
 from sk_ssimae.losses._reconstruction import L2Loss
 
@@ -68,7 +69,8 @@ class FeatureMatchingLoss(L2Loss):
         with torch.no_grad():
             expected = _extract(self.feature_extractor, target)
         features = self.feature_extractor(reconstruction.clone())
-        feature_error = (features - expected).square().reshape(len(target), -1).sum(dim=1).mean()
+        errors = squared_error(features, expected)
+        feature_error = errors.reshape(len(target), -1).sum(dim=1).mean()
         pixel_error: Tensor = super().forward(reconstruction, target)
         loss: Tensor = pixel_error + self.feature_weight * feature_error
         return loss

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._squared_error import squared_error
+
 
 class L2Loss(nn.Module):
     """Squared error as training loss and residual (equation 2 of Bergmann et al.).
@@ -26,8 +28,10 @@ class L2Loss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss: (N, C, H, W) twice in, a non-negative scalar out."""
-        return (reconstruction - target).square().flatten(1).sum(dim=1).mean()
+        loss: Tensor = squared_error(reconstruction, target).flatten(1).sum(dim=1).mean()
+        return loss
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute the squared difference averaged over channels: (N, C, H, W) to (N, H, W)."""
-        return (image - reconstruction).square().mean(dim=1)
+        residual: Tensor = squared_error(image, reconstruction).mean(dim=1)
+        return residual

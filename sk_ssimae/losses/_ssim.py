@@ -8,29 +8,20 @@ References
        Segmentation by Applying Structural Similarity to Autoencoders", arXiv:1807.02011, 2019.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._ssim import has_product_form, iter_strips, pad_symmetric
 from sk_ssimae._validation import check_number
-from sk_ssimae.losses._similarity import (
-    compare_luminance,
-    mean_similarity,
-    moments,
-    similarity,
-    variances,
-)
-from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
+from sk_ssimae.losses._similarity import mean_similarity, ssim, ssim_parts
+from sk_ssimae.losses._window import Window, ssim_window
 
 # Beyond these float32 makes of constants 0 or infinity and of powers 0, and maps would be NaN.
 SMALLEST_CONSTANT, LARGEST_CONSTANT = 1e-6, 1e6
 LARGEST_EXPONENT = 100
-# Keeps the derivative of the square root in the components finite; its root is far below c2.
-_SMALLEST_PRODUCT = 1e-20
-_PIXELS_OF_STRIP = 2**18
 
 
 class SSIMComponents(NamedTuple):
@@ -218,7 +209,7 @@ class SSIMLoss(nn.Module):
         self.window = window
         self.c1, self.c2 = c1, c2
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        self.register_buffer("kernel", window_weights(window_size, window), persistent=False)
+        self.register_buffer("kernel", ssim_window(window_size, window), persistent=False)
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss, a scalar in [0, 2]."""
@@ -228,7 +219,7 @@ class SSIMLoss(nn.Module):
                 f"target must be at least window_size={self.window_size} pixels high and wide, got "
                 f"{tuple(target.shape[-2:])} instead."
             )
-        if self._is_product:
+        if has_product_form(self.alpha, self.beta, self.gamma):
             mean = mean_similarity(target, reconstruction, self.kernel, self.c1, self.c2)
         else:
             mean = self._similarity(target, reconstruction).mean()
@@ -252,75 +243,20 @@ class SSIMLoss(nn.Module):
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute 1 - SSIM averaged over channels: (N, C, H, W) in, (N, H, W) in [0, 2] out."""
         _check_images(image=image, reconstruction=reconstruction)
-        residual: Tensor | None = None
-        start = 0
-        for strip in self._iter_strips(image, reconstruction):
-            if residual is None:
-                residual = strip.new_empty((len(image), *image.shape[-2:]))
-            stop = start + strip.shape[-2]
-            residual[:, start:stop] = 1 - strip.mean(dim=1)
-            start = stop
-        assert residual is not None  # There is always a strip.
-        return residual
+        strips = self._iter_strips(image, reconstruction)
+        return torch.cat([1 - strip.mean(dim=1) for strip in strips], dim=-2)
 
     def _iter_strips(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Compute the similarity some rows at a time: it takes up to 17 maps to compute one.
-
-        In float64: where images are flat, float32 errs by 1e-4, and otherwise in another strip.
-        """
         dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
-        edge = self.window_size // 2
-        # Not so few that most of a strip were the overlap with its neighbours.
-        n_rows = max(_PIXELS_OF_STRIP // math.prod(x.shape[:2] + x.shape[3:]), 4 * self.window_size)
-        rows, columns = (mirrored_indices(n, edge).to(x.device) for n in x.shape[-2:])
-        for start in range(0, x.shape[-2], n_rows):
-            strip = rows[start : start + n_rows + 2 * edge]
-            padded = (
-                image.index_select(-2, strip).index_select(-1, columns).double() for image in (x, y)
-            )
-            yield self._similarity(*padded).to(dtype)
+        for x_strip, y_strip in iter_strips(x, y, self.window_size):
+            yield self._similarity(x_strip.double(), y_strip.double()).to(dtype)
 
     def components(self, x: Tensor, y: Tensor) -> SSIMComponents:
         """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
-        m = moments(x, y, self.kernel)
-        var_x, var_y = variances(m, self.kernel)
-        deviations = torch.sqrt((var_x * var_y).clamp_min(_SMALLEST_PRODUCT))
-        components = (
-            compare_luminance(m, self.c1)[0],
-            (2 * deviations + self.c2) / (var_x + var_y + self.c2),
-            (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
-        )
-        return SSIMComponents(*(_as_images(component, x) for component in components))
+        return SSIMComponents(*ssim_parts(x, y, self.kernel, self.c1, self.c2))
 
     def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        if self._is_product:
-            product = similarity(moments(x, y, self.kernel), self.c1, self.c2).product
-            return _as_images(product, x)
-        components = self.components(x, y)
-        return (
-            _signed_power(components.luminance, float(self.alpha))
-            * components.contrast**self.beta
-            * _signed_power(components.structure, float(self.gamma))
-        )
-
-    @property
-    def _is_product(self) -> bool:
-        """Whether this is equation 8: c·s then needs no root, whose derivative is unbounded."""
-        return self.alpha == self.beta == self.gamma == 1
-
-
-def _as_images(channels: Tensor, images: Tensor) -> Tensor:
-    """Undo that images (N, C, ...) were made the channels of one."""
-    return channels.reshape(*images.shape[:2], *channels.shape[-2:])
-
-
-def _signed_power(component: Tensor, exponent: float) -> Tensor:
-    """Raise a component that may be negative; a fractional exponent clamps it at 0."""
-    if exponent.is_integer():
-        return component ** int(exponent)
-    positive = component > 0
-    # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
-    return torch.where(positive, torch.where(positive, component, 1.0) ** exponent, 0.0)
+        return ssim(x, y, self.kernel, self.c1, self.c2, (self.alpha, self.beta, self.gamma))
 
 
 def _check_images(**images: Any) -> None:

@@ -1,10 +1,10 @@
 """The evidence lower bound, and the likelihood and divergence that it is made of."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas import _gaussian
+from sk_ssimae._formulas._squared_error import squared_error
 from sk_ssimae._validation import check_number
 
 # Beyond it float32 makes of a divergence infinity.
@@ -72,20 +72,22 @@ class EvidenceLowerBound(nn.Module):
     def forward(self, output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
         """Compute the loss from reconstruction, mean and log-variance, and from the patches."""
         reconstruction, mean, log_variance = output
-        errors = (reconstruction - target).square().flatten(1)
+        errors = squared_error(reconstruction, target).flatten(1)
         variance = self.variance
         if self.training:
             variance = errors.detach().mean().clamp_min(_SMALLEST_VARIANCE)
             self.n_batches += 1
             weight = (1 / self.n_batches).clamp_min(1 / _LONGEST_MEMORY)
             self.variance.lerp_(variance.to(self.variance), weight)
-        likelihood = -0.5 * (errors / variance + torch.log(2 * math.pi * variance)).sum(dim=1)
-        return (self.kl_weight * kl_divergence(mean, log_variance) - likelihood).mean()
+        improbability = _gaussian.negative_log_likelihood(errors, variance).sum(dim=1)
+        loss: Tensor = (self.kl_weight * kl_divergence(mean, log_variance) + improbability).mean()
+        return loss
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute -log N(x; x̂, σ²) averaged over channels: (N, C, H, W) to (N, H, W)."""
-        errors = (image - reconstruction).square().mean(dim=1)
-        return 0.5 * (errors / self.variance + torch.log(2 * math.pi * self.variance))
+        errors = squared_error(image, reconstruction).mean(dim=1)
+        residual: Tensor = _gaussian.negative_log_likelihood(errors, self.variance)
+        return residual
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -127,5 +129,5 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
             "mean and log_variance must be of one shape (N, d), got "
             f"{tuple(mean.shape)} and {tuple(log_variance.shape)} instead."
         )
-    terms = mean.square() + (log_variance.expm1() - log_variance).clamp_min(0)
-    return 0.5 * terms.sum(dim=1)
+    divergence: Tensor = _gaussian.kl_divergence(mean, log_variance)
+    return divergence

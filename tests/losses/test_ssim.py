@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_ssimae.losses import SSIMLoss, ssim_components, ssim_map
-from sk_ssimae.losses._window import window_means, window_means_transposed, window_weights
+from sk_ssimae.losses._window import ssim_window, window_means, window_means_transposed
 
 WINDOWS = [("uniform", 3), ("uniform", 7), ("uniform", 11), ("gaussian", 11), ("gaussian", 5)]
 
@@ -285,7 +285,7 @@ def test_half_precision_is_raised():
 
 def test_window_means_are_weighted_means():
     x, y = random_images(1, 6, 9, 12, dtype=torch.float64)
-    weights = window_weights(5, "gaussian")
+    weights = ssim_window(5, "gaussian")
     expected = (y[0, 2, 2:7, 4:9] * torch.outer(weights, weights)).sum()
     _, mean = window_means([x, y], weights)
     torch.testing.assert_close(mean[0, 2, 2, 4], expected)
@@ -295,13 +295,13 @@ def test_window_means_are_weighted_means():
 def test_window_means_transposed_are_the_transpose():
     x, _ = random_images(1, 6, 9, 12, dtype=torch.float64)
     y, _ = random_images(1, 6, 5, 8, dtype=torch.float64, seed=1)
-    weights = window_weights(5, "gaussian")
+    weights = ssim_window(5, "gaussian")
     (mean,), (back,) = window_means([x], weights), window_means_transposed([y], weights)
     torch.testing.assert_close((x * back).sum(), (mean * y).sum())
 
 
 def test_gaussian_widens_with_the_window():
-    narrow, wide = window_weights(11, "gaussian"), window_weights(21, "gaussian")
+    narrow, wide = ssim_window(11, "gaussian"), ssim_window(21, "gaussian")
     assert narrow[5] / narrow[4] == pytest.approx(np.exp(0.5 / 1.5**2))
     assert wide[10] / wide[9] == pytest.approx(np.exp(0.5 * (11 / 21 / 1.5) ** 2))
 
@@ -388,7 +388,7 @@ def test_maps_are_computed_in_strips(options, monkeypatch):
     x, y = random_images(2, 3, 120, 20)
     loss = SSIMLoss(3, **options)
     whole, similarity = loss.residual_map(x, y), loss.similarity_map(x, y)
-    monkeypatch.setattr("sk_ssimae.losses._ssim._PIXELS_OF_STRIP", 1000)
+    monkeypatch.setattr("sk_ssimae._formulas._ssim.PIXELS_OF_STRIP", 1000)
     with WatchSizes() as watch:
         in_strips = loss.residual_map(x, y)
     torch.testing.assert_close(in_strips, whole, rtol=0, atol=1e-5)

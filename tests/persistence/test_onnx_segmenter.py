@@ -23,7 +23,7 @@ from sk_ssimae import (
 from sk_ssimae.estimators._windows import Windows, average_orientations, average_windows
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
-from sk_ssimae.persistence._onnx import _residuals, _windows
+from sk_ssimae.persistence._onnx import _windows
 from sk_ssimae.persistence._onnx._residuals import SSIMResidual
 
 TOLERANCE = 1e-5
@@ -297,7 +297,7 @@ def test_windows_are_averaged_as_in_torch(shape, taper):
 @pytest.mark.parametrize("pixels_of_strip", [1, 2**20])
 @pytest.mark.parametrize("exponents", [(1, 1, 1), (2, 0.5, 3), (0, 1, 1.5)])
 def test_ssim_is_that_of_the_loss(monkeypatch, pixels_of_strip, exponents):
-    monkeypatch.setattr(_residuals, "_PIXELS_OF_STRIP", pixels_of_strip)
+    monkeypatch.setattr("sk_ssimae._formulas._ssim.PIXELS_OF_STRIP", pixels_of_strip)
     x, y = np.random.default_rng(0).random((2, 3, 70, 21), dtype=np.float32)
     y = 0.7 + 0.3 * (x + y) / 2
     named = dict(zip(("alpha", "beta", "gamma"), exponents, strict=True))
