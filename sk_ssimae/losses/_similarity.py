@@ -1,7 +1,7 @@
 """SSIM of tensors, and its mean with a gradient in closed form.
 
-Equation 8 of Bergmann et al. (arXiv:1807.02011) is a training loss, so its mean has a derivative of
-its own: only the moments that it needs go back through the window.
+Equation 8 of Bergmann et al. (arXiv:1807.02011) is the usual training loss. Its gradient is written
+out, which saves time and memory: only three maps pass back through the window.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def ssim(
     c2: float,
     exponents: tuple[float, float, float],
 ) -> Tensor:
-    """Compute SSIM of images (N, C, H, W) at the positions that the window covers fully."""
+    """Compute SSIM of images (N, C, H, W) for all windows inside them."""
     if has_product_form(*exponents):
         _, _, m = _moments(x, y, kernel)
         return _as_images(similarity(m, c1, c2).product, x)
@@ -41,7 +41,7 @@ def ssim(
 
 
 def ssim_parts(x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Components:
-    """Compute l, c and s (equations 5-7) where the window is covered fully."""
+    """Compute l, c and s (equations 5-7) for all windows inside the images."""
     # Autocast would compute the averages in half precision.
     with torch.autocast(x.device.type, enabled=False):
         parts = components(*_centred(x, y), _average(kernel), c1, c2)
@@ -49,9 +49,9 @@ def ssim_parts(x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Co
 
 
 def mean_similarity(x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Tensor:
-    """Compute the mean of equation 8 over batch, channels and fully covered positions.
+    """Average equation 8 over batch, channels and all windows inside the images.
 
-    It can be differentiated once; second derivatives raise an error.
+    The mean can be differentiated once. A second derivative raises a RuntimeError.
     """
     if not torch.is_grad_enabled():
         of_positions: Tensor = ssim(x, y, kernel, c1, c2, (1, 1, 1))
@@ -82,7 +82,8 @@ class _MeanSimilarity(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # That is, with create_graph.
             raise RuntimeError(
-                "The SSIM loss can be differentiated once. For higher derivatives average ssim_map."
+                "The SSIM loss can be differentiated once. For higher derivatives, average "
+                "ssim_map."
             )
         scale = grad_output / ctx.half_numel
         # Autograd converts them to the dtypes of the images.
@@ -98,9 +99,9 @@ def _half_gradient(
 ) -> Tensor:
     """Differentiate half of the summed similarity with respect to the image x.
 
-    With E the average under the window, the chain goes through E[x], E[x²] and E[xy].
+    With E the average under the window, the chain rule goes through E[x], E[x²] and E[xy].
     """
-    by_xx = product / parts.structure_denominator  # Its sign is below.
+    by_xx = product / parts.structure_denominator  # Subtracted below.
     by_xy = parts.luminance / parts.structure_denominator
     by_mean = (m.level_y * parts.contrast_structure).addcmul_(m.level_x, product, value=-1)
     by_mean.div_(parts.luminance_denominator)

@@ -42,7 +42,7 @@ class SSIMResidual(NamedTuple):
     Attributes
     ----------
     kernel : tuple of float
-        Weights of the window along an axis.
+        Weights of the window along one axis.
     c1, c2, alpha, beta, gamma : float
         As for :class:`sk_ssimae.losses.SSIMLoss`.
     """
@@ -59,7 +59,7 @@ class SSIMResidual(NamedTuple):
         return self.residual_map(image, network.average(image, network.reconstruct))
 
     def residual_map(self, image: Array, reconstruction: Array) -> Array:
-        """Compute 1 - SSIM averaged over channels: (C, H, W) in, (H, W) in [0, 2] out."""
+        """Average 1 - SSIM over channels: (C, H, W) to (H, W), in [0, 2]."""
         strips = [
             1 - self._similarity(x.astype(np.float64), y.astype(np.float64)).mean(axis=0)
             for x, y in iter_strips(image, reconstruction, len(self.kernel))
@@ -67,7 +67,7 @@ class SSIMResidual(NamedTuple):
         return np.concatenate(strips).astype(np.float32)
 
     def _similarity(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
-        """Compute SSIM at the positions that the window covers fully."""
+        """Compute SSIM for all windows inside the images."""
         offset = common_offset(x, y)
         centred = x - offset, y - offset, offset
         if has_product_form(self.alpha, self.beta, self.gamma):
@@ -94,9 +94,9 @@ class LikelihoodResidual(NamedTuple):
     variance : float
         Variance of a pixel.
     n_samples : int
-        Samples of the latent vector for each window.
+        Samples of the latent vector for each patch.
     noise_key : int
-        Seed of their noise.
+        Seed of the noise of the samples.
     """
 
     variance: float
@@ -108,9 +108,9 @@ class LikelihoodResidual(NamedTuple):
         assert network.latent_dim is not None
         shape = self.n_samples, network.latent_dim
 
-        def squared_errors(windows: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+        def squared_errors(patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
             noise = np.stack([window_noise(self.noise_key, origin, shape) for origin in origins])
-            errors = squared_error(windows[:, np.newaxis], network.sample(windows, noise))
+            errors = squared_error(patches[:, np.newaxis], network.sample(patches, noise))
             of_pixels: Array = errors.mean(axis=(1, 2))
             return of_pixels[:, np.newaxis]
 
@@ -120,16 +120,16 @@ class LikelihoodResidual(NamedTuple):
 
 
 class DivergenceResidual(NamedTuple):
-    """Divergence of latent distributions from the standard normal one."""
+    """Divergence of latent distributions from the standard normal distribution."""
 
     def compute(self, image: Array, network: OnnxNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
 
-        def divergences(windows: Array, _: Sequence[Origin]) -> NDArray[Any]:
-            of_windows = kl_divergence(*network.encode(windows))[
+        def divergences(patches: Array, _: Sequence[Origin]) -> NDArray[Any]:
+            of_patches = kl_divergence(*network.encode(patches))[
                 :, np.newaxis, np.newaxis, np.newaxis
             ]
-            return np.broadcast_to(of_windows, (len(windows), 1, *windows.shape[2:]))
+            return np.broadcast_to(of_patches, (len(patches), 1, *patches.shape[2:]))
 
         residual: Array = network.average(image, divergences)[0]
         return residual
