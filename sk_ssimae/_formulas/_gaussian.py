@@ -27,7 +27,7 @@ def negative_log_likelihood(squared_error: Any, variance: Any) -> Any:
         In nats.
     """
     xp = array_namespace(squared_error)
-    return 0.5 * (squared_error / variance + xp.log(2 * math.pi * variance))
+    return squared_error / (2 * variance) + 0.5 * xp.log(2 * math.pi * variance)
 
 
 def kl_divergence(mean: Any, log_variance: Any) -> Any:

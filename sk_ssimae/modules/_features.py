@@ -68,7 +68,7 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
     if name != "alexnet" and not path.is_file():
         raise FileNotFoundError(
             f"feature_extractor must be one of {EXTRACTORS}, a torch module or the path of "
-            f"AlexNet's weights, got {os.fspath(name)!r} instead, which is not a file."
+            f"AlexNet's weights: there is no file {os.fspath(name)!r}."
         )
     return _alexnet(path)
 

@@ -125,9 +125,9 @@ def test_grey_is_repeated_and_normalised():
 def test_wrong_files(tmp_path, alexnet_weights):
     with pytest.raises(TypeError, match=r"feature_extractor must be one of .* got 3 instead"):
         load_feature_extractor(3)
-    with pytest.raises(FileNotFoundError, match=r"got 'vgg16' instead, which is not a file"):
+    with pytest.raises(FileNotFoundError, match=r"there is no file 'vgg16'"):
         load_feature_extractor("vgg16")
-    with pytest.raises(FileNotFoundError, match="instead, which is not a file"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         load_feature_extractor(tmp_path)
     (tmp_path / "empty.pth").touch()
     with pytest.raises(ValueError, match=r"empty.pth' does not contain the expected weights"):
