@@ -2,10 +2,10 @@
 Why not just subtract the reconstruction?
 =========================================
 
-An autoencoder blurs what it reproduces. At sharp edges the squared difference of an image and its
-reconstruction is therefore large although nothing is wrong there, and a faint stroke on plain
-ground is lost among them. Luminance, contrast and structure, the parts of SSIM, look at other
-things. The idea is that of Figure 3 of the publication, on checkerboards.
+An autoencoder blurs its reconstructions. At sharp edges, the squared difference is therefore large
+without any defect, and a faint stroke on a plain background is lost among them. Luminance, contrast
+and structure, the components of SSIM, respond differently. This example follows Figure 3 of the
+paper, on checkerboards.
 """
 
 import matplotlib.pyplot as plt
@@ -19,7 +19,7 @@ from sk_ssimae.losses import ssim_components, ssim_map
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 # %%
-# The network trains on the squared error of good boards of several sizes in all orientations.
+# The network trains with the squared error on good boards of several sizes, in all orientations.
 
 boards = make_checkerboards(60, shape=(96, 96), square_size=(14, 20), random_state=0)
 segmenter = L2AutoencoderSegmenter(
@@ -27,8 +27,8 @@ segmenter = L2AutoencoderSegmenter(
 ).fit(boards)
 
 # %%
-# Strokes and dots on another board, a little darker on bright squares and a little brighter on dark
-# ones.
+# Strokes and dots on another board are the defects: slightly darker on bright squares, slightly
+# brighter on dark squares.
 
 board = make_checkerboards(1, shape=(96, 96), square_size=(14, 20), random_state=1)[0]
 mask = np.zeros(board.shape, dtype=bool)
@@ -41,8 +41,8 @@ defective = np.where(mask, board + 0.2 * np.where(board > 0.5, -1, 1), board).as
 reconstruction = segmenter.reconstruct([defective])[0]
 
 # %%
-# What each measure makes of the two, in windows of 5 pixels, which fit into the squares. The last
-# weighs structure more and passes over what has little contrast.
+# Compare image and reconstruction by each measure. Windows of 5 pixels fit into the squares. The
+# last measure gives structure more weight and ignores areas of low contrast.
 
 window = {"window_size": 5}
 x, y = (torch.from_numpy(image)[None, None] for image in (defective, reconstruction))
@@ -56,11 +56,11 @@ for name, residual in maps.items():
     print(f"{name:<28} pixel ROC AUC {pixel_roc_auc_score([mask], [residual]):.3f}")
 
 # %%
-# The squared difference draws the edges. Structure finds strokes and dots, since the reconstruction
-# has nothing like them. Contrast minds most that so small a network, trained so briefly, leaves
-# ripples where a square should be plain, and the product of the three suffers from it. What helps
-# is to train for longer, or to weigh structure more, as ``residual_params={"gamma": 3, "c2":
-# 0.003}`` of :class:`~sk_ssimae.SSIMAutoencoderSegmenter` does.
+# The squared difference shows the edges. Structure finds strokes and dots, because they are missing
+# from the reconstruction. This small network, trained briefly, leaves ripples on plain squares:
+# contrast reacts to them most, and so does the product of the three. To improve the result, train
+# longer or give structure more weight, with ``residual_params={"gamma": 3, "c2": 0.003}`` of
+# :class:`~sk_ssimae.SSIMAutoencoderSegmenter`.
 
 fig, axes = plt.subplots(2, 4, figsize=(11, 6), layout="constrained")
 pictures = {"image": defective, "reconstruction": reconstruction} | maps

@@ -2,10 +2,10 @@
 What does SSIM see that a difference of grey values does not?
 =============================================================
 
-Three changes to one fabric: brighter, flatter, displaced. A squared difference finds them equally
-bad. Structural similarity (SSIM) is the product of three similarities, of luminance, contrast and
-structure, each taken in a small window round every pixel, and tells them apart. Nothing is trained
-here. The idea is that of Figure 2 of the publication.
+One fabric is changed in three ways: brighter, flatter, displaced. The squared difference rates all
+three equally bad. Structural similarity (SSIM) tells them apart: it is the product of luminance,
+contrast and structure, each compared in a small window around every pixel. This example trains
+nothing. It follows Figure 2 of the paper.
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +16,9 @@ from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.losses import ssim_components, ssim_map
 
 # %%
-# The displaced fabric sets the mean squared difference. The others are made to match: brighter by
-# its root, and flatter by the share of the fabric's own deviation that it is.
+# The displaced fabric sets the mean squared difference. The other two are made to match: one is
+# brighter by the root of this mean, the other loses contrast in the ratio of this root to the
+# standard deviation of the fabric.
 
 shift = 1
 wide = make_woven_fabric(1, shape=(96, 96 + shift), irregularity=0.5, random_state=0)[0]
@@ -45,9 +46,9 @@ for measure in maps["brighter"]:
     print(f"{measure:<20}{means}")
 
 # %%
-# More light hardly counts while the fabric is the same. Lost contrast shows in contrast alone, and
-# threads that lie one pixel further show in structure. The squared differences, on a scale up to
-# four times their mean, add up to the same.
+# More light hardly counts as long as the fabric is the same. Lost contrast shows only in contrast,
+# and threads displaced by one pixel show in structure. The squared differences, on a scale up to
+# four times their mean, have the same sum.
 
 fig, axes = plt.subplots(4, 6, figsize=(11, 8), layout="constrained")
 shown_images = {"fabric": fabric} | changed

@@ -40,7 +40,7 @@ class TolerantL1Loss(nn.Module):
 
 
 # %%
-# The segmenter stores its own parameters, lists them with their role and allowed values, and returns
+# The segmenter stores its own parameters, lists each with its role and allowed values, and returns
 # the loss. The parameters of all autoencoders replace ``**shared`` in its signature. A second
 # method, ``make_module``, would return a network of its own, whose weights and shape are kept.
 

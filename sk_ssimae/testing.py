@@ -32,8 +32,8 @@ def image_estimator_checks(estimator: Any) -> Iterator[tuple[Any, Check]]:
     ----------
     estimator : estimator
         Unfitted, with parameters that make it quick; it is cloned, never fitted itself. Its
-        `random_state` must be an integer. Images of the checks are 2.5 times its `patch_size`, or of 16
-        pixels if that is more.
+        `random_state` must be an integer. The images of the checks have 2.5 times its `patch_size`,
+        or 40 pixels if that is more.
 
     Yields
     ------

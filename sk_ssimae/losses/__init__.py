@@ -1,4 +1,4 @@
-"""Losses, each with the residual map that belongs to it."""
+"""Losses, each with its residual map."""
 
 from sk_ssimae.losses._feature_matching import FeatureMatchingLoss
 from sk_ssimae.losses._reconstruction import L2Loss

@@ -1,4 +1,4 @@
-"""Squared error of pixels and of the features of a frozen network."""
+"""Squared error of pixels and of features computed by a frozen network."""
 
 import copy
 from typing import Any, Self
@@ -6,33 +6,35 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._squared_error import squared_error
 from sk_ssimae._validation import check_number
 from sk_ssimae.losses._reconstruction import L2Loss
 
-# Beyond it float32 makes of the loss infinity.
+# A larger weight overflows the loss in float32.
 LARGEST_WEIGHT = 1e12
 
 
 class FeatureMatchingLoss(L2Loss):
-    """Squared error plus that of features, L2(x, x̂) + λ ‖F(x) - F(x̂)‖² (equation 3).
+    """Squared error of pixels and features, L2(x, x̂) + λ ‖F(x) - F(x̂)‖² (equation 3).
 
     Both terms are summed over the pixels or features of each image and averaged over the batch. The
-    residual is that of :class:`L2Loss`, so that copies and pickles leave the extractor behind.
+    residual is that of :class:`L2Loss`. It does not need the extractor, so copies and pickles leave
+    the extractor out.
 
     Parameters
     ----------
     feature_extractor : Module
-        The network F: from patches (N, C, P, P) to features of any shape (N, ...). A frozen copy of
-        it is taken, which is never trained nor put in training mode.
+        The network F, from patches (N, C, P, P) to features of any shape (N, ...). The loss keeps a
+        frozen copy in evaluation mode.
     feature_weight : float, default=1
-        Weight λ of the features, from 0 to 1e12.
+        Weight λ of the feature term, from 0 to 1e12.
 
     Raises
     ------
     TypeError
-        If `feature_extractor` is no module.
+        If `feature_extractor` is not a module.
     ValueError
-        If `feature_weight` is out of its interval; when called, if the extractor does not take the
+        If `feature_weight` is out of range, or, when called, if the extractor does not accept the
         patches.
 
     References
@@ -56,25 +58,28 @@ class FeatureMatchingLoss(L2Loss):
         if not isinstance(feature_extractor, nn.Module):
             raise TypeError(
                 f"feature_extractor must be a torch module, got {feature_extractor!r} instead. "
-                "sk_ssimae.modules.load_feature_extractor makes one of a name."
+                "sk_ssimae.modules.load_feature_extractor loads one by name."
             )
         self.feature_extractor = copy.deepcopy(feature_extractor).requires_grad_(False).eval()
         self.feature_weight = feature_weight
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss: (N, C, P, P) twice in, a non-negative scalar out."""
+        """Compute the loss of two batches (N, C, P, P), a non-negative scalar."""
         if self.feature_extractor is None:
-            raise RuntimeError("A copy of the loss has no feature_extractor: it gives residuals.")
+            raise RuntimeError(
+                "A copy of the loss has no feature_extractor: it computes residuals only."
+            )
         with torch.no_grad():
             expected = _extract(self.feature_extractor, target)
         features = self.feature_extractor(reconstruction.clone())
-        feature_error = (features - expected).square().reshape(len(target), -1).sum(dim=1).mean()
+        errors = squared_error(features, expected)
+        feature_error = errors.reshape(len(target), -1).sum(dim=1).mean()
         pixel_error: Tensor = super().forward(reconstruction, target)
         loss: Tensor = pixel_error + self.feature_weight * feature_error
         return loss
 
     def train(self, mode: bool = True) -> Self:
-        """Leave the extractor in evaluation mode, whatever the mode of the loss."""
+        """Set the mode of the loss, and keep the extractor in evaluation mode."""
         super().train(mode)
         if self.feature_extractor is not None:
             self.feature_extractor.eval()
@@ -87,7 +92,7 @@ class FeatureMatchingLoss(L2Loss):
 
 
 def _extract(feature_extractor: nn.Module, patches: Tensor) -> Tensor:
-    """Extract features and say what is wrong if the extractor does not fit."""
+    """Extract features, or explain why the extractor does not fit the patches."""
     try:
         # A clone, because the first layer may work in place.
         features = feature_extractor(patches.clone())
@@ -95,11 +100,11 @@ def _extract(feature_extractor: nn.Module, patches: Tensor) -> Tensor:
         raise
     except (RuntimeError, TypeError, IndexError) as error:
         raise ValueError(
-            f"feature_extractor does not take patches of shape {tuple(patches.shape)}: {error}"
+            f"feature_extractor does not accept patches of shape {tuple(patches.shape)}: {error}"
         ) from error
     if not isinstance(features, Tensor) or features.shape[:1] != patches.shape[:1]:
         raise ValueError(
-            f"feature_extractor must give a tensor (N, ...) for N={len(patches)} patches, got "
+            f"feature_extractor must return a tensor (N, ...) for N={len(patches)} patches, got "
             f"{getattr(features, 'shape', type(features).__name__)} instead."
         )
     return features

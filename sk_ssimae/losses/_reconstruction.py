@@ -2,12 +2,14 @@
 
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._squared_error import squared_error
+
 
 class L2Loss(nn.Module):
     """Squared error as training loss and residual (equation 2 of Bergmann et al.).
 
-    Calling the module gives the loss: squared differences summed over the pixels and channels of
-    each image and averaged over the batch. :meth:`residual_map` gives the per-pixel residual.
+    Calling the module returns the loss: squared differences summed over the pixels and channels of
+    each image and averaged over the batch. :meth:`residual_map` returns the per-pixel residual.
 
     References
     ----------
@@ -21,13 +23,15 @@ class L2Loss(nn.Module):
     4.0
     """
 
-    #: Pixels around a pixel that its residual sees.
+    #: Distance in pixels up to which other pixels influence a residual.
     residual_radius = 0
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
-        """Compute the loss: (N, C, H, W) twice in, a non-negative scalar out."""
-        return (reconstruction - target).square().flatten(1).sum(dim=1).mean()
+        """Compute the loss of two batches (N, C, H, W), a non-negative scalar."""
+        loss: Tensor = squared_error(reconstruction, target).flatten(1).sum(dim=1).mean()
+        return loss
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """Compute the squared difference averaged over channels: (N, C, H, W) to (N, H, W)."""
-        return (image - reconstruction).square().mean(dim=1)
+        """Average the squared difference over channels: (N, C, H, W) to (N, H, W)."""
+        residual: Tensor = squared_error(image, reconstruction).mean(dim=1)
+        return residual

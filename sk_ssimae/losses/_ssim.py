@@ -8,29 +8,20 @@ References
        Segmentation by Applying Structural Similarity to Autoencoders", arXiv:1807.02011, 2019.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas._ssim import has_product_form, iter_strips, pad_symmetric
 from sk_ssimae._validation import check_number
-from sk_ssimae.losses._similarity import (
-    compare_luminance,
-    mean_similarity,
-    moments,
-    similarity,
-    variances,
-)
-from sk_ssimae.losses._window import Window, mirrored_indices, pad_symmetric, window_weights
+from sk_ssimae.losses._similarity import mean_similarity, ssim, ssim_parts
+from sk_ssimae.losses._window import Window, ssim_window
 
-# Beyond these float32 makes of constants 0 or infinity and of powers 0, and maps would be NaN.
+# Beyond these limits, constants become 0 or infinity in float32 and powers 0: maps would be NaN.
 SMALLEST_CONSTANT, LARGEST_CONSTANT = 1e-6, 1e6
 LARGEST_EXPONENT = 100
-# Keeps the derivative of the square root in the components finite; its root is far below c2.
-_SMALLEST_PRODUCT = 1e-20
-_PIXELS_OF_STRIP = 2**18
 
 
 class SSIMComponents(NamedTuple):
@@ -60,8 +51,8 @@ def ssim_map(
     Parameters
     ----------
     x, y : Tensor of shape (N, C, H, W)
-        Images with values in [0, 1], which is not checked: NaN gives NaN. Half precision is raised
-        to float32; float64 is kept.
+        Images with values in [0, 1]. The values are not checked: NaN stays NaN. Half precision is
+        converted to float32; float64 is kept.
     window_size : int, default=11
         Side K of the window in pixels: odd, at least 3.
     window : {"uniform", "gaussian"}, default="uniform"
@@ -70,19 +61,19 @@ def ssim_map(
         Constants, (0.01 L)² and (0.03 L)² for the intensity range L = 1, from 1e-6 to 1e6.
     alpha, beta, gamma : float, default=1
         Exponents of luminance, contrast and structure, each from 0 to 100. Structure may be
-        negative, and luminance where an image is: a non-integer exponent clamps them at 0.
+        negative, and so may luminance if an image is: a non-integer exponent clamps them at 0.
 
     Returns
     -------
     Tensor of shape (N, C, H, W)
-        Values in [-1, 1]; 1 where the images agree. Borders see symmetrically padded images.
+        Values in [-1, 1]; 1 where the images agree. Borders are padded symmetrically.
 
     Raises
     ------
     ValueError
-        If the shapes differ or are not (N, C, H, W), or a parameter is out of its interval.
+        If the shapes differ or are not (N, C, H, W), or a parameter is out of range.
     TypeError
-        If they are not tensors of floating-point type.
+        If they are not floating-point tensors.
 
     References
     ----------
@@ -114,13 +105,14 @@ def ssim_components(
     Parameters
     ----------
     x, y : Tensor of shape (N, C, H, W)
-        Images with values in [0, 1], which is not checked: NaN gives NaN.
+        Images with values in [0, 1]. The values are not checked: NaN stays NaN.
     window_size : int, default=11
         Side of the window in pixels: odd, at least 3.
     window : {"uniform", "gaussian"}, default="uniform"
         Weights inside the window.
     c1, c2 : float, default=1e-4 and 9e-4
-        Constants of luminance, and of contrast and structure (c3 = c2 / 2), from 1e-6 to 1e6.
+        Constants of luminance (c1) and of contrast and structure (c2), from 1e-6 to 1e6; c3 is
+        c2 / 2.
 
     Returns
     -------
@@ -131,9 +123,9 @@ def ssim_components(
     Raises
     ------
     ValueError
-        If the shapes differ or are not (N, C, H, W), or a parameter is out of its interval.
+        If the shapes differ or are not (N, C, H, W), or a parameter is out of range.
     TypeError
-        If they are not tensors of floating-point type.
+        If they are not floating-point tensors.
 
     References
     ----------
@@ -157,8 +149,8 @@ def ssim_components(
 class SSIMLoss(nn.Module):
     """Structural dissimilarity 1 - SSIM as training loss and, with the same window, as residual.
 
-    Calling the module gives the loss: the mean of 1 - SSIM over batch, channels and the window
-    positions that the image covers fully. :meth:`residual_map` gives the per-pixel residual.
+    Calling the module returns the loss: the mean of 1 - SSIM over batch, channels and all windows
+    that lie inside the image. :meth:`residual_map` returns the per-pixel residual.
 
     Parameters
     ----------
@@ -174,10 +166,10 @@ class SSIMLoss(nn.Module):
     Raises
     ------
     ValueError
-        If a parameter is out of its interval.
+        If a parameter is out of range.
     RuntimeError
-        If the loss is differentiated twice while all exponents are 1: its gradient is in closed
-        form. The mean of :func:`ssim_map` has all derivatives.
+        If the loss is differentiated twice and all exponents are 1: its gradient is in closed form.
+        Use the mean of :func:`ssim_map` for higher derivatives.
 
     References
     ----------
@@ -218,7 +210,7 @@ class SSIMLoss(nn.Module):
         self.window = window
         self.c1, self.c2 = c1, c2
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
-        self.register_buffer("kernel", window_weights(window_size, window), persistent=False)
+        self.register_buffer("kernel", ssim_window(window_size, window), persistent=False)
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss, a scalar in [0, 2]."""
@@ -228,108 +220,53 @@ class SSIMLoss(nn.Module):
                 f"target must be at least window_size={self.window_size} pixels high and wide, got "
                 f"{tuple(target.shape[-2:])} instead."
             )
-        if self._is_product:
+        if has_product_form(self.alpha, self.beta, self.gamma):
             mean = mean_similarity(target, reconstruction, self.kernel, self.c1, self.c2)
         else:
             mean = self._similarity(target, reconstruction).mean()
         return 1 - mean
 
     def replace(self, **params: Any) -> "SSIMLoss":
-        """Make a loss of the same class and device that differs in the parameters given."""
+        """Return a copy with other parameters, on the same device."""
         own = {name: getattr(self, name) for name in self.PARAMETERS}
         return type(self)(**(own | params)).to(self.kernel.device)
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
-        """Compute SSIM at every pixel: (N, C, H, W) in, the same shape out."""
+        """Compute SSIM at every pixel of two batches (N, C, H, W), in the same shape."""
         _check_images(x=x, y=y)
         return torch.cat(list(self._iter_strips(x, y)), dim=-2)
 
     @property
     def residual_radius(self) -> int:
-        """Pixels around a pixel that its residual sees."""
+        """Distance in pixels up to which other pixels influence a residual."""
         return self.window_size // 2
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """Compute 1 - SSIM averaged over channels: (N, C, H, W) in, (N, H, W) in [0, 2] out."""
+        """Average 1 - SSIM over channels: (N, C, H, W) to (N, H, W), in [0, 2]."""
         _check_images(image=image, reconstruction=reconstruction)
-        residual: Tensor | None = None
-        start = 0
-        for strip in self._iter_strips(image, reconstruction):
-            if residual is None:
-                residual = strip.new_empty((len(image), *image.shape[-2:]))
-            stop = start + strip.shape[-2]
-            residual[:, start:stop] = 1 - strip.mean(dim=1)
-            start = stop
-        assert residual is not None  # There is always a strip.
-        return residual
+        strips = self._iter_strips(image, reconstruction)
+        return torch.cat([1 - strip.mean(dim=1) for strip in strips], dim=-2)
 
     def _iter_strips(self, x: Tensor, y: Tensor) -> Iterator[Tensor]:
-        """Compute the similarity some rows at a time: it takes up to 17 maps to compute one.
-
-        In float64: where images are flat, float32 errs by 1e-4, and otherwise in another strip.
-        """
         dtype = torch.promote_types(torch.promote_types(x.dtype, y.dtype), torch.float32)
-        edge = self.window_size // 2
-        # Not so few that most of a strip were the overlap with its neighbours.
-        n_rows = max(_PIXELS_OF_STRIP // math.prod(x.shape[:2] + x.shape[3:]), 4 * self.window_size)
-        rows, columns = (mirrored_indices(n, edge).to(x.device) for n in x.shape[-2:])
-        for start in range(0, x.shape[-2], n_rows):
-            strip = rows[start : start + n_rows + 2 * edge]
-            padded = (
-                image.index_select(-2, strip).index_select(-1, columns).double() for image in (x, y)
-            )
-            yield self._similarity(*padded).to(dtype)
+        for x_strip, y_strip in iter_strips(x, y, self.window_size):
+            yield self._similarity(x_strip.double(), y_strip.double()).to(dtype)
 
     def components(self, x: Tensor, y: Tensor) -> SSIMComponents:
-        """Compute l, c and s (equations 5-7) at the window positions that `x` covers fully."""
-        m = moments(x, y, self.kernel)
-        var_x, var_y = variances(m, self.kernel)
-        deviations = torch.sqrt((var_x * var_y).clamp_min(_SMALLEST_PRODUCT))
-        components = (
-            compare_luminance(m, self.c1)[0],
-            (2 * deviations + self.c2) / (var_x + var_y + self.c2),
-            (2 * m.cov_xy + self.c2) / (2 * deviations + self.c2),
-        )
-        return SSIMComponents(*(_as_images(component, x) for component in components))
+        """Compute l, c and s (equations 5-7) for all windows inside the images."""
+        return SSIMComponents(*ssim_parts(x, y, self.kernel, self.c1, self.c2))
 
     def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        if self._is_product:
-            product = similarity(moments(x, y, self.kernel), self.c1, self.c2).product
-            return _as_images(product, x)
-        components = self.components(x, y)
-        return (
-            _signed_power(components.luminance, float(self.alpha))
-            * components.contrast**self.beta
-            * _signed_power(components.structure, float(self.gamma))
-        )
-
-    @property
-    def _is_product(self) -> bool:
-        """Whether this is equation 8: c·s then needs no root, whose derivative is unbounded."""
-        return self.alpha == self.beta == self.gamma == 1
-
-
-def _as_images(channels: Tensor, images: Tensor) -> Tensor:
-    """Undo that images (N, C, ...) were made the channels of one."""
-    return channels.reshape(*images.shape[:2], *channels.shape[-2:])
-
-
-def _signed_power(component: Tensor, exponent: float) -> Tensor:
-    """Raise a component that may be negative; a fractional exponent clamps it at 0."""
-    if exponent.is_integer():
-        return component ** int(exponent)
-    positive = component > 0
-    # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
-    return torch.where(positive, torch.where(positive, component, 1.0) ** exponent, 0.0)
+        return ssim(x, y, self.kernel, self.c1, self.c2, (self.alpha, self.beta, self.gamma))
 
 
 def _check_images(**images: Any) -> None:
-    """Check that two images, given by their names, are tensors that can be compared.
+    """Check that two images, passed by name, can be compared.
 
     Raises
     ------
     TypeError
-        If they are not tensors of floating-point type.
+        If they are not floating-point tensors.
     ValueError
         If the shapes differ or are not (N, C, H, W).
     """
@@ -339,10 +276,10 @@ def _check_images(**images: Any) -> None:
         found = " and ".join(str(getattr(image, "dtype", type(image))) for image in (x, y))
         raise TypeError(
             f"{names} must be floating-point tensors in [0, 1], got {found} instead. Divide "
-            "integers by their largest possible value."
+            "integers by the largest value of their dtype."
         )
     if x.shape != y.shape or x.ndim != 4 or x.numel() == 0:
         raise ValueError(
-            f"{names} must be two tensors of one shape (N, C, H, W) with pixels, got "
+            f"{names} must be non-empty tensors of the same shape (N, C, H, W), got "
             f"{tuple(x.shape)} and {tuple(y.shape)} instead."
         )

@@ -1,15 +1,15 @@
-"""The evidence lower bound, and the likelihood and divergence that it is made of."""
-
-import math
+"""The evidence lower bound and its terms: likelihood and divergence."""
 
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae._formulas import _gaussian
+from sk_ssimae._formulas._squared_error import squared_error
 from sk_ssimae._validation import check_number
 
-# Beyond it float32 makes of a divergence infinity.
+# A larger weight overflows the divergence in float32.
 LARGEST_WEIGHT = 1e6
-# The variance of rounding to 8 bits: below it there is nothing to learn.
+# The variance of rounding to 8 bits: a smaller one has nothing more to learn.
 _SMALLEST_VARIANCE = 1 / (12 * 255**2)
 # The variance is averaged over all batches at first, then over about this many.
 _LONGEST_MEMORY = 100
@@ -18,16 +18,16 @@ _LONGEST_MEMORY = 100
 class EvidenceLowerBound(nn.Module):
     """Negative evidence lower bound of a variational autoencoder with normal pixels.
 
-    Calling the module gives the loss: the negative log-likelihood of a patch under one sample of
+    Calling the module returns the loss: the negative log-likelihood of a patch under one sample of
     its posterior, summed over pixels and channels, plus `kl_weight` times the divergence of the
-    posterior from the prior, averaged over the batch. All pixels share the variance σ². Its value
-    of maximum likelihood, the mean squared error, is known in closed form: training uses that of
-    each batch, and `variance` keeps their running average for inference.
+    posterior from the prior, averaged over the batch. All pixels share the variance σ². Its
+    maximum-likelihood value is the mean squared error. Training uses the value of each batch;
+    `variance` keeps their running average for inference.
 
     Parameters
     ----------
     kl_weight : float, default=1
-        Weight of the divergence, from 0 to 1e6; 1 is the bound itself.
+        Weight of the divergence, from 0 to 1e6. A weight of 1 is the bound itself.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class EvidenceLowerBound(nn.Module):
     Raises
     ------
     ValueError
-        If `kl_weight` is out of its interval.
+        If `kl_weight` is out of range.
 
     References
     ----------
@@ -56,7 +56,7 @@ class EvidenceLowerBound(nn.Module):
     (-14.138, 0.01)
     """
 
-    #: Pixels around a pixel that its residual sees.
+    #: Distance in pixels up to which other pixels influence a residual.
     residual_radius = 0
 
     variance: Tensor
@@ -70,26 +70,28 @@ class EvidenceLowerBound(nn.Module):
         self.register_buffer("n_batches", torch.zeros(()))
 
     def forward(self, output: tuple[Tensor, Tensor, Tensor], target: Tensor) -> Tensor:
-        """Compute the loss from reconstruction, mean and log-variance, and from the patches."""
+        """Compute the loss of an output (reconstruction, mean, log-variance) and its patches."""
         reconstruction, mean, log_variance = output
-        errors = (reconstruction - target).square().flatten(1)
+        errors = squared_error(reconstruction, target).flatten(1)
         variance = self.variance
         if self.training:
             variance = errors.detach().mean().clamp_min(_SMALLEST_VARIANCE)
             self.n_batches += 1
             weight = (1 / self.n_batches).clamp_min(1 / _LONGEST_MEMORY)
             self.variance.lerp_(variance.to(self.variance), weight)
-        likelihood = -0.5 * (errors / variance + torch.log(2 * math.pi * variance)).sum(dim=1)
-        return (self.kl_weight * kl_divergence(mean, log_variance) - likelihood).mean()
+        improbability = _gaussian.negative_log_likelihood(errors, variance).sum(dim=1)
+        loss: Tensor = (self.kl_weight * kl_divergence(mean, log_variance) + improbability).mean()
+        return loss
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Compute -log N(x; x̂, σ²) averaged over channels: (N, C, H, W) to (N, H, W)."""
-        errors = (image - reconstruction).square().mean(dim=1)
-        return 0.5 * (errors / self.variance + torch.log(2 * math.pi * self.variance))
+        errors = squared_error(image, reconstruction).mean(dim=1)
+        residual: Tensor = _gaussian.negative_log_likelihood(errors, self.variance)
+        return residual
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Compute the divergence of normal distributions (N, d) from the standard one, (N,), in nats.
+    """Compute the divergence of normal distributions from the standard normal one, in nats.
 
     Parameters
     ----------
@@ -104,7 +106,7 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     Raises
     ------
     TypeError
-        If they are not tensors of floating-point type.
+        If they are not floating-point tensors.
     ValueError
         If the shapes differ or are not (N, d).
 
@@ -124,8 +126,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
             raise TypeError(f"{name} must be a floating-point tensor, got {tensor!r} instead.")
     if mean.shape != log_variance.shape or mean.ndim != 2:
         raise ValueError(
-            "mean and log_variance must be of one shape (N, d), got "
+            "mean and log_variance must have the same shape (N, d), got "
             f"{tuple(mean.shape)} and {tuple(log_variance.shape)} instead."
         )
-    terms = mean.square() + (log_variance.expm1() - log_variance).clamp_min(0)
-    return 0.5 * terms.sum(dim=1)
+    divergence: Tensor = _gaussian.kl_divergence(mean, log_variance)
+    return divergence

@@ -1,17 +1,16 @@
-"""The window of SSIM: its weights, and the averages under it."""
+"""The SSIM window: its weights, and averages under it."""
 
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 Window = Literal["uniform", "gaussian"]
 
 
-def window_weights(window_size: int, window: Window) -> Tensor:
+def ssim_window(window_size: int, window: Window) -> Tensor:
     """Compute the one-dimensional weights of a separable window.
 
     Parameters
@@ -19,12 +18,12 @@ def window_weights(window_size: int, window: Window) -> Tensor:
     window_size : int
         Side of the window in pixels: odd, at least 3.
     window : {"uniform", "gaussian"}
-        Kind of the weights.
+        Kind of weights.
 
     Returns
     -------
     Tensor of shape (window_size,), float64
-        Non-negative, symmetric, of sum 1.
+        Non-negative and symmetric, with sum 1.
 
     Raises
     ------
@@ -46,9 +45,9 @@ def window_weights(window_size: int, window: Window) -> Tensor:
 
 
 def as_channels(images: Tensor) -> Tensor:
-    """Lay images (N, C, H, W) out as the channels of one, (1, N · C, H, W), for one convolution.
+    """Reshape images (N, C, H, W) to the channels of one, (1, N · C, H, W), for one convolution.
 
-    On a CPU the channels lie last: depthwise convolutions then take half the time.
+    On a CPU the layout is channels-last: depthwise convolutions then take half the time.
     """
     channels = images.reshape(1, -1, *images.shape[-2:])
     if _is_on_cpu(images):
@@ -59,13 +58,13 @@ def as_channels(images: Tensor) -> Tensor:
 def window_means(maps: Sequence[Tensor], kernel: Tensor) -> Sequence[Tensor]:
     """Average maps under a separable window, at fully covered positions.
 
-    In float32 by a depthwise convolution an axis. In float64, which has no such convolution on a
-    CPU, shifted maps are added up, seven times faster.
+    In float32 this is one depthwise convolution per axis. In float64, which has no such convolution
+    on a CPU, adding up shifted maps is seven times faster.
 
     Parameters
     ----------
     maps : sequence of Tensor of shape (1, M, H, W)
-        Maps to average, of one shape, as :func:`as_channels` lays them out.
+        Maps of one shape, as returned by :func:`as_channels`.
     kernel : Tensor of shape (K,)
         Weights along one axis, symmetric.
 
@@ -80,21 +79,21 @@ def window_means(maps: Sequence[Tensor], kernel: Tensor) -> Sequence[Tensor]:
 
 
 def window_means_transposed(maps: Sequence[Tensor], kernel: Tensor) -> Sequence[Tensor]:
-    """Transpose :func:`window_means`: bring gradients by averages back to what was averaged.
+    """Apply the transpose of :func:`window_means`: turn gradients by averages into those by maps.
 
     Parameters
     ----------
     maps : sequence of Tensor of shape (1, M, H - K + 1, W - K + 1)
-        Gradients by the averages, of one shape.
+        Gradients with respect to the averages, of one shape.
     kernel : Tensor of shape (K,)
         Weights along one axis, symmetric.
 
     Returns
     -------
     sequence of Tensor of shape (1, M, H, W)
-        Gradients by the maps.
+        Gradients with respect to the maps.
     """
-    # The weights are symmetric, so these are averages too, among zeros.
+    # The weights are symmetric, so these are averages too, with zeros around the maps.
     padding = len(kernel) - 1
     if maps[0].dtype == torch.float64:
         return window_means([nn.functional.pad(one, 4 * [padding]) for one in maps], kernel)
@@ -104,7 +103,7 @@ def window_means_transposed(maps: Sequence[Tensor], kernel: Tensor) -> Sequence[
 def _convolve_each(maps: Sequence[Tensor], kernel: Tensor, padding: int) -> Sequence[Tensor]:
     if _is_on_cpu(maps[0]):
         return [_convolve(one, kernel, padding) for one in maps]
-    # A GPU starts two convolutions for all. A CPU would copy them, and into new pages of memory.
+    # A GPU starts two convolutions for all maps. A CPU would spend longer on copying them.
     return _convolve(torch.cat(tuple(maps), dim=1), kernel, padding).chunk(len(maps), dim=1)
 
 
@@ -113,17 +112,6 @@ def _convolve(maps: Tensor, kernel: Tensor, padding: int) -> Tensor:
     weights = kernel.to(maps).expand(n_maps, 1, 1, -1).contiguous()
     along_rows = nn.functional.conv2d(maps, weights, groups=n_maps, padding=(0, padding))
     return nn.functional.conv2d(along_rows, weights.mT, groups=n_maps, padding=(padding, 0))
-
-
-def mirrored_indices(n: int, width: int) -> Tensor:
-    """Give the indices of n elements with `width` more mirrored at each end, the ends included."""
-    return torch.from_numpy(np.pad(np.arange(n), width, mode="symmetric"))
-
-
-def pad_symmetric(images: Tensor, width: int) -> Tensor:
-    """Mirror the borders of images (..., H, W)."""
-    rows, columns = (mirrored_indices(n, width).to(images.device) for n in images.shape[-2:])
-    return images.index_select(-2, rows).index_select(-1, columns)
 
 
 def _is_on_cpu(maps: Tensor) -> bool:

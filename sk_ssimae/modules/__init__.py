@@ -1,4 +1,4 @@
-"""The networks."""
+"""Networks, and the tools to initialize and speed them up."""
 
 from sk_ssimae.modules._autoencoder import ConvolutionalAutoencoder, Normalization
 from sk_ssimae.modules._features import ImageNetFeatures, load_feature_extractor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 Normalization = Literal["batch"] | None
 
 LEAKY_SLOPE = 0.2
-# (output channels, kernel, stride, padding) of conv1-conv8; conv9 maps what is left to the latent.
+# (output channels, kernel, stride, padding) of conv1-conv8; conv9 outputs the latent vector.
 _ENCODER_LAYERS = (
     (32, 4, 2, 1),
     (32, 4, 2, 1),
@@ -25,14 +25,14 @@ _DOWNSCALING = 16
 
 
 class EncoderDecoder(nn.Module):
-    """The layers of Table 1, for networks that differ in what lies between encoder and decoder.
+    """The layers of Table 1, without the step from encoder to decoder.
 
     Parameters
     ----------
     n_channels, latent_dim, patch_size, normalization
         As for :class:`ConvolutionalAutoencoder`.
     n_moments : int
-        Numbers that the encoder gives for each latent dimension.
+        Outputs of the encoder per latent dimension.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class ConvolutionalAutoencoder(EncoderDecoder):
     patch_size : int, default=128
         Side P of a patch in pixels, a multiple of 16. The bottleneck's kernel is P / 16.
     normalization : {"batch"} or None, default=None
-        Whether every hidden layer is followed by batch normalization. None in the publication.
+        Whether batch normalization follows every hidden layer. The paper has none.
 
     Raises
     ------
@@ -98,7 +98,7 @@ class ConvolutionalAutoencoder(EncoderDecoder):
     References
     ----------
     Bergmann et al., arXiv:1807.02011, Table 1. The decoder mirrors the encoder: transposed
-    convolutions where it has stride 2, convolutions elsewhere. Both outputs are linear.
+    convolutions for stride 2, convolutions otherwise. The outputs of both are linear.
 
     Examples
     --------
@@ -118,26 +118,29 @@ class ConvolutionalAutoencoder(EncoderDecoder):
         super().__init__(n_channels, latent_dim, patch_size, normalization, n_moments=1)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Reconstruct patches: (N, C, P, P) in [0, 1] in, the same shape out."""
+        """Reconstruct patches (N, C, P, P) with values in [0, 1], in the same shape."""
         reconstruction: Tensor = self.decoder(self.encoder(patches))
         return reconstruction
 
 
 class LatentEncoding(nn.Conv2d):
-    """A convolution as large as its input: one matrix product, several times faster on a CPU."""
+    """A convolution with a kernel as large as its input.
+
+    One matrix product computes it several times faster on a CPU.
+    """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Encode maps (N, C, k, k) as large as the kernel into (N, d, 1, 1)."""
+        """Encode maps (N, C, k, k), for a kernel of k × k, into (N, d, 1, 1)."""
         if maps.shape[-2:] != self.kernel_size:
             sides = tuple(_DOWNSCALING * side for side in self.kernel_size)
-            raise ValueError(f"The patches must have the patch_size of the network, {sides}.")
+            raise ValueError(f"Patches must have the patch_size of the network, {sides}.")
         rows = _channels_last_rows(maps)
         latent = nn.functional.linear(rows, _channels_last_rows(self.weight), self.bias)
         return latent[:, :, None, None]
 
 
 class LatentDecoding(nn.ConvTranspose2d):
-    """A transposed convolution of a single pixel: likewise."""
+    """A transposed convolution of a single pixel, likewise one matrix product."""
 
     def forward(self, latent: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Decode latent vectors (N, d, 1, 1) into maps (N, C, k, k)."""
@@ -149,9 +152,9 @@ class LatentDecoding(nn.ConvTranspose2d):
 class OutputDecoding(nn.ConvTranspose2d):
     """A transposed convolution to few channels, with kernel 4, stride 2 and padding 1.
 
-    At inference it is one matrix product, whose 4 × 4 values for a pixel are added to the output
-    in blocks of 2 × 2. PyTorch's own takes a sixth of the network's time on a CPU and is more than
-    twice as slow; its gradient is not, so training keeps it.
+    At inference one matrix product computes 4 × 4 values per pixel, and blocks of 2 × 2 of them are
+    added to the output. PyTorch's own layer takes a sixth of the network's time on a CPU and is
+    more than twice as slow. Its gradient is not slower, so training keeps it.
     """
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:

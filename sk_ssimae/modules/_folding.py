@@ -1,4 +1,4 @@
-"""Batch normalization without its cost: at inference it is part of the convolution before it."""
+"""Batch normalization at no cost: inference folds it into the convolution before it."""
 
 import copy
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ def fold_normalization(module: nn.Module) -> nn.Module:
     Parameters
     ----------
     module : Module
-        Network, which is left as it is.
+        The network, not modified.
 
     Returns
     -------
     Module
-        A copy in evaluation mode that computes the same up to rounding. Where a convolution is
-        followed by its normalization in an ``nn.Sequential``, the latter is an ``nn.Identity`` now;
-        what cannot be folded stays. A network without any such pair is not copied but returned.
+        A copy in evaluation mode that computes the same up to rounding. In an ``nn.Sequential``, a
+        normalization that follows its convolution becomes an ``nn.Identity``; any other stays. A
+        network without such a pair is returned itself, not a copy.
 
     Raises
     ------
     TypeError
-        If `module` is no torch module.
+        If `module` is not a torch module.
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"module must be a torch module, got {module!r} instead.")
@@ -48,7 +48,7 @@ def fold_normalization(module: nn.Module) -> nn.Module:
 
 
 def _pairs(module: nn.Module) -> Iterator[tuple[nn.Sequential, int]]:
-    """Give each sequence and the place in it of a convolution whose normalization follows."""
+    """Yield each sequence with the index of a convolution followed by its normalization."""
     for layers in module.modules():
         if type(layers) is nn.Sequential:
             for index in range(len(layers) - 1):
@@ -62,6 +62,6 @@ def _can_fold(convolution: nn.Module, normalization: nn.Module) -> bool:
         and normalization.track_running_stats
         and type(convolution) in _FOLDABLE
         and not is_parametrized(convolution)
-        # torch's folding takes no groups there.
+        # torch's folding does not support groups there.
         and not (isinstance(convolution, nn.ConvTranspose2d) and convolution.groups > 1)
     )

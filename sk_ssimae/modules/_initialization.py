@@ -1,4 +1,4 @@
-"""Initial weights with which an autoencoder passes its input on from the first step.
+"""Initial weights that let an autoencoder pass its input through from the first step.
 
 PyTorch's defaults stall a network this deep. Variance-preserving weights train; orthogonal ones,
 with the encoder's mirror as decoder, need far fewer patches.
@@ -86,7 +86,7 @@ def _make_orthogonal(layer: nn.Conv2d, generator: torch.Generator) -> None:
 def _mirror(encoding: nn.Conv2d, decoding: _Convolution) -> None:
     """Make a layer the transpose of another, if their shapes allow it."""
     if isinstance(decoding, nn.ConvTranspose2d):
-        # The encoder may give more than the latent vector, as a variational one does.
+        # The encoder may output more than the latent vector, as a variational one does.
         transpose = encoding.weight[: decoding.in_channels]
     else:
         transpose = encoding.weight.transpose(0, 1).flip(-2, -1)

@@ -1,4 +1,4 @@
-"""The variational autoencoder: Table 1 of Bergmann et al. with distributions of latent vectors."""
+"""The variational autoencoder: Table 1 of Bergmann et al. with a distribution per latent vector."""
 
 from typing import Any, NamedTuple
 
@@ -7,15 +7,15 @@ from torch import Tensor
 
 from sk_ssimae.modules._autoencoder import EncoderDecoder, Normalization
 
-# Training begins with samples near the mean: in noise as wide as the means themselves differ, the
-# decoder would find nothing to decode.
+# Training starts with samples near the mean: noise as large as the differences between means would
+# leave the decoder no signal.
 INITIAL_LOG_VARIANCE = -4
-# Unusual images may ask for a variance beyond all numbers.
+# On unusual images the variance could overflow.
 LOG_VARIANCE_RANGE = (-20, 10)
 
 
 class VariationalOutput(NamedTuple):
-    """What a variational autoencoder makes of N patches.
+    """Output of a variational autoencoder for N patches.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class VariationalOutput(NamedTuple):
 
 
 class VariationalAutoencoder(EncoderDecoder):
-    """Encode patches into normal distributions of latent vectors and decode samples of them.
+    """Encode patches into normal distributions of latent vectors and decode samples from them.
 
     The layers are those of :class:`ConvolutionalAutoencoder` with twice as many encoder outputs:
     means and log-variances.
@@ -45,14 +45,14 @@ class VariationalAutoencoder(EncoderDecoder):
     patch_size : int, default=128
         Side P of a patch in pixels, a multiple of 16.
     normalization : {"batch"} or None, default=None
-        Whether every hidden layer is followed by batch normalization.
+        Whether batch normalization follows every hidden layer.
     generator : torch.Generator, optional
-        Source of the noise in :meth:`forward`. It is left behind by copies and pickles.
+        Source of the noise in :meth:`forward`. Copies and pickles leave it out.
 
     Attributes
     ----------
     noise_key : int
-        Seed of `generator`, for noise that does not depend on what was drawn before.
+        Seed of `generator`, for noise that does not depend on earlier draws.
 
     References
     ----------

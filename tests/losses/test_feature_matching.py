@@ -47,14 +47,14 @@ def test_extractor_is_frozen(extractor, pair):
         assert torch.equal(value, before[name])
 
 
-def test_the_given_module_stays_as_it_is(extractor):
+def test_the_original_extractor_is_not_modified(extractor):
     extractor.train()
     FeatureMatchingLoss(extractor)
     assert extractor.training
     assert all(parameter.requires_grad for parameter in extractor.parameters())
 
 
-def test_copies_leave_the_extractor_behind(extractor, pair):
+def test_copies_leave_out_the_extractor(extractor, pair):
     loss = FeatureMatchingLoss(extractor)
     for copied in (copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
         assert copied.feature_extractor is None
@@ -91,9 +91,9 @@ class Pair(nn.Module):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (Pair(), r"feature_extractor must give a tensor \(N, ...\) for N=4 patches, got tuple"),
-        (nn.Flatten(0), r"feature_extractor must give .* N=4 patches, got torch.Size\(\[256\]\)"),
-        (nn.Conv2d(3, 1, 3), r"feature_extractor does not take patches of shape \(4, 1, 8, 8\)"),
+        (Pair(), r"feature_extractor must return a tensor \(N, ...\) for N=4 patches, got tuple"),
+        (nn.Flatten(0), r"feature_extractor must return .* N=4 patches, got torch.Size\(\[256\]\)"),
+        (nn.Conv2d(3, 1, 3), r"feature_extractor does not accept patches of shape \(4, 1, 8, 8\)"),
     ],
 )
 def test_wrong_extractors(wrong, message, pair):
@@ -101,7 +101,7 @@ def test_wrong_extractors(wrong, message, pair):
         FeatureMatchingLoss(wrong)(*pair)
 
 
-def test_extractor_may_work_in_place_or_give_a_number(pair):
+def test_extractor_may_work_in_place_or_return_numbers(pair):
     reconstruction, target = pair
     before = target.clone()
     loss = FeatureMatchingLoss(nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), Mean()))

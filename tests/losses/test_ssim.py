@@ -6,7 +6,7 @@ from torch.autograd import gradcheck
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sk_ssimae.losses import SSIMLoss, ssim_components, ssim_map
-from sk_ssimae.losses._window import window_means, window_means_transposed, window_weights
+from sk_ssimae.losses._window import ssim_window, window_means, window_means_transposed
 
 WINDOWS = [("uniform", 3), ("uniform", 7), ("uniform", 11), ("gaussian", 11), ("gaussian", 5)]
 
@@ -37,7 +37,7 @@ def test_agrees_with_scikit_image(ours, theirs, shape):
         use_sample_covariance=False,
         **theirs,
     )
-    # Its borders are mirrored as ours are, so the maps agree there too.
+    # Both mirror the borders, so the maps agree there too.
     np.testing.assert_allclose(ssim_map(x, y, **ours)[0, 0], expected, atol=1e-5, rtol=0)
 
 
@@ -48,7 +48,7 @@ def test_bright_flat_images_stay_exact_in_float32(window, window_size):
     x, y = 0.9 + 1e-4 * noise
     options = {"window": window, "window_size": window_size}
     single = ssim_map(x.float(), y.float(), **options)
-    # Compared at the values that float32 can hold: rounding them is not the map's error.
+    # Compare at values that float32 can represent: their rounding is not an error of the map.
     exact = ssim_map(x.float().double(), y.float().double(), **options)
     assert (single.double() - exact).abs().max() < 2e-5
     assert (single.double() - ssim_map(x, y, **options)).abs().max() < 2e-5
@@ -56,7 +56,7 @@ def test_bright_flat_images_stay_exact_in_float32(window, window_size):
 
 
 @pytest.mark.parametrize(("window", "window_size"), WINDOWS)
-def test_laws(window, window_size):
+def test_symmetry_range_and_identity(window, window_size):
     x, y = random_images(2, 3, 32, 28, dtype=torch.float64)
     options = {"window": window, "window_size": window_size}
     similarity = ssim_map(x, y, **options)
@@ -77,7 +77,7 @@ def test_components_multiply_to_the_similarity(window, window_size):
     assert structure.abs().max() <= 1 + 1e-12
 
 
-def test_each_component_sees_its_own_change():
+def test_each_component_responds_to_its_own_change():
     x, _ = random_images(1, 1, 64, 64, dtype=torch.float64)
     x = 0.3 + 0.2 * x
     brighter = ssim_components(x, x + 0.3)
@@ -142,7 +142,7 @@ def test_gradients(options):
     assert gradcheck(loss, (y, x.requires_grad_()))
 
 
-def test_second_derivatives_are_refused_rather_than_wrong():
+def test_second_derivatives_raise():
     x, y = random_images(1, 1, 16, 16)
     loss = SSIMLoss(5)(y.requires_grad_(), x)
     with pytest.raises(RuntimeError, match=r"differentiated once\. For higher derivatives"):
@@ -152,7 +152,7 @@ def test_second_derivatives_are_refused_rather_than_wrong():
     assert gradient.requires_grad
 
 
-def test_no_gradient_is_computed_for_nothing(monkeypatch):
+def test_no_gradient_is_computed_without_need(monkeypatch):
     x, y = random_images(1, 1, 16, 16)
     loss = SSIMLoss(5)
     expected = loss(y.requires_grad_(), x).detach()
@@ -172,7 +172,7 @@ def test_closed_form_is_the_derivative_of_the_map():
 
 @pytest.mark.parametrize("options", [{}, {"gamma": 2}])
 def test_maps_can_be_averaged_together(options, monkeypatch):
-    # As they are on a GPU: views of one tensor.
+    # A GPU averages all maps in one tensor and returns views of it.
     x, y = random_images(2, 3, 40, 36)
     loss = SSIMLoss(**options)
     gradients = []
@@ -194,14 +194,14 @@ def test_gradient_is_finite_on_flat_images():
 
 @pytest.mark.parametrize(("window", "window_size"), WINDOWS)
 @pytest.mark.parametrize("gamma", [1, 2])
-def test_loss_and_residual_are_the_same_similarity(window, window_size, gamma):
+def test_loss_is_the_mean_of_the_residual(window, window_size, gamma):
     x, y = random_images(2, 3, 40, 36, dtype=torch.float64)
     options = {"c1": 0.01, "c2": 0.03, "gamma": gamma}
     loss = SSIMLoss(window_size, window, **options)
     residual = loss.residual_map(x, y)
     similarity = ssim_map(x, y, window_size=window_size, window=window, **options)
     torch.testing.assert_close(residual, 1 - similarity.mean(dim=1))
-    # The loss averages the residual where the window lies inside the image.
+    # The loss averages the residual over the windows inside the image.
     edge = window_size // 2
     torch.testing.assert_close(loss(y, x), residual[:, edge:-edge, edge:-edge].mean())
 
@@ -218,7 +218,7 @@ def test_autocast_keeps_single_precision(options):
 
 @pytest.mark.parametrize(("window", "window_size"), WINDOWS)
 @pytest.mark.parametrize("gamma", [1, 2])
-def test_single_precision_trains_as_double_precision(window, window_size, gamma):
+def test_single_precision_gives_the_same_gradient_as_double(window, window_size, gamma):
     loss = SSIMLoss(window_size, window, gamma=gamma)
     results = []
     for dtype in (torch.float32, torch.float64):
@@ -238,7 +238,7 @@ def reversed_in_memory(images):
     [lambda images: images.contiguous(memory_format=torch.channels_last), reversed_in_memory],
 )
 @pytest.mark.parametrize("gamma", [1, 2])
-def test_the_layout_of_images_changes_nothing(lay_out, gamma):
+def test_memory_layout_does_not_matter(lay_out, gamma):
     x, y = random_images(2, 3, 24, 29)
     loss = SSIMLoss(7, gamma=gamma)
     loss(y.requires_grad_(), x).backward()
@@ -250,7 +250,7 @@ def test_the_layout_of_images_changes_nothing(lay_out, gamma):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_gradients_have_the_type_of_their_image(dtype):
+def test_gradients_have_the_dtype_of_their_image(dtype):
     x, y = random_images(2, 1, 24, 29)
     half = y.to(dtype).requires_grad_()
     SSIMLoss(7)(half, x).backward()
@@ -262,7 +262,7 @@ def test_gradients_have_the_type_of_their_image(dtype):
 
 def test_components_in_single_precision():
     x, y = random_images(2, 2, 32, 30)
-    x[..., 15:], y[..., 15:] = 0.9, 0.8  # An edge, and flat ground beside it.
+    x[..., 15:], y[..., 15:] = 0.9, 0.8  # An edge next to a flat area.
     for other in (x, y):
         luminance, contrast, structure = ssim_components(x, other)
         assert contrast.max() <= 1 + 1e-6
@@ -271,12 +271,12 @@ def test_components_in_single_precision():
     edge = torch.full((1, 1, 32, 32), 0.9)
     edge[..., :15] = 0.1
     assert ssim_components(edge, edge, c2=1e-6).contrast.max() <= 1 + 1e-6
-    # Where an image is flat, its variance is rounding alone.
+    # Where an image is flat, its variance is only rounding.
     structure = ssim_components(x, x).structure
     torch.testing.assert_close(structure, torch.ones_like(x), rtol=0, atol=1e-4)
 
 
-def test_half_precision_is_raised():
+def test_half_precision_is_converted_to_single():
     x, y = random_images(1, 1, 32, 32)
     x, y = x.half(), y.half()
     assert ssim_map(x, y).dtype == torch.float32
@@ -285,7 +285,7 @@ def test_half_precision_is_raised():
 
 def test_window_means_are_weighted_means():
     x, y = random_images(1, 6, 9, 12, dtype=torch.float64)
-    weights = window_weights(5, "gaussian")
+    weights = ssim_window(5, "gaussian")
     expected = (y[0, 2, 2:7, 4:9] * torch.outer(weights, weights)).sum()
     _, mean = window_means([x, y], weights)
     torch.testing.assert_close(mean[0, 2, 2, 4], expected)
@@ -295,13 +295,13 @@ def test_window_means_are_weighted_means():
 def test_window_means_transposed_are_the_transpose():
     x, _ = random_images(1, 6, 9, 12, dtype=torch.float64)
     y, _ = random_images(1, 6, 5, 8, dtype=torch.float64, seed=1)
-    weights = window_weights(5, "gaussian")
+    weights = ssim_window(5, "gaussian")
     (mean,), (back,) = window_means([x], weights), window_means_transposed([y], weights)
     torch.testing.assert_close((x * back).sum(), (mean * y).sum())
 
 
 def test_gaussian_widens_with_the_window():
-    narrow, wide = window_weights(11, "gaussian"), window_weights(21, "gaussian")
+    narrow, wide = ssim_window(11, "gaussian"), ssim_window(21, "gaussian")
     assert narrow[5] / narrow[4] == pytest.approx(np.exp(0.5 / 1.5**2))
     assert wide[10] / wide[9] == pytest.approx(np.exp(0.5 * (11 / 21 / 1.5) ** 2))
 
@@ -330,7 +330,7 @@ def test_wrong_parameters(options, message):
 
 
 def test_fractional_alpha_clamps_luminance_at_zero():
-    # The network's output is linear: it may be negative.
+    # The output of the network is linear, so it may be negative.
     x = torch.full((1, 1, 16, 16), 0.05, dtype=torch.float64)
     reconstruction = (-x).requires_grad_()
     similarity = ssim_map(x, reconstruction, alpha=0.5)
@@ -341,9 +341,9 @@ def test_fractional_alpha_clamps_luminance_at_zero():
 
 def test_wrong_images():
     x, y = random_images(1, 1, 16, 16)
-    with pytest.raises(ValueError, match=r"\(N, C, H, W\) with pixels, got \(1, 1, 16, 16\) and"):
+    with pytest.raises(ValueError, match=r"same shape \(N, C, H, W\), got \(1, 1, 16, 16\) and"):
         ssim_map(x, y[..., :8])
-    with pytest.raises(ValueError, match=r"with pixels, got \(0, 1, 16, 16\) and"):
+    with pytest.raises(ValueError, match=r"non-empty tensors of .*, got \(0, 1, 16, 16\) and"):
         ssim_map(x[:0], y[:0])
     with pytest.raises(ValueError, match=r"got \(16, 16\) and \(16, 16\)"):
         ssim_components(x[0, 0], y[0, 0])
@@ -355,7 +355,7 @@ def test_wrong_images():
 
 @pytest.mark.parametrize("options", [{}, {"window": "gaussian", "window_size": 7}, {"gamma": 2}])
 def test_maps_of_flat_images_are_exact_to_rounding(options):
-    # An edge, far from which both images are flat: no common offset fits both sides.
+    # An edge between two flat areas: no common offset fits both.
     generator = torch.Generator().manual_seed(0)
     x = torch.full((1, 1, 40, 60), 0.02)
     x[..., 30:] = 0.98
@@ -370,7 +370,7 @@ def test_maps_of_flat_images_are_exact_to_rounding(options):
 
 
 class WatchSizes(TorchDispatchMode):
-    """Note how many values the largest tensors made in float64 have."""
+    """Record the number of values in the largest float64 tensor created."""
 
     def __init__(self):
         super().__init__()
@@ -388,10 +388,10 @@ def test_maps_are_computed_in_strips(options, monkeypatch):
     x, y = random_images(2, 3, 120, 20)
     loss = SSIMLoss(3, **options)
     whole, similarity = loss.residual_map(x, y), loss.similarity_map(x, y)
-    monkeypatch.setattr("sk_ssimae.losses._ssim._PIXELS_OF_STRIP", 1000)
+    monkeypatch.setattr("sk_ssimae._formulas._ssim.PIXELS_OF_STRIP", 1000)
     with WatchSizes() as watch:
         in_strips = loss.residual_map(x, y)
     torch.testing.assert_close(in_strips, whole, rtol=0, atol=1e-5)
     torch.testing.assert_close(loss.similarity_map(x, y), similarity, rtol=0, atol=1e-5)
-    # A strip of 4 · 3 rows and 2 more, 2 columns wider.
+    # A strip of 4 · 3 rows, with a border of 1 pixel on each side.
     assert watch.largest == 2 * 3 * 14 * 22

@@ -15,7 +15,7 @@ def make_output(seed=0, n=5, d=3):
     return (reconstruction, mean, log_variance), patches
 
 
-def test_divergence_is_that_of_torch():
+def test_divergence_matches_torch():
     (_, mean, log_variance), _ = make_output()
     posterior = Normal(mean, torch.exp(0.5 * log_variance))
     expected = torch_kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=1)
@@ -34,7 +34,7 @@ def test_loss_is_the_bound(kl_weight):
     expected = -pixels.log_prob(patches).flatten(1).sum(dim=1)
     expected = (expected + kl_weight * kl_divergence(mean, log_variance)).mean()
     torch.testing.assert_close(value, expected)
-    # After the first batch the running variance is that of the batch.
+    # After the first batch, the running variance equals the variance of that batch.
     torch.testing.assert_close(loss.eval()(output, patches), expected)
 
 
@@ -50,7 +50,7 @@ def test_fitted_variance_maximises_the_likelihood():
         loss.variance.div_(factor)
 
 
-def test_variance_is_averaged_over_batches_and_kept_in_evaluation():
+def test_variance_is_averaged_over_batches_and_fixed_in_evaluation():
     loss = EvidenceLowerBound()
     variances = []
     for seed in range(3):
@@ -70,7 +70,7 @@ def test_perfect_reconstruction_stays_finite():
     assert torch.isfinite(loss.residual_map(output[0], output[0])).all()
 
 
-def test_residual_is_the_improbability_of_a_pixel():
+def test_residual_is_the_negative_log_likelihood_of_a_pixel():
     (reconstruction, *_), patches = make_output()
     loss = EvidenceLowerBound()
     loss.variance.fill_(0.04)
@@ -82,13 +82,13 @@ def test_wrong_distributions():
     with pytest.raises(TypeError, match="mean must be a floating-point tensor, got 3"):
         kl_divergence(3, torch.zeros(1, 2))
     with pytest.raises(
-        ValueError, match=r"must be of one shape \(N, d\), got \(1, 2\) and \(1, 3\)"
+        ValueError, match=r"must have the same shape \(N, d\), got \(1, 2\) and \(1, 3\)"
     ):
         kl_divergence(torch.zeros(1, 2), torch.zeros(1, 3))
 
 
 @pytest.mark.parametrize("weight", ["x", float("nan"), float("inf")])
-def test_a_weight_is_a_finite_number(weight):
+def test_weight_must_be_finite(weight):
     with pytest.raises(ValueError, match=r"kl_weight must be a finite number from 0 to 1e.06, got"):
         EvidenceLowerBound(weight)
 

@@ -40,7 +40,7 @@ def test_shapes(patch_size, n_channels, normalization):
     assert network(patches).shape == patches.shape
 
 
-def test_layers_are_those_of_table_1():
+def test_layers_match_table_1():
     network = ConvolutionalAutoencoder(1, 100)
     sizes = []
     patches = torch.zeros(1, 1, 128, 128)
@@ -102,7 +102,7 @@ def test_initialization_keeps_activations_alive(patch_size):
     assert output > 100_000 * by_default[1]
 
 
-def test_initialization_depends_on_the_generator_alone():
+def test_initialization_depends_only_on_the_generator():
     networks = []
     for default_seed in (1, 2):
         with torch.random.fork_rng():
@@ -132,7 +132,7 @@ def test_decoder_starts_as_the_mirror_of_the_encoder(kind, patch_size, latent_di
         nn.init.zeros_(decoding.bias)
         encoded = encoding(maps)
         other = torch.rand_like(encoded[:, : decoding.in_channels])
-        # A layer and its transpose: <Ax, y> = <x, Aᵀy>, here up to a factor.
+        # A layer and its transpose: <Ax, y> = <x, Aᵀy>, up to a factor.
         direct = (encoded[:, : decoding.in_channels] * other).sum()
         factor = decoding.weight.norm() / encoding.weight[: decoding.in_channels].norm()
         torch.testing.assert_close((maps * decoding(other)).sum(), direct * factor)
@@ -155,7 +155,7 @@ def test_encoder_starts_orthogonal(patch_size, latent_dim):
         rows = weight.flatten(1)
         gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
         torch.testing.assert_close(gram / gram[0, 0], torch.eye(len(gram), dtype=torch.float64))
-        # As large as He's weights: 2 / (1 + slope²) for each output.
+        # The same norm as He's weights: 2 / (1 + slope²) per output.
         assert rows.square().sum() / len(rows) == pytest.approx(2 / (1 + 0.2**2))
 
 
@@ -165,7 +165,7 @@ def test_patches_of_another_size_are_refused():
         network(torch.zeros(1, 1, 48, 48))
 
 
-def test_networks_that_are_no_mirror_are_initialized_too():
+def test_asymmetric_networks_are_initialized_too():
     layers = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.Conv2d(4, 2, 3, bias=False), nn.ConvTranspose2d(2, 1, 5)
     )
@@ -177,7 +177,7 @@ def test_networks_that_are_no_mirror_are_initialized_too():
 
 @pytest.mark.parametrize("n_channels", [1, 3])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_layers_written_anew_are_those_of_pytorch(n_channels, layout):
+def test_own_layers_match_those_of_pytorch(n_channels, layout):
     network = ConvolutionalAutoencoder(n_channels, 7, 48).double().to(memory_format=layout)
     encoding, decoding, output = network.encoder[-1], network.decoder[0], network.decoder[-1]
     shapes = {encoding: (2, 32, 3, 3), decoding: (2, 7, 1, 1), output: (2, 32, 5, 7)}

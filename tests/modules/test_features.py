@@ -62,7 +62,7 @@ def test_smallest_patch(alexnet_file):
         extractor(torch.zeros(1, 1, 16, 16))
 
 
-def test_efficientnet_lite0_is_the_network_that_was_trained(patches):
+def test_efficientnet_lite0_matches_its_weights(patches):
     extractor = load_feature_extractor("efficientnet-lite0").eval()
     seen = {}
     for name, module in extractor.layers.named_modules():
@@ -70,8 +70,8 @@ def test_efficientnet_lite0_is_the_network_that_was_trained(patches):
             module.register_forward_pre_hook(
                 lambda module, inputs, name=name: seen.update({name: (module, inputs[0])})
             )
-    # Structured grey patches: the statistics that the network was trained with fit roughly, layer
-    # by layer, which they do not with a wrong order of layers, padding aside.
+    # Structured grey patches: the inputs of each layer roughly match its training statistics. With
+    # a wrong order of layers they would not. Padding is not tested here.
     rows = torch.linspace(0, 20, 128)
     waves = 0.5 + 0.25 * (torch.sin(rows)[:, None] + torch.cos(1.7 * rows + rows[:, None] / 3))
     features = extractor(waves[None, None].clamp(0, 1))
@@ -85,8 +85,8 @@ def test_efficientnet_lite0_is_the_network_that_was_trained(patches):
     assert extractor(torch.zeros(1, 3, 16, 16)).shape == (1, 40, 2, 2)
 
 
-def test_same_padding_is_that_of_tensorflow():
-    # An even side and stride 2: one more pixel at the far end, none at the near one.
+def test_same_padding_matches_tensorflow():
+    # An even side and stride 2: one more pixel at the far end, none at the near end.
     convolution = _features._SamePaddedConv2d(1, 1, 3, stride=2, bias=False)
     nn.init.ones_(convolution.weight)
     row = torch.arange(6.0).expand(1, 1, 6, 6)
@@ -127,19 +127,19 @@ def test_wrong_files(tmp_path, alexnet_weights):
         load_feature_extractor(3)
     with pytest.raises(FileNotFoundError, match=r"there is no file 'vgg16'"):
         load_feature_extractor("vgg16")
-    with pytest.raises(FileNotFoundError, match=r"there is no file"):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
         load_feature_extractor(tmp_path)
     (tmp_path / "empty.pth").touch()
-    with pytest.raises(ValueError, match=r"empty.pth' does not hold the expected weights"):
+    with pytest.raises(ValueError, match=r"empty.pth' does not contain the expected weights"):
         load_feature_extractor(tmp_path / "empty.pth")
     (tmp_path / "text.pth").write_text("no weights")
-    with pytest.raises(ValueError, match=r"text.pth' does not hold the expected weights"):
+    with pytest.raises(ValueError, match=r"text.pth' does not contain the expected weights"):
         load_feature_extractor(tmp_path / "text.pth")
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
     with pytest.raises(ValueError, match=r"expected weights \(KeyError: 'features.0.bias'\)"):
         load_feature_extractor(tmp_path / "other.pth")
     torch.save(alexnet_weights | {"features.3.bias": torch.zeros(7)}, tmp_path / "shape.pth")
-    with pytest.raises(ValueError, match=r"shape.pth' does not hold the expected weights"):
+    with pytest.raises(ValueError, match=r"shape.pth' does not contain the expected weights"):
         load_feature_extractor(tmp_path / "shape.pth")
 
 
@@ -185,7 +185,7 @@ def test_download(server, patches, alexnet_weights):
     features = load_feature_extractor("alexnet")(patches)
     torch.testing.assert_close(features, expected_alexnet(patches, alexnet_weights))
     assert server.path_in_cache.exists()
-    server.content = None  # From now on nothing can be downloaded, nor has to be.
+    server.content = None  # No further download is possible or needed.
     load_feature_extractor("alexnet")
 
 
@@ -204,7 +204,7 @@ def test_failed_download(server, fault, monkeypatch):
         load_feature_extractor("alexnet")
     assert f"Put the file at {server.path_in_cache}, or give its path" in str(raised.value)
     assert list(server.path_in_cache.parent.iterdir()) == []
-    # Once the server is well again, so is the download.
+    # The download works again as soon as the server does.
     monkeypatch.setattr(_features, "ALEXNET_URL", server.url)
     server.content, server.n_sent = content, None
     load_feature_extractor("alexnet")
@@ -217,5 +217,5 @@ def test_cache_that_cannot_be_written(monkeypatch, tmp_path):
         load_feature_extractor("alexnet")
 
 
-def test_published_address_carries_its_hash():
+def test_address_contains_the_hash():
     assert _features.ALEXNET_URL.endswith("/alexnet-owt-7be5be79.pth")

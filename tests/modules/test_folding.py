@@ -13,7 +13,7 @@ from sk_ssimae.modules import (
 
 
 def trained(network, shape):
-    """Give the normalization statistics and scales that are not those it starts with."""
+    """Change the statistics and scales of the normalization from their initial values."""
     generator = torch.Generator().manual_seed(0)
     for _ in range(3):
         network(torch.rand(shape, generator=generator))
@@ -40,7 +40,7 @@ def test_folded_network_computes_the_same(patch_size):
     assert len(layers_of_kind(network, nn.BatchNorm2d)) == 16
 
 
-def test_methods_of_a_network_outlive_folding():
+def test_folding_keeps_the_methods_of_a_network():
     network = trained(VariationalAutoencoder(1, 4, 32, "batch"), (8, 1, 32, 32))
     folded = fold_normalization(network)
     patches = torch.rand(3, 1, 32, 32, dtype=torch.float64)
@@ -49,7 +49,7 @@ def test_methods_of_a_network_outlive_folding():
 
 
 class Skipping(nn.Module):
-    """A network that names its layers and takes them by their place."""
+    """A network that names its layers and selects them by index."""
 
     def __init__(self):
         super().__init__()
@@ -65,7 +65,7 @@ class Skipping(nn.Module):
         return self.layers.second_norm(self.layers.second(hidden)) + hidden
 
 
-def test_places_and_names_of_layers_stay():
+def test_folding_keeps_indices_and_names_of_layers():
     network = trained(Skipping(), (8, 3, 9, 9))
     images = torch.rand(5, 3, 9, 9, dtype=torch.float64)
     folded = fold_normalization(network)
@@ -97,8 +97,8 @@ class Halving(nn.Conv2d):
         ((Doubling(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),), 1),
     ],
 )
-def test_what_can_be_folded_is_and_what_cannot_stays(layers, n_left):
-    # One more pair, so that there is always something to fold.
+def test_only_foldable_layers_are_folded(layers, n_left):
+    # One more pair, so that at least one can be folded.
     network = trained(
         nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Tanh(), *layers), (8, 4, 9, 9)
     )
@@ -109,7 +109,7 @@ def test_what_can_be_folded_is_and_what_cannot_stays(layers, n_left):
     assert not any(layer.training for layer in folded.modules())
 
 
-def test_what_is_no_network_is_refused():
+def test_wrong_module():
     with pytest.raises(TypeError, match="module must be a torch module, got 'network' instead"):
         fold_normalization("network")
 

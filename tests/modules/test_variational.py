@@ -20,7 +20,7 @@ def make_network(seed=0, **kwargs):
     return network
 
 
-def test_layers_are_those_of_the_autoencoder():
+def test_layers_match_the_autoencoder():
     network, plain = make_network(), ConvolutionalAutoencoder(2, 7, 32)
     shapes = [parameter.shape for parameter in network.decoder.parameters()]
     assert shapes == [parameter.shape for parameter in plain.decoder.parameters()]
@@ -51,7 +51,7 @@ def test_gradients_reach_both_heads():
     assert (gradient > 0).all()
 
 
-def test_copies_leave_the_generator_behind():
+def test_copies_leave_out_the_generator():
     network = make_network(seed=5)
     copied = copy.deepcopy(network)
     assert copied.generator is None

@@ -20,7 +20,6 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae._inference import _residuals
 from sk_ssimae._inference._residuals import SSIMResidual
 from sk_ssimae._patches import Patches, average_orientations, average_patches
 from sk_ssimae.losses import L2Loss, SSIMLoss
@@ -300,7 +299,7 @@ def test_patches_are_averaged_as_in_torch(shape, taper):
 @pytest.mark.parametrize("pixels_of_strip", [1, 2**20])
 @pytest.mark.parametrize("exponents", [(1, 1, 1), (2, 0.5, 3), (0, 1, 1.5)])
 def test_ssim_is_that_of_the_loss(monkeypatch, pixels_of_strip, exponents):
-    monkeypatch.setattr(_residuals, "_PIXELS_OF_STRIP", pixels_of_strip)
+    monkeypatch.setattr("sk_ssimae._formulas._ssim.PIXELS_OF_STRIP", pixels_of_strip)
     x, y = np.random.default_rng(0).random((2, 3, 70, 21), dtype=np.float32)
     y = 0.7 + 0.3 * (x + y) / 2
     named = dict(zip(("alpha", "beta", "gamma"), exponents, strict=True))
