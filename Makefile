@@ -1,7 +1,7 @@
-# make demo | test | lint | docs | build.  Each sets up what it needs in .venv first.
+# make demo | test | lint | docs | build.  Each sets up .venv first.
 
 PYTHON ?= python3
-# The torch build: any arguments that pip understands, for example
+# The PyTorch build: any arguments of pip install, for example
 #   make test TORCH="torch --index-url <the CPU index named on pytorch.org>"
 TORCH ?= torch==2.13.0
 
@@ -31,7 +31,7 @@ clean:
 	rm -rf .venv dist docs/_build docs/api/generated docs/auto_examples docs/sg_execution_times.rst
 
 .venv/installed: pyproject.toml
-	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed: make PYTHON=...'"
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is required: make PYTHON=...'"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install $(TORCH)

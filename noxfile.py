@@ -1,4 +1,4 @@
-"""The tests at both ends of what pyproject.toml allows: ``nox -s lowest newest``."""
+"""Test with the lowest and the newest allowed dependencies: ``nox -s lowest newest``."""
 
 import os
 import shlex
@@ -11,19 +11,19 @@ nox.options.default_venv_backend = "uv"
 
 @nox.session(python="3.11")
 def lowest(session: nox.Session) -> None:
-    """Test with the lowest declared version of everything."""
-    # Old releases warn of what is newer than they are, such as matplotlib 3.8 of pyparsing 3.3.
+    """Test with the lowest declared version of each dependency."""
+    # Old releases warn about newer ones, for example matplotlib 3.8 about pyparsing 3.3.
     _test(session, ["--resolution", "lowest-direct"], ["-W", "ignore::DeprecationWarning"])
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """Test with the newest version of everything."""
+    """Test with the newest version of each dependency."""
     _test(session, [], [])
 
 
 def _test(session: nox.Session, resolution: list[str], options: list[str]) -> None:
-    # As for make: any arguments that the installer understands; it keeps what fits.
+    # As for make: any arguments of the installer, which then keeps a version that fits.
     if torch := os.environ.get("TORCH"):
         session.install(*shlex.split(torch))
     session.install(*resolution, "--editable", ".[all]", "--group", "test")

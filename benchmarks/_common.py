@@ -1,4 +1,4 @@
-"""What the benchmarks share."""
+"""Helpers shared by the benchmarks."""
 
 import argparse
 import json
@@ -21,29 +21,30 @@ from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
 
-N_EPOCHS = 10  # That a number of patches is shared out over.
-BOLTS = ("02_006", "00_002", "01_023")  # Of the fabrics; recipes are chosen on the first.
+N_EPOCHS = 10  # A number of patches is split evenly over these.
+BOLTS = ("02_006", "00_002", "01_023")  # Fabrics; recipes are chosen on the first.
 # NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, counted from 0: recipes are chosen on these.
 CHOOSING_IMAGES = (7, 14, 26, 30, 34)
-# Features of EfficientNet-Lite0 in the place of AlexNet's. Between good nanofibre patches and
-# blurred ones they differ 800 to 2,300 times as much as pixels do, in summed squares: this weight
-# makes both count alike.
+# Features of EfficientNet-Lite0 instead of AlexNet's. Between good nanofibre patches and blurred
+# ones, their summed squared differences are 800 to 2,300 times those of the pixels: this weight
+# balances the two.
 EFFICIENTNET = {"feature_extractor": "efficientnet-lite0", "feature_weight": 1e-3}
 
+# Parameters that do not make a stored model invalid; callbacks are compared separately.
 _OF_THIS_RUN = {
     *("verbose", "device", "checkpoint_dir", "net_params", "callbacks", "inference_batch_size"),
 }
 
 
 class Trained(NamedTuple):
-    """A fitted segmenter, and on what machine and with what versions it was trained."""
+    """A fitted segmenter, and the machine and versions that it was trained with."""
 
     segmenter: BaseSegmenter
     machine: dict
 
 
 def describe_machine() -> dict:
-    """Tell what figures depend on."""
+    """Return the versions and the hardware that results depend on."""
     return {
         "sk_ssimae": __version__,
         "torch": torch.__version__,
@@ -55,21 +56,21 @@ def describe_machine() -> dict:
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """Start a command line with the option that all scripts have."""
+    """Make a parser with the option common to all scripts."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=Path, help="JSON file for the results")
     return parser
 
 
-def save(figures: dict, arguments: argparse.Namespace) -> None:
-    """Write figures with what they depend on, if a file is named."""
+def save(results: dict, arguments: argparse.Namespace) -> None:
+    """Write results, with versions and hardware, if a file was given."""
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(json.dumps({"settings": describe_machine()} | figures, indent=2))
+        arguments.out.write_text(json.dumps({"settings": describe_machine()} | results, indent=2))
 
 
 def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
-    """Write a file beside its place and move it there, so that it is whole or absent."""
+    """Write a temporary file and rename it, so that the file is complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -82,21 +83,21 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
 def train_once(
     segmenter: BaseSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
 ) -> Trained:
-    """Fit a segmenter and keep it in a file, or take the one that is there.
+    """Fit a segmenter and store it in a file, or load it if the file exists.
 
-    On a GPU steps are recorded, which gives the same weights in less time.
-    Until it is kept, checkpoints beside the file let a fit that was killed go on.
+    On a GPU, training steps are recorded, which is faster and gives the same weights.
+    During training, checkpoints next to the file let an interrupted fit resume.
 
     Raises
     ------
     KeyboardInterrupt
-        If the keyboard ended training: a segmenter trained in part is not kept.
+        If training was interrupted: a partly trained segmenter is not stored.
     SystemExit
-        If the one that is there has other parameters, as after a change of defaults.
+        If the stored segmenter has other parameters, for example after a change of defaults.
     """
     params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
     params["precision"] = precision
-    # Callbacks are equal if they were made alike.
+    # Callbacks have no equality of their own: compare their attributes.
     params["callbacks"] = repr([vars(_unnamed(callback)) for callback in segmenter.callbacks or []])
     if path.exists():
         kept = joblib.load(path)
@@ -120,10 +121,10 @@ def train_once(
 def fastest_in_turns(
     contenders: dict[str, Callable[[], object]], *, n_turns: int = 15
 ) -> dict[str, float]:
-    """Time functions one after the other, again and again; give the least seconds of each.
+    """Time functions in turns and return the shortest time of each, in seconds.
 
-    In turns, because other work on the machine then slows all alike; the least, because nothing
-    makes a function faster than it is.
+    In turns, so that other work on the machine affects all alike. The shortest, because
+    disturbances only make a function slower.
     """
     seconds = dict.fromkeys(contenders, float("inf"))
     for _ in range(2 + n_turns):
@@ -135,7 +136,7 @@ def fastest_in_turns(
 
 
 def print_ratios(title: str, seconds: dict[str, float], ours: str) -> None:
-    """Print times and how many times ours they are."""
+    """Print times, and their ratios to ours."""
     print(title)
     for name, taken in seconds.items():
         print(f"  {name:<34}{1000 * taken:>9.1f} ms{taken / seconds[ours]:>8.2f} x")
@@ -163,7 +164,7 @@ def make_sampler(
     patch_size: int = 128,
     device: torch.device | str = "cpu",
 ) -> PatchSampler:
-    """Make the sampler of patches, turned and flipped."""
+    """Make a sampler of randomly rotated and flipped patches."""
     return PatchSampler(
         [image[..., None] for image in images],
         patch_size=patch_size,
@@ -176,7 +177,7 @@ def make_sampler(
 
 
 def make_training_step(batch_size: int, latent_dim: int = 500) -> Callable[[], None]:
-    """Make a function that takes one step on a batch of made patches."""
+    """Make a function that takes one training step on a batch of random patches."""
     network, loss, optimizer = make_net(latent_dim)
     patches = torch.rand((batch_size, 1, 128, 128), generator=torch.Generator().manual_seed(0))
 

@@ -1,24 +1,22 @@
-"""Train recipes on a data set, and score each where recipes are chosen and where they are reported.
+"""Train recipes on a data set and compute AUC and PRO of their residual maps.
 
 python benchmarks/accuracy.py --data DIR --out FOLDER --set nanotwice --recipes default l2 \
     --patches 12000 25000 --seeds 0 1 2
 
-DIR holds the folders nanotwice and fabric (default: $SK_SSIMAE_DATA). Recipes are chosen on
-NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, as Carrera et al. hold out, and on fabric 02_006;
-what is reported comes from the other images, or from all 40 beside the publication. The set
-nanotwice-choosing has the former alone, and takes less time. Each run is a file in FOLDER, and one
-that is there is not repeated; --table prints what is there. The trained segmenters are kept too.
+DIR contains the folders nanotwice and fabric (default: $SK_SSIMAE_DATA). Recipes are chosen on
+NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, as in Carrera et al., and on fabric 02_006. Results
+are reported on the other images, or on all 40 where they are compared with the paper. The set
+nanotwice-choosing contains only the five images and takes less time. Each run is stored as a file
+in FOLDER, with its trained segmenter, and is not repeated if the file exists; --table prints the
+stored runs.
 
-Each segmenter is scored as by default, or with the weights that --tapers name where windows
-overlap: 0 is the publication's. On request (--beyond) also with what else goes beyond the
-publication: a residual that weighs structure, test-time augmentation, and both. All smoothing
-widths, as shares of the image's shorter side, are scored from one set of residual maps; --opened
-scores them opened too, as before a threshold, and --mirrored with images mirrored at their borders.
+Each segmenter is scored with the default weights where patches overlap, or with those of --tapers;
+the paper's is 0. --beyond adds settings that are not in the paper: a residual that weights
+structure more, test-time augmentation, and both. All smoothing widths, as fractions of the image's
+shorter side, are scored from one set of residual maps; --opened also scores the opened maps, as
+used for thresholds.
 
-Recipes that need more than parameters are in _candidates.py.
-
-The features matched are those of EfficientNet-Lite0 (extra features), not of the publication's
-AlexNet.
+Feature matching uses EfficientNet-Lite0 (extra features), not the paper's AlexNet.
 """
 
 import argparse
@@ -30,7 +28,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from _candidates import CANDIDATES, mirrored
 from _common import (
     BOLTS,
     CHOOSING_IMAGES,
@@ -57,20 +54,20 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
 CHOOSING_BOLT = BOLTS[0]
 CHOOSING_SET = "nanotwice-choosing"
-# Of a run, beside its recipe.
-OPTIONS = ("cutout", "precision", "beyond", "mirrored", "opened", "tapers")
+# Settings of a run other than its recipe.
+OPTIONS = ("cutout", "precision", "beyond", "opened", "tapers")
 SMOOTHINGS = (0, 0.005, 0.01, 0.015, 0.02, 0.03)
 AUGMENTED = "dihedral"
 WEIGHTED = {"window_size": 9, "gamma": 3, "c2": 3e-3}
 
-# All of the publication's settings but those that a run or a data set has of its own.
+# The paper's settings, except those that a run or a data set determines.
 PUBLISHED = {
     name: value
     for name, value in paper_protocol("nanotwice").items()
     if name not in ("latent_dim", "n_patches", "max_epochs")
 }
 
-# Classes, and what differs from their defaults.
+# Classes, and the parameters that differ from their defaults.
 RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
     "default": (SSIMAutoencoderSegmenter, {}),
     "l2": (L2AutoencoderSegmenter, {}),
@@ -85,7 +82,7 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "dihedral": {"augmentation": "dihedral"},
             "Gaussian window": {"window": "gaussian"},
             "constants as printed": {"c1": 0.01, "c2": 0.03},
-            # As good as none: as printed for intensities up to 255, they were smaller still.
+            # Almost zero. The printed ones would be smaller still for intensities up to 255.
             "constants 1e-6": {"c1": 1e-6, "c2": 1e-6},
             "batch size 4": {"batch_size": 4},
             "batch size 8": {"batch_size": 8},
@@ -110,17 +107,16 @@ RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
             "window 15": {"window_size": 15},
             "latent 1000": {"latent_dim": 1000},
             "stride 10": {"stride": 10},
-            "half size": {"image_size": (350, 512)},  # Of nanofibres.
+            "half size": {"image_size": (350, 512)},  # For NanoTWICE.
             "as published": PUBLISHED,
             "as published, batch size 16": PUBLISHED | {"batch_size": 16},
         }.items()
     },
-    **CANDIDATES,
 }
 
 
 class Dataset(NamedTuple):
-    """Images, and which of the defective ones belong to which part."""
+    """Images, and the indices of the defective images in each part."""
 
     good: list
     defective: list
@@ -130,22 +126,22 @@ class Dataset(NamedTuple):
 
 
 def main() -> None:
-    """Run what is missing, then print all."""
+    """Run what is missing, then print all results."""
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for run in [] if arguments.table else missing_runs(arguments):
         print(f"{run['set']}: {run['recipe']}, {run['patches']:,} patches, seed {run['seed']}")
         dataset = load(run["set"], arguments.data)
         trained = train(dataset, run, arguments.out)
-        figures = describe_machine() | {"trained_on": trained.machine} | run
-        figures |= measure(trained.segmenter, dataset, arguments)
-        text = json.dumps(figures, indent=2)
+        results = describe_machine() | {"trained_on": trained.machine} | run
+        results |= measure(trained.segmenter, dataset, arguments)
+        text = json.dumps(results, indent=2)
         write_whole(file_of(run, arguments.out), lambda path, text=text: path.write_text(text))
     print_table(arguments.out)
 
 
 def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
-    """Give the runs asked for that have no file."""
+    """Yield the requested runs that have no file."""
     for name in arguments.set:
         for recipe in arguments.recipes:
             for patches in arguments.patches:
@@ -157,14 +153,14 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[dict]:
 
 
 def file_of(run: dict, folder: Path) -> Path:
-    """Name the file of a run."""
+    """Return the file of a run."""
     name = "-".join(str(run[key]) for key in ("set", "recipe", "patches", "seed"))
     if run["cutout"] is not None:
         name += f"-cutout-{run['cutout']:g}"
     if run["precision"] != "float32":
         name += f"-{run['precision']}"
-    for scored_too in ("beyond", "mirrored", "opened"):
-        name += f"-{scored_too}" if run[scored_too] else ""
+    for option in ("beyond", "opened"):
+        name += f"-{option}" if run[option] else ""
     name += "".join(f"-taper-{taper:g}" for taper in run["tapers"])
     return folder / f"{name.replace(' ', '_')}.json"
 
@@ -181,7 +177,7 @@ def load(name: str, folder: Path) -> Dataset:
 
 
 def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
-    """Load NanoTWICE, with all defective images or those that recipes are chosen on."""
+    """Load NanoTWICE with all defective images, or only those that recipes are chosen on."""
     data = load_nanotwice(folder)
     good, defective, masks = data.good, data.defective, data.masks
     choosing, everything = list(CHOOSING_IMAGES), list(range(len(masks)))
@@ -195,7 +191,7 @@ def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
 
 
 def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
-    """Train, or take what an earlier run has trained."""
+    """Train a segmenter, or load the one of an earlier run."""
     segmenter_class, changes = RECIPES[run["recipe"]]
     params = {
         "latent_dim": dataset.latent_dim,
@@ -207,8 +203,8 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     if run["cutout"] is not None:
         params["cutout"] = run["cutout"]
     segmenter = segmenter_class(**(params | changes))
-    # However it is scored afterwards.
-    unscored = {"beyond": False, "mirrored": False, "opened": False, "tapers": []}
+    # One model serves all ways of scoring it.
+    unscored = {"beyond": False, "opened": False, "tapers": []}
     name = file_of(run | unscored, folder)
     path = name.with_name(f"{name.stem}.joblib")
     return train_once(segmenter, dataset.good, path, precision=run["precision"])
@@ -241,7 +237,7 @@ def measure(segmenter: BaseSegmenter, dataset: Dataset, arguments: argparse.Name
 def kinds_of_maps(
     segmenter: BaseSegmenter, arguments: argparse.Namespace
 ) -> dict[str, BaseSegmenter]:
-    """Name the kinds of residual maps to score, and give the segmenters that compute them."""
+    """Return a segmenter for each kind of residual map to score, by name."""
     kinds: dict[str, dict] = {f"taper {taper:g}": {"taper": taper} for taper in arguments.tapers}
     if arguments.beyond:
         augmented = {"test_time_augmentation": AUGMENTED}
@@ -249,13 +245,10 @@ def kinds_of_maps(
         if isinstance(segmenter, SSIMAutoencoderSegmenter):
             weighted = {"residual_params": WEIGHTED}
             kinds |= {f"{name}, weighted": params | weighted for name, params in kinds.items()}
-    segmenters = {
+    return {
         name: copy.copy(segmenter).set_params(**params, smoothing=0)
         for name, params in kinds.items()
     }
-    if arguments.mirrored:
-        segmenters |= {f"{name}, mirrored": mirrored(kind) for name, kind in segmenters.items()}
-    return segmenters
 
 
 def scores(
@@ -282,7 +275,7 @@ def scores(
 
 
 def print_table(folder: Path) -> None:
-    """Print each run in a line a part and kind of residual map."""
+    """Print one line for each run, part and kind of residual map."""
     print(f"{'run, part, residual maps':<72}{'seconds':>8}  smoothed: AUC PRO")
     for path in sorted(folder.glob("*.json")):
         run = json.loads(path.read_text())
@@ -302,21 +295,20 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = os.environ.get("SK_SSIMAE_DATA")
     parser.add_argument("--data", type=Path, default=folder, required=not folder)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     sets = ["nanotwice", *BOLTS]
     parser.add_argument("--set", nargs="+", choices=[*sets, CHOOSING_SET], default=sets)
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["default"])
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--smoothings", nargs="+", type=float, default=SMOOTHINGS)
-    parser.add_argument("--cutout", type=float, help="for recipes that have no other")
+    parser.add_argument("--cutout", type=float, help="for recipes that do not set it")
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
-    parser.add_argument("--beyond", action="store_true", help="score what is not published too")
-    parser.add_argument("--mirrored", action="store_true", help="mirror images at borders too")
+    parser.add_argument("--beyond", action="store_true", help="also score unpublished settings")
     by_default = SSIMAutoencoderSegmenter().taper
     parser.add_argument("--tapers", nargs="+", type=float, default=[by_default])
-    parser.add_argument("--opened", action="store_true", help="score opened maps too")
-    parser.add_argument("--table", action="store_true", help="print what is there and run nothing")
+    parser.add_argument("--opened", action="store_true", help="also score opened maps")
+    parser.add_argument("--table", action="store_true", help="print stored runs, run nothing")
     arguments = parser.parse_args()
     own = [name for name in arguments.recipes if "cutout" in RECIPES[name][1]]
     if own and arguments.cutout is not None:

@@ -1,10 +1,10 @@
-"""Run every benchmark, one after the other, and keep the figures in a folder.
+"""Run every benchmark in turn and store the results in a folder.
 
 python benchmarks/all.py --out FOLDER [--data DIR] [--peers DIR]
 
-It needs the dependency group benchmarks and the extra distributed. Without --data the benchmarks on
-real images are left out. What belongs into the folder of peers is said in ssim_loss.py and
-metrics.py; without it, their rows are left out.
+It needs the dependency group benchmarks and the extra distributed. Without --data, the benchmarks
+on real images are skipped. ssim_loss.py and metrics.py describe the folder of peers; without
+--peers, the rows of these peers are skipped.
 """
 
 import argparse
@@ -19,9 +19,9 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Run the scripts; the first that fails stops all."""
+    """Run the scripts; stop at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, required=True, help="folder of the figures")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
     parser.add_argument("--data", type=Path, default=os.environ.get("SK_SSIMAE_DATA"))
     parser.add_argument("--peers", type=Path, help="folder of peers installed without dependencies")
     arguments = parser.parse_args()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def run(name: str, *options: str) -> None:
-    """Run a script in a process of its own."""
+    """Run a script in its own process."""
     command = [sys.executable, str(HERE / f"{name}.py"), *options]
     print(f"\n$ {' '.join(command)}", flush=True)
     subprocess.run(command, check=True)

@@ -1,11 +1,12 @@
-"""Tell how fast a GPU trains and segments, whether it waits for the host, and whether it errs.
+"""Measure training speed on a GPU, count synchronizing calls, and compare results.
 
 python benchmarks/gpu.py [--device cuda] [--steps 300] [--out gpu.json]
 
-Patches a second of fit and of a bare loop, by batch size and precision, with steps recorded and
-without. Calls of a fit that wait for the GPU, which must not grow with its steps. Whether two fits
-with one seed have equal weights, and whether recorded steps give the same.
-By how much residual maps depend on `inference_batch_size`, and differ from those of the CPU.
+- Patches per second of fit and of a bare loop, by batch size and precision, with and without
+  recorded steps.
+- Calls of a fit that wait for the GPU; their number must not grow with the number of steps.
+- Differences in weights between two fits with one seed, and between recorded and plain steps.
+- Differences in residual maps between values of `inference_batch_size`, and between GPU and CPU.
 """
 
 import copy
@@ -25,24 +26,24 @@ PRECISIONS = ("float32", "bf16", "fp16")
 
 
 def main() -> None:
-    """Answer the questions one after the other."""
+    """Run all measurements."""
     parser = options(__doc__)
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--steps", type=int, default=300, help="steps of one turn")
-    parser.add_argument("--side", type=int, default=700, help="pixels of the images' sides")
+    parser.add_argument("--steps", type=int, default=300, help="steps per turn")
+    parser.add_argument("--side", type=int, default=700, help="pixels per side of the images")
     arguments = parser.parse_args()
     images = make_nanofibres(5, shape=(arguments.side, arguments.side), random_state=0)
     device = torch.device(arguments.device)
-    figures = {
+    results = {
         "rates": rates(images, device, arguments.steps),
         "waits": waits(images, device) if device.type == "cuda" else None,
         "differences": differences(images, device),
     }
-    save(figures, arguments)
+    save(results, arguments)
 
 
 def rates(images: np.ndarray, device: torch.device, n_steps: int) -> dict[str, float]:
-    """Measure patches a second: of the second epoch of fit, and of the second turn of the loop."""
+    """Measure patches per second in the second epoch of fit and the second turn of the loop."""
     found = {}
     recorded = (False, True) if device.type == "cuda" else (False,)
     for batch_size, precision, graph in itertools.product(BATCH_SIZES, PRECISIONS, recorded):
@@ -55,14 +56,14 @@ def rates(images: np.ndarray, device: torch.device, n_steps: int) -> dict[str, f
         seconds = bare_loop(images, device, n_steps, batch_size)
         found[f"bare loop, batches of {batch_size}"] = n_steps * batch_size / seconds
     for name, rate in found.items():
-        print(f"{name:<40}{rate:>9.0f} patches a second")
+        print(f"{name:<40}{rate:>9.0f} patches per second")
     return found
 
 
 def fit(
     images: np.ndarray, device: torch.device, n_steps: int, **params
 ) -> SSIMAutoencoderSegmenter:
-    """Train for some steps an epoch."""
+    """Train for `n_steps` steps per epoch."""
     defaults = {"latent_dim": 500, "batch_size": 16, "max_epochs": 1, "threshold": 1.0}
     params = defaults | params
     n_patches = n_steps * params["batch_size"]
@@ -73,7 +74,7 @@ def fit(
 
 
 def bare_loop(images: np.ndarray, device: torch.device, n_steps: int, batch_size: int) -> float:
-    """Time our network, loss, sampler and optimiser in the shortest loop there is."""
+    """Time our network, loss, sampler and optimiser in a minimal loop."""
     network, loss, optimizer = make_net(500, device=device)
     sampler = make_sampler(images, n_steps * batch_size, batch_size, device=device)
     for _ in range(2):
@@ -89,7 +90,7 @@ def bare_loop(images: np.ndarray, device: torch.device, n_steps: int, batch_size
 
 
 def waits(images: np.ndarray, device: torch.device) -> dict[str, int]:
-    """Count the calls of short and long fits that wait for the GPU, as torch reports them."""
+    """Count the calls that wait for the GPU in short and long fits, as reported by torch."""
     found = {}
     for precision, n_steps in itertools.product(PRECISIONS, (10, 100)):
         with warnings.catch_warnings(record=True) as caught:
@@ -104,7 +105,7 @@ def waits(images: np.ndarray, device: torch.device) -> dict[str, int]:
 
 
 def differences(images: np.ndarray, device: torch.device) -> dict[str, float]:
-    """Compare what must be equal, or differ by rounding alone."""
+    """Compare results that must be equal, or may differ only by rounding."""
     segmenter, again = (fit(images, device, 100) for _ in range(2))
     found = {"weights of two fits": difference_of_weights(segmenter, again)}
     if device.type == "cuda":
@@ -123,13 +124,13 @@ def differences(images: np.ndarray, device: torch.device) -> dict[str, float]:
 
 
 def difference_of_weights(*segmenters: SSIMAutoencoderSegmenter) -> float:
-    """Give the largest difference of two networks' weights."""
+    """Return the largest difference between two networks' weights."""
     weights = (segmenter.net_.module_.state_dict().values() for segmenter in segmenters)
     return max(float((a - b).abs().max()) for a, b in zip(*weights, strict=True))
 
 
 def wait_for(device: torch.device) -> None:
-    """Let a GPU finish."""
+    """Wait until a GPU has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

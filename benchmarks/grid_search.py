@@ -1,10 +1,10 @@
-"""Search latent dimension and window size on a real fabric: in line, on two cores, on a cluster.
+"""Search latent dimension and window size on a real fabric: serially, on two cores, on a cluster.
 
 python benchmarks/grid_search.py --data DIR [--bolt 02_006] [--patches 2000] [--out results.json]
 
-DIR holds one folder a bolt with the folders good, defective and mask (default: fabric in
-$SK_SSIMAE_DATA). The tiles of one image stay in one fold. All three compute with one thread a
-process and must give the same scores to the last bit.
+DIR contains one folder per bolt with the folders good, defective and mask (default: fabric in
+$SK_SSIMAE_DATA). The tiles of one image stay in one fold. All three searches use one thread per
+process and must give identical scores.
 """
 
 import argparse
@@ -27,7 +27,7 @@ GRID = {"latent_dim": [50, 200], "window_size": [5, 11]}
 
 
 def main() -> None:
-    """Run the search three times, print times and scores, and check that they are equal."""
+    """Run the search three times, print times and scores, and check that the scores are equal."""
     arguments = parse_arguments()
     bolt = arguments.data / arguments.bolt
     X, y = load_image_folder(bolt / "good", bolt / "defective", bolt / "mask", return_X_y=True)
@@ -53,12 +53,12 @@ def main() -> None:
         assert scores == first, f"{name} differs: {scores}"
     for params, by_score in first.items():
         print(params, {score: round(value, 4) for score, value in by_score.items()})
-    print("equal to the last bit")
+    print("all scores are identical")
     save(results, arguments)
 
 
 def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list) -> GridSearchCV:
-    """Fit the search as `name` says."""
+    """Fit the search in the way that `name` selects."""
     segmenter = SSIMAutoencoderSegmenter(
         patch_size=64, n_patches=arguments.patches, max_epochs=1, random_state=0
     )
@@ -75,7 +75,7 @@ def run(name: str, arguments: argparse.Namespace, X: list, y: list, groups: list
             return search.fit(X, y, groups=groups)
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
-        client.wait_for_workers(2)  # With none joblib would compute here.
+        client.wait_for_workers(2)  # Without workers, joblib would compute in this process.
         return search.fit(X, y, groups=groups)
 
 

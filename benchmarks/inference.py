@@ -1,11 +1,12 @@
-"""Time the residual map of a whole image, beside the loop over windows that public ports use.
+"""Time the residual map of a whole image against the loop over patches of public ports.
 
 python benchmarks/inference.py [--side 10000] [--out inference.json]
 
-The image has the size of NanoTWICE's and the stride is 30. The loop passes one window at a time
-through the same network in PyTorch's default layout, averages in NumPy and takes scikit-image's
-SSIM. Then: the rate at which the network computes, beside a large product of matrices; what takes
-the time; and the peak memory for a square image of `side` pixels, in a process of its own.
+The image has the size of NanoTWICE's and the stride is 30. The loop passes one patch at a time
+through the same network in PyTorch's default layout, averages in NumPy and uses scikit-image's
+SSIM. The script then compares the network's rate of operations with that of a large matrix product,
+lists its slowest layers, and measures the peak memory for a square image of `side` pixels, in a
+process of its own.
 """
 
 import copy
@@ -30,16 +31,16 @@ TOLERANCE = 1e-5
 
 
 def main() -> None:
-    """Answer the questions one after the other."""
+    """Run all measurements."""
     parser = options(__doc__)
-    parser.add_argument("--side", type=int, default=10_000, help="pixels of the large image's side")
+    parser.add_argument("--side", type=int, default=10_000, help="pixels per side of the image")
     arguments = parser.parse_args()
-    figures = {"image": whole_image(), "network": network_rate(), "memory": memory(arguments.side)}
-    save(figures, arguments)
+    results = {"image": whole_image(), "network": network_rate(), "memory": memory(arguments.side)}
+    save(results, arguments)
 
 
 def whole_image() -> dict:
-    """Compare times, having compared the maps."""
+    """Check that the maps are equal, then compare times."""
     images = np.random.default_rng(0).random((1, *SHAPE), dtype=np.float32)
     segmenter = fit(images, latent_dim=500, taper=0, smoothing=0)
     by_default = copy.deepcopy(segmenter).set_params(
@@ -53,7 +54,7 @@ def whole_image() -> dict:
         {
             "decision_function, as published": lambda: segmenter.decision_function(images),
             "decision_function by default": lambda: by_default.decision_function(images),
-            "loop over windows": lambda: port(network, images[0]),
+            "loop over patches": lambda: port(network, images[0]),
         },
         n_turns=8,
     )
@@ -64,7 +65,7 @@ def whole_image() -> dict:
 
 
 def fit(images: np.ndarray, latent_dim: int, **params) -> SSIMAutoencoderSegmenter:
-    """Train as little as possible."""
+    """Train for two steps."""
     return SSIMAutoencoderSegmenter(
         latent_dim=latent_dim,
         n_patches=32,
@@ -77,16 +78,16 @@ def fit(images: np.ndarray, latent_dim: int, **params) -> SSIMAutoencoderSegment
 
 @torch.no_grad()
 def port(network: ConvolutionalAutoencoder, image: np.ndarray) -> np.ndarray:
-    """Compute 1 - SSIM as the public ports do, but with the far edges covered."""
+    """Compute 1 - SSIM as public ports do, but cover the far edges too."""
     network.eval()
     total, count = np.zeros_like(image), np.zeros_like(image)
     rows, columns = ([*range(0, n - PATCH, STRIDE), n - PATCH] for n in image.shape)
     for row in rows:
         for column in columns:
-            window = np.s_[row : row + PATCH, column : column + PATCH]
-            patch = torch.from_numpy(image[window])[None, None]
-            total[window] += network(patch)[0, 0].numpy()
-            count[window] += 1
+            pixels = np.s_[row : row + PATCH, column : column + PATCH]
+            patch = torch.from_numpy(image[pixels])[None, None]
+            total[pixels] += network(patch)[0, 0].numpy()
+            count[pixels] += 1
     _, similarity = structural_similarity(
         image, total / count, win_size=11, data_range=1, full=True, use_sample_covariance=False
     )
@@ -95,48 +96,48 @@ def port(network: ConvolutionalAutoencoder, image: np.ndarray) -> np.ndarray:
 
 @torch.inference_mode()
 def network_rate() -> dict:
-    """Compare the network's rate of operations with that of a product of large matrices."""
+    """Compare the network's rate of operations with that of a large matrix product."""
     network = fold_normalization(make_net(500)[0])
-    windows = torch.rand((BATCH_SIZE, 1, PATCH, PATCH)).contiguous(
+    patches = torch.rand((BATCH_SIZE, 1, PATCH, PATCH)).contiguous(
         memory_format=torch.channels_last
     )
     with FlopCounterMode(display=False) as counter:
-        network(windows)
+        network(patches)
     a, b = torch.rand((2, 2048, 2048))
-    seconds = fastest_in_turns({"network": lambda: network(windows), "matrices": lambda: a @ b})
+    seconds = fastest_in_turns({"network": lambda: network(patches), "matrices": lambda: a @ b})
     gigaflops = {
         "network": counter.get_total_flops() / seconds["network"] / 1e9,
         "matrices": 2 * 2048**3 / seconds["matrices"] / 1e9,
     }
     share = gigaflops["network"] / gigaflops["matrices"]
     print(
-        f"{BATCH_SIZE} windows: {gigaflops['network']:.0f} GFLOP/s, matrices of 2048 × 2048: "
+        f"{BATCH_SIZE} patches: {gigaflops['network']:.0f} GFLOP/s, matrices of 2048 × 2048: "
         f"{gigaflops['matrices']:.0f} GFLOP/s, share {share:.0%}"
     )
     layers = {
         f"{index}: {layer}": lambda layer=layer, maps=maps: layer(maps)
-        for index, (layer, maps) in enumerate(inputs_of_layers(network, windows))
+        for index, (layer, maps) in enumerate(inputs_of_layers(network, patches))
     }
     by_layer = fastest_in_turns(layers)
     whole = sum(by_layer.values())
-    print("its layers, the slowest first")
+    print("slowest layers")
     for name, taken in sorted(by_layer.items(), key=lambda item: -item[1])[:8]:
         print(f"  {name:<92}{taken / whole:>6.1%}")
     print()
     return {"gigaflops": gigaflops, "share": share, "seconds_by_layer": by_layer}
 
 
-def inputs_of_layers(network: torch.nn.Module, windows: torch.Tensor) -> list:
-    """Give each layer with its input."""
+def inputs_of_layers(network: torch.nn.Module, patches: torch.Tensor) -> list:
+    """Return each layer with its input."""
     pairs = []
     for layer in (*network.encoder, *network.decoder):
-        pairs.append((layer, windows.clone()))
-        windows = layer(windows)
+        pairs.append((layer, patches.clone()))
+        patches = layer(patches)
     return pairs
 
 
 def memory(side: int) -> dict:
-    """Measure in a new process, whose memory has never been larger."""
+    """Measure peak memory in a new process, so that nothing earlier raised it."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         copies = pool.apply(peak_copies, (side,))
     print(f"peak memory for {side} × {side} pixels: {copies:.2f} float32 arrays of that size")
@@ -144,10 +145,10 @@ def memory(side: int) -> dict:
 
 
 def peak_copies(side: int) -> float:
-    """Tell the growth of peak memory in float32 arrays as large as the image, beyond a batch."""
+    """Return the growth of peak memory, beyond a batch, in float32 arrays of the image's size."""
     small = np.random.default_rng(0).integers(0, 256, (1, 512, 512), dtype=np.uint8)
     segmenter = fit(small, latent_dim=100, stride=PATCH, smoothing=4)
-    segmenter.predict(np.tile(small, (1, 4, 4)))  # Batch and strips have their memory now.
+    segmenter.predict(np.tile(small, (1, 4, 4)))  # Allocates the memory of a batch.
     large = np.resize(small, (1, side, side))
     before = peak_bytes()
     segmenter.predict(large)
@@ -155,7 +156,7 @@ def peak_copies(side: int) -> float:
 
 
 def peak_bytes() -> int:
-    """Read the largest resident size so far, which Linux gives in kibibytes."""
+    """Read the peak resident size, which Linux reports in kibibytes."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 

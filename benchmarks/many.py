@@ -1,11 +1,11 @@
-"""Measure memory: of many images, from one thread and from eight, and of one that is large.
+"""Measure memory for many images, for eight threads, and for one large image.
 
 python benchmarks/many.py [--images 10000] [--side 6000] [--out many.json]
 
-The network is tiny, with patches of 32 pixels: what grows with the number of images would grow with
-any. Each figure is what a new process holds beyond what it held before, in anonymous memory, which
-leaves out the file of the large image. All results are compared with those of one thread, or of the
-whole image. It needs Linux.
+The network is tiny, with patches of 32 pixels, because growth with the number of images does not
+depend on the network. Each number is the growth of anonymous memory in a new process, which
+excludes the memory-mapped file of the large image. All results are compared with those of one
+thread, or of the whole image. It needs Linux.
 """
 
 import multiprocessing
@@ -28,7 +28,7 @@ BLOCK_SIZES = (512, 1001, 2048)
 
 
 class Noise(Sequence):
-    """Images of noise, made when they are asked for."""
+    """Images of noise, generated on access."""
 
     def __init__(self, n_images: int) -> None:
         self._n_images = n_images
@@ -43,31 +43,31 @@ class Noise(Sequence):
 
 
 def main() -> None:
-    """Measure one after the other."""
+    """Run all measurements."""
     parser = options(__doc__)
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--side", type=int, default=6_000, help="pixels of the large image's side")
+    parser.add_argument("--side", type=int, default=6_000, help="pixels per side of the image")
     arguments = parser.parse_args()
-    figures: dict = {"images": alone(many_images, arguments.images)}
-    figures["threads"] = alone(many_threads, N_IN_THREADS)
+    results: dict = {"images": alone(many_images, arguments.images)}
+    results["threads"] = alone(many_threads, N_IN_THREADS)
     with tempfile.TemporaryDirectory() as folder:
         write_large(Path(folder), arguments.side)
-        figures["whole"] = alone(whole, folder)
+        results["whole"] = alone(whole, folder)
         for block_size in BLOCK_SIZES:
-            figures[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
-    save(figures, arguments)
+            results[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
+    save(results, arguments)
 
 
 def alone(function, *arguments) -> dict:
     """Call a function in a new process."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        figures = pool.apply(function, arguments)
-    print(function.__name__, *arguments[-1:], figures, flush=True)
-    return figures
+        results = pool.apply(function, arguments)
+    print(function.__name__, *arguments[-1:], results, flush=True)
+    return results
 
 
 def many_images(n_images: int) -> dict:
-    """Tell what is held after a hundredth of the images, and after all."""
+    """Return the growth of memory after 1 % of the images and after all."""
     maps = fit().iter_decision_function(Noise(n_images))
     start = held()
     growth = {}
@@ -78,7 +78,7 @@ def many_images(n_images: int) -> dict:
 
 
 def many_threads(n_images: int) -> dict:
-    """Compute maps and scores of all images from eight threads; compare with one."""
+    """Compute maps and scores in eight threads and compare them with those of one."""
     segmenter, images = fit(), Noise(n_images)
 
     def compute(image: np.ndarray) -> tuple[np.ndarray, float]:
@@ -97,7 +97,7 @@ def many_threads(n_images: int) -> dict:
 
 
 def write_large(folder: Path, side: int) -> None:
-    """Write an image of fabric, some rows at a time."""
+    """Write an image of fabric, 100 rows at a time."""
     shape = (side, side)
     image = np.lib.format.open_memmap(folder / "image.npy", "w+", dtype=np.uint8, shape=shape)
     rows = (255 * make_woven_fabric(1, shape=(100, side), random_state=1)[0]).astype(np.uint8)
@@ -106,7 +106,7 @@ def write_large(folder: Path, side: int) -> None:
 
 
 def whole(folder: str) -> dict:
-    """Compute the map of the large image at once."""
+    """Compute the map of the whole large image."""
     segmenter, image = fit(), np.load(Path(folder) / "image.npy", mmap_mode="r")
     with watch() as growth:
         (residual_map,) = segmenter.decision_function([image])
@@ -127,7 +127,7 @@ def blocks(folder: str, block_size: int) -> dict:
 
 
 def fit() -> SSIMAutoencoderSegmenter:
-    """Train as little as possible, and predict once."""
+    """Train for one epoch, and predict once to allocate buffers."""
     torch.set_num_threads(1)
     good = make_woven_fabric(4, shape=(128, 128), random_state=0)
     segmenter = SSIMAutoencoderSegmenter(
@@ -146,7 +146,7 @@ def fit() -> SSIMAutoencoderSegmenter:
 
 @contextmanager
 def watch() -> Iterator[dict]:
-    """Fill in the largest growth of what is held, looked up a hundred times a second."""
+    """Record the largest growth of memory, sampled 100 times per second."""
     growth, start, done = {"MiB at most": 0}, held(), threading.Event()
 
     def look() -> None:
@@ -167,7 +167,7 @@ def held() -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) // 1024
-    raise OSError("This kernel does not tell the anonymous memory of a process.")
+    raise OSError("/proc/self/status has no line RssAnon on this kernel.")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Time the pixel metrics beside scikit-learn's and the peers', on the same made residual maps.
+"""Time the pixel metrics against scikit-learn's and the peers', on synthetic residual maps.
 
 python benchmarks/metrics.py [--peers DIR] [--megapixels 8 30] [--out metrics.json]
 
-The peers' other dependencies weigh several gigabytes, so their files are installed without them and
-what they import beside their metrics is replaced by empty modules:
+The peers' dependencies take several gigabytes. The peers are therefore installed without them, and
+their other imports are replaced by empty modules:
 
     pip install torchmetrics lightning-utilities
     pip install --no-deps --target DIR anomalib==2.7.0 pyimgano==0.9.1 imgad==0.6.0 adeval==1.1.0 \
@@ -30,7 +30,7 @@ SHAPE = (1024, 700)
 
 
 def main() -> None:
-    """Run everything at each size, on plain and on skewed scores, and save the figures."""
+    """Time all scores at each size, compute them on skewed maps too, and save the results."""
     arguments = parse_arguments()
     results: dict = {}
     peers = load_peers(arguments.peers) if arguments.peers else {}
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def make_maps(n_images: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw smooth noise that is higher in about fourteen regions an image."""
+    """Make smooth noise with higher values in about fourteen regions per image."""
     rng = np.random.default_rng(0)
     masks = np.zeros((n_images, *SHAPE), dtype=bool)
     maps = np.empty(masks.shape, dtype=np.float32)
@@ -70,7 +70,7 @@ def make_maps(n_images: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def contenders_by_score(peers: dict[str, Callable]) -> dict[str, dict[str, Callable]]:
-    """List who computes what; each takes masks and maps and gives a number."""
+    """Return the implementations of each score; each maps masks and maps to a number."""
 
     def pooled(function: Callable) -> Callable:
         return lambda masks, maps: function(masks.ravel(), maps.ravel())
@@ -89,9 +89,9 @@ def contenders_by_score(peers: dict[str, Callable]) -> dict[str, dict[str, Calla
 
 
 def load_peers(folder: Path) -> dict[str, Callable]:
-    """Import the peers' region metrics from a folder that holds their files."""
+    """Import the peers' region metrics from the folder where they are installed."""
     sys.path.append(str(folder))
-    np.trapz = np.trapezoid  # noqa: NPY201, adeval calls it by the name that NumPy 2.4 dropped
+    np.trapz = np.trapezoid  # noqa: NPY201, adeval uses the name removed in NumPy 2.4
     return {
         "anomalib (exact)": anomalib_score(folder),
         "pyimgano (200 thresholds)": pyimgano_score(folder),
@@ -101,7 +101,7 @@ def load_peers(folder: Path) -> dict[str, Callable]:
 
 
 def anomalib_score(folder: Path) -> Callable:
-    """Load anomalib's AUPRO with its real connected components, on OpenCV."""
+    """Load anomalib's AUPRO with its own connected components, which use OpenCV."""
     import torch
 
     stub("anomalib", "anomalib.metrics", "anomalib.utils", "kornia", "kornia.contrib")
@@ -131,7 +131,7 @@ def pyimgano_score(folder: Path) -> Callable:
 
 
 def imgad_score(folder: Path) -> Callable:
-    """Load imgad's AUPRO; the modules that its file imports are not used by it."""
+    """Load imgad's AUPRO, which does not use the modules that its file imports."""
     names = {
         "detectors": ("BaseDetector", "build_detector"),
         "detectors.zero_shot": ("needs_text",),
@@ -148,21 +148,21 @@ def imgad_score(folder: Path) -> Callable:
 
 
 def adeval_score() -> Callable:
-    """Load adeval's AUPRO, which also computes two pixel areas on the way."""
+    """Load adeval's AUPRO, which also computes two pixel scores."""
     from adeval.mem_effic import auroc_aupr_aupro
 
     return lambda masks, maps: auroc_aupr_aupro(maps, masks.astype(np.uint8))[2]
 
 
 def stub(*names: str) -> None:
-    """Put empty modules in the place of packages that are not installed."""
+    """Register empty modules for packages that are not installed."""
     for name in names:
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__path__ = []
 
 
 def load_file(path: Path, name: str) -> types.ModuleType:
-    """Import one file of a package without the package."""
+    """Import one file of a package without importing the package."""
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -171,7 +171,7 @@ def load_file(path: Path, name: str) -> types.ModuleType:
 
 
 def best_of_three(compute: Callable, masks: np.ndarray, maps: np.ndarray) -> tuple[float, float]:
-    """Give the shortest time of three calls, and the value."""
+    """Return the shortest time of three calls, and the value."""
     times = []
     for _ in range(3):
         start = time.perf_counter()
@@ -181,7 +181,7 @@ def best_of_three(compute: Callable, masks: np.ndarray, maps: np.ndarray) -> tup
 
 
 def peak_memory(compute: Callable, masks: np.ndarray, maps: np.ndarray) -> float:
-    """Measure what a call allocates at most, in sizes of the score array."""
+    """Measure the peak allocation of a call, in multiples of the score array's size."""
     tracemalloc.start()
     compute(masks, maps)
     peak = tracemalloc.get_traced_memory()[1]
@@ -192,7 +192,7 @@ def peak_memory(compute: Callable, masks: np.ndarray, maps: np.ndarray) -> float
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = options(__doc__)
-    parser.add_argument("--peers", type=Path, help="folder with the peers' files")
+    parser.add_argument("--peers", type=Path, help="folder where the peers are installed")
     parser.add_argument("--megapixels", type=float, nargs="+", default=[8, 30])
     return parser.parse_args()
 

@@ -1,13 +1,13 @@
-"""Time our SSIM loss beside those of other libraries, and tell its share of the training step.
+"""Time our SSIM loss against other libraries, and compute its share of the training step.
 
 python benchmarks/ssim_loss.py [--peers DIR] [--out ssim_loss.json]
 
-The peers are in the dependency group benchmarks, but for piqa, which asks for torchvision:
+The peers are in the dependency group benchmarks, except piqa, which requires torchvision:
 
     pip install --no-deps --target DIR piqa==1.3.2
 
-Forward and backward on batches of one-channel patches of 128 × 128 pixels with the window that all
-have, a Gaussian of 11 pixels and sigma 1.5. Times are the least of many, taken in turns.
+Forward and backward on batches of one-channel patches of 128 × 128 pixels, with the window that all
+libraries offer: a Gaussian of 11 pixels and sigma 1.5. Each time is the shortest of many turns.
 """
 
 import functools
@@ -29,9 +29,9 @@ Similarity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def main() -> None:
-    """Compare values, then times, also with the training step that the loss is part of."""
+    """Compare values, then times, and the time of the whole training step."""
     parser = options(__doc__)
-    parser.add_argument("--peers", type=Path, help="folder with piqa")
+    parser.add_argument("--peers", type=Path, help="folder where piqa is installed")
     arguments = parser.parse_args()
     results: dict = {}
     for batch_size in (16, 32):
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def make_images(batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw patches and something like their reconstruction."""
+    """Make random patches, and noisy copies as their reconstruction."""
     generator = torch.Generator().manual_seed(0)
     patches = torch.rand((batch_size, 1, 128, 128), generator=generator)
     noise = torch.randn(patches.shape, generator=generator)
@@ -67,7 +67,7 @@ def make_images(batch_size: int) -> tuple[torch.Tensor, torch.Tensor]:
 def forward_and_backward(
     similarity: Similarity, reconstruction: torch.Tensor, patches: torch.Tensor
 ) -> None:
-    """Take the gradient that training takes."""
+    """Compute the loss and its gradient, as in training."""
     reconstruction.grad = None
     (1 - similarity(reconstruction, patches)).backward()
 
@@ -75,7 +75,7 @@ def forward_and_backward(
 def check_value(
     name: str, similarity: Similarity, reconstruction: torch.Tensor, patches: torch.Tensor
 ) -> None:
-    """Refuse to time what computes something else."""
+    """Raise if a library computes another value than ours."""
     with torch.no_grad():
         difference = float(similarity(reconstruction, patches) - ours(reconstruction, patches))
     if abs(difference) > TOLERANCE:
@@ -83,16 +83,16 @@ def check_value(
 
 
 def ours(reconstruction: torch.Tensor, patches: torch.Tensor) -> torch.Tensor:
-    """Compute the mean similarity."""
+    """Compute the mean similarity with sk_ssimae."""
     return 1 - LOSS(reconstruction, patches)
 
 
 def peers(batch_size: int, folder: Path | None) -> dict[str, Similarity]:
-    """Give the mean similarity of each library as a function of two batches."""
+    """Return a function of two batches for each library: the mean similarity."""
     import kornia.metrics
     import pytorch_msssim
 
-    # What its users do to make it fast: the batch as channels of one image.
+    # A common way to speed it up: pass the batch as channels of one image.
     folded = pytorch_msssim.SSIM(data_range=1.0, channel=batch_size)
     similarities = {
         "pytorch-msssim": pytorch_msssim.SSIM(data_range=1.0, channel=1),
@@ -108,7 +108,7 @@ def peers(batch_size: int, folder: Path | None) -> dict[str, Similarity]:
 
 
 def torchmetrics_similarity(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """Average torchmetrics' map where the window lies inside: by itself it takes the borders in."""
+    """Average torchmetrics' map where the window fits: its own mean includes the borders."""
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     _, similarity = structural_similarity_index_measure(
@@ -118,7 +118,7 @@ def torchmetrics_similarity(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
 
 def load_piqa(folder: Path) -> types.ModuleType:
-    """Import piqa's SSIM alone: the rest of it asks for torchvision."""
+    """Import only piqa's SSIM: the rest of piqa needs torchvision."""
     package = types.ModuleType("piqa")
     package.__path__ = [str(folder / "piqa")]
     sys.modules["piqa"] = package

@@ -1,11 +1,11 @@
-"""Tell how many patches a second fit trains on, and how many a plain PyTorch loop does.
+"""Compare the training rates of fit and of a plain PyTorch loop, in patches per second.
 
 python benchmarks/training.py [--out training.json]
 
-It needs the dependency group benchmarks. The plain loop has the same layers in PyTorch's default
-layout and modules, a DataLoader over random crops, pytorch-msssim and Adam. The bare loop has our
-modules, loss and sampler without skorch. What skorch costs a step does not depend on the size of a
-patch, so it is also measured on small ones, where it stands out of the noise.
+It needs the dependency group benchmarks. The plain loop uses the same layers as PyTorch's own
+modules in the default layout, a DataLoader over random crops, pytorch-msssim and Adam. The bare
+loop uses our modules, loss and sampler without skorch. The overhead of skorch per step does not
+depend on the patch size, so it is also measured on small patches, where it exceeds the noise.
 """
 
 import functools
@@ -27,7 +27,7 @@ LATENT_DIM = 500
 def main() -> None:
     """Run the loops in turns and compare their best rates."""
     parser = options(__doc__)
-    parser.add_argument("--steps", type=int, default=24, help="steps of one turn")
+    parser.add_argument("--steps", type=int, default=24, help="steps per turn")
     parser.add_argument("--turns", type=int, default=5)
     arguments = parser.parse_args()
     images = np.random.default_rng(0).integers(0, 256, (5, 700, 1024), dtype=np.uint8)
@@ -40,7 +40,7 @@ def main() -> None:
     seconds = least_seconds(loops, images, arguments.steps, arguments.turns)
     rates = {name: arguments.steps * BATCH_SIZE / taken for name, taken in seconds.items()}
     print_ratios(f"{arguments.steps} steps of {BATCH_SIZE} patches", seconds, "fit")
-    print("patches a second: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()))
+    print("patches per second: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()))
     small = {
         "fit": functools.partial(fit, patch_size=16),
         "our bare loop": functools.partial(bare_loop, patch_size=16),
@@ -49,7 +49,7 @@ def main() -> None:
     seconds_of_small = least_seconds(small, images, n_steps, arguments.turns)
     overhead = (seconds_of_small["fit"] - seconds_of_small["our bare loop"]) / n_steps
     share = overhead * arguments.steps / seconds["our bare loop"]
-    print(f"fit costs {1000 * overhead:.2f} ms a step more than the bare loop: {share:.1%} of it")
+    print(f"overhead of fit over the bare loop: {1000 * overhead:.2f} ms per step, {share:.1%}")
     save(
         {"seconds": seconds, "patches_per_second": rates, "overhead_seconds_per_step": overhead},
         arguments,
@@ -62,7 +62,7 @@ def least_seconds(
     n_steps: int,
     n_turns: int,
 ) -> dict[str, float]:
-    """Run loops that time themselves in turns, once to warm up; keep the least of each."""
+    """Run self-timed loops in turns, once to warm up; return the shortest time of each."""
     seconds = dict.fromkeys(loops, float("inf"))
     for turn in range(1 + n_turns):
         for name, loop in loops.items():
@@ -73,7 +73,7 @@ def least_seconds(
 
 
 def fit(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:
-    """Time the training of a segmenter, as its history tells it."""
+    """Time the training of a segmenter, as recorded in its history."""
     segmenter = SSIMAutoencoderSegmenter(
         patch_size=patch_size,
         stride=patch_size,
@@ -89,7 +89,7 @@ def fit(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:
 
 
 def bare_loop(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:
-    """Time our network, loss, sampler and optimiser in the shortest loop there is."""
+    """Time our network, loss, sampler and optimiser in a minimal loop."""
     network, loss, optimizer = make_net(LATENT_DIM, patch_size)
     sampler = make_sampler(images, n_steps * BATCH_SIZE, BATCH_SIZE, patch_size)
     start = time.perf_counter()
@@ -101,7 +101,7 @@ def bare_loop(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:
 
 
 def plain_loop(images: np.ndarray, n_steps: int, n_workers: int = 0) -> float:
-    """Time what a PyTorch user would write."""
+    """Time the loop that a PyTorch user would write."""
     import pytorch_msssim
 
     network = plain_network()
@@ -111,7 +111,7 @@ def plain_loop(images: np.ndarray, n_steps: int, n_workers: int = 0) -> float:
         RandomCrops(images, n_steps * BATCH_SIZE), batch_size=BATCH_SIZE, num_workers=n_workers
     )
     batches = iter(loader)
-    if n_workers:  # Starting processes is not counted.
+    if n_workers:  # Do not count the start of the processes.
         first = next(batches)
     start = time.perf_counter()
     total = 0.0
@@ -126,7 +126,7 @@ def plain_loop(images: np.ndarray, n_steps: int, n_workers: int = 0) -> float:
 
 
 def plain_network() -> nn.Module:
-    """Build the same layers of PyTorch's own modules."""
+    """Build the same layers from PyTorch's own modules."""
     layers: list[nn.Module] = []
     ours = ConvolutionalAutoencoder(1, LATENT_DIM, 128, "batch")
     for layer in (*ours.encoder, *ours.decoder):
@@ -142,7 +142,7 @@ def plain_network() -> nn.Module:
 
 
 class RandomCrops(torch.utils.data.Dataset):
-    """Random crops, one at a time, turned and flipped."""
+    """Random crops, rotated and flipped, one at a time."""
 
     def __init__(self, images: np.ndarray, n_patches: int) -> None:
         self.images = [torch.from_numpy(image).float().div(255)[None] for image in images]

@@ -1,10 +1,11 @@
-"""Tell how much worse windows are reconstructed near their edges than in their middle.
+"""Measure how much worse patches are reconstructed near their edges than in their middle.
 
 python benchmarks/window_edges.py --data DIR [--patches 12000] [--out window_edges.json]
 
-DIR holds the folder nanotwice (default: $SK_SSIMAE_DATA). A segmenter trains on all good nanofibre
-images but one, with its defaults and 500 latent dimensions; of windows anywhere in that one, the
-residual is averaged by distance from the nearest edge, as `taper` weighs it.
+DIR contains the folder nanotwice (default: $SK_SSIMAE_DATA). A segmenter trains on all good
+nanofibre images but one, with its defaults and 500 latent dimensions. Over random patches of the
+remaining image, the residual is averaged by distance from the nearest edge, the distance that
+`taper` weights.
 """
 
 import itertools
@@ -18,8 +19,8 @@ from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae._images import read_image
 from sk_ssimae.datasets import load_nanotwice
 
-N_WINDOWS = 500
-DISTANCES = (0, 4, 8, 16, 32, 64)  # In pixels; each bin ends where the next begins.
+N_PATCHES = 500
+DISTANCES = (0, 4, 8, 16, 32, 64)  # In pixels; edges of the bins.
 
 
 def main() -> None:
@@ -40,16 +41,16 @@ def main() -> None:
 
 
 def by_distance(segmenter: SSIMAutoencoderSegmenter, image: np.ndarray) -> dict[str, float]:
-    """Average the residual of windows, each by itself, by distance from the nearest edge."""
+    """Average the residual of separate patches by distance from the nearest edge."""
     side = segmenter.patch_size
     rng = np.random.default_rng(0)
-    rows, columns = (rng.integers(0, n - side + 1, N_WINDOWS) for n in image.shape[:2])
-    windows = [
+    rows, columns = (rng.integers(0, n - side + 1, N_PATCHES) for n in image.shape[:2])
+    patches = [
         image[row : row + side, column : column + side]
         for row, column in zip(rows, columns, strict=True)
     ]
-    # One window an image: nothing overlaps.
-    maps = segmenter.set_params(smoothing=0).decision_function(np.stack(windows))
+    # One patch per image: nothing overlaps.
+    maps = segmenter.set_params(smoothing=0).decision_function(np.stack(patches))
     residual = np.mean(maps, axis=0)
     to_edge = np.minimum(np.arange(side), side - 1 - np.arange(side))
     distance = np.minimum.outer(to_edge, to_edge)

@@ -1,15 +1,15 @@
-"""Run the publication's experiments: its figures and tables, each by its name.
+"""Run the paper's experiments: its figures and tables, each by its name.
 
 python benchmarks/paper --out FOLDER [--data DIR] [--budget quick|standard|paper] [EXPERIMENT ...]
 
-DIR holds the data sets in their public layouts, as far as there are: nanotwice, textures, mvtec,
-fabric. What is missing is skipped with a line that says what to download. Results go to
-FOLDER/BUDGET: tables (CSV), figures (PNG), and for each experiment its settings, versions, seed and
-machine (JSON). Trained models and scores are kept there too, each whole or not at all: after an
-interruption the same command goes on with the first that is missing.
+DIR contains the available data sets in their public layouts: nanotwice, textures, mvtec, fabric. A
+missing data set is skipped with a message that says what to download. Results go to FOLDER/BUDGET:
+tables (CSV), figures (PNG), and for each experiment its settings, versions, seed and machine
+(JSON). Trained models and scores are stored there too, each completely or not at all: after an
+interruption, the same command resumes with the first missing one.
 
 quick trains each model on 5,000 patches, standard on 60,000 (Table 2: 20,000), both with the
-defaults of the package; paper is the publication's protocol: 200 epochs of 10,000 patches.
+defaults of the package; paper is the protocol of the paper: 200 epochs of 10,000 patches.
 """
 
 import argparse
@@ -46,7 +46,7 @@ EXPERIMENTS = {
 
 
 def main() -> None:
-    """Run the experiments asked for, one after the other."""
+    """Run the requested experiments in turn."""
     arguments = parse_arguments()
     studio = Studio(
         arguments.out,
@@ -75,7 +75,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
-    parser.add_argument("--alexnet", help="file of AlexNet's weights, for the features published")
+    parser.add_argument("--alexnet", help="file of AlexNet's weights, for the paper's features")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.experiments) - set(EXPERIMENTS))
     if unknown:

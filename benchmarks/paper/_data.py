@@ -1,4 +1,4 @@
-"""The data sets of the publication, as far as a folder holds them."""
+"""The paper's data sets, as far as a folder contains them."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from sk_ssimae.datasets._mvtec_ad import TEXTURES as MVTEC_TEXTURES
 
 
 class Dataset(NamedTuple):
-    """Images and masks, and which of the publication's settings they take."""
+    """Images and masks, and the name of the paper's settings for them."""
 
     name: str
     good: list
@@ -20,7 +20,7 @@ class Dataset(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where a data set is expected, and how it gets there."""
+    """The expected folder of a data set, and how to obtain it."""
 
     name: str
     folder: str
@@ -37,7 +37,7 @@ TEXTURES = tuple(
     Source(
         f"texture_{number}",
         f"textures/texture_{number}",
-        "download textures.zip, the publication's woven textures, and unpack it there",
+        "download textures.zip, the paper's woven textures, and unpack it there",
     )
     for number in (1, 2)
 )
@@ -63,7 +63,7 @@ ALL = (NANOTWICE, *TEXTURES, *FABRICS, *MVTEC)
 
 
 def find(sources: tuple[Source, ...], root: Path | None) -> list[Dataset]:
-    """Load what is there; say of the rest what to download and where to put it."""
+    """Load the available data sets; print what to download for the others."""
     found = []
     for source in sources:
         if root is not None and (root / source.folder).is_dir():

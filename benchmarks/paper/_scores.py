@@ -1,4 +1,4 @@
-"""Scores of a data set under a segmenter: all that figures 6 and 7 and table 2 need."""
+"""Scores of a segmenter on a data set, for figures 6 and 7 and table 2."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from sk_ssimae.metrics import (
 )
 from sk_ssimae.metrics._regions import region_overlaps
 
-# The publication's residual maps, and those that segmenters give by default.
+# The paper's residual maps, and the default ones.
 PUBLISHED_MAPS: dict[str, Any] = {"taper": 0, "smoothing": 0}
 BY_DEFAULT = SSIMAutoencoderSegmenter().get_params()
 MAPS = {"published": PUBLISHED_MAPS, "default": {name: BY_DEFAULT[name] for name in PUBLISHED_MAPS}}
@@ -25,7 +25,7 @@ RATES = np.linspace(0, 0.3, 61)
 QUANTILES = (0.25, 0.5, 0.75)
 PUBLISHED_RATE, PUBLISHED_OVERLAP = 0.05, 0.91
 SHARE = f"share of regions above {PUBLISHED_OVERLAP:.0%} at {PUBLISHED_RATE:.0%} FPR"
-# Pixel AUC and that share, as printed.
+# Pixel AUC and that share, as printed in the paper.
 PUBLISHED: dict[tuple[str, str], tuple[str, str]] = {
     ("nanotwice", "SSIM"): ("0.966", "more than 0.5"),
     ("nanotwice", "L2"): ("0.688", ""),
@@ -33,7 +33,7 @@ PUBLISHED: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def score(segmenter: BaseSegmenter, dataset: Dataset) -> dict[str, Any]:
-    """Score the defective images by both kinds of residual maps."""
+    """Score both kinds of residual maps of the defective images."""
     scores = {}
     for name, params in MAPS.items():
         residual_maps = segmenter.set_params(**params).decision_function(dataset.defective)
@@ -60,10 +60,10 @@ def score_maps(masks: Sequence, residual_maps: Sequence) -> dict[str, Any]:
 
 
 def share_above(overlaps: NDArray[np.float64]) -> float:
-    """Give the share of overlaps above the one that the publication names."""
+    """Return the share of overlaps above the paper's."""
     return float((overlaps > PUBLISHED_OVERLAP).mean())
 
 
 def overlaps_at_published_rate(masks: Sequence, residual_maps: Sequence) -> NDArray[np.float64]:
-    """Compute the overlap of each region at the publication's false positive rate."""
+    """Compute the overlap of each region at the paper's false positive rate."""
     return region_overlaps(masks, residual_maps, np.array(PUBLISHED_RATE))

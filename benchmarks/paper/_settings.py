@@ -1,4 +1,4 @@
-"""Budgets, and the segmenters that they give."""
+"""Training budgets, and the segmenters for them."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,11 +16,11 @@ from sk_ssimae.estimators import BaseSegmenter
 
 
 class Budget(NamedTuple):
-    """Patches that a model trains on; None is the publication's protocol."""
+    """Number of training patches per model; None is the paper's protocol."""
 
     name: str
     patches: int | None
-    table_patches: int | None  # Of a model of Table 2.
+    table_patches: int | None  # For Table 2.
 
 
 BUDGETS = {
@@ -43,10 +43,10 @@ FAMILIES: dict[str, Callable[..., BaseSegmenter]] = {
 def make_segmenter(
     family: str, protocol: str, patches: int | None, *, alexnet: str | None, **params: Any
 ) -> BaseSegmenter:
-    """Make a segmenter that trains on a number of patches, or as published if that is None.
+    """Make a segmenter that trains on `patches` patches, or by the paper's protocol if None.
 
-    Up to a number of patches all is as by default but the latent dimension and the size of images,
-    which are the publication's.
+    With a number of patches, all parameters keep their defaults except the latent dimension and the
+    image size, which are the paper's.
     """
     published = paper_protocol(protocol)  # type: ignore[arg-type]
     if patches is None:
@@ -60,14 +60,14 @@ def make_segmenter(
 
 
 def matched_features(alexnet: str | None) -> dict[str, Any]:
-    """Choose the features: the publication's, if there is a file of AlexNet's weights."""
+    """Return the parameters of the features: the paper's, if AlexNet's weights are given."""
     if alexnet:
         return {"feature_extractor": alexnet, "feature_weight": 1}
     return EFFICIENTNET
 
 
 def title_of(family: str, alexnet: str | None) -> str:
-    """Name a family in a figure, with the features that it really matches."""
+    """Return the name of a family in figures, with the features that it matches."""
     if family == "FM":
         return "FM (AlexNet)" if alexnet else "FM (EfficientNet-Lite0)"
     return family

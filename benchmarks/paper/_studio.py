@@ -1,4 +1,4 @@
-"""One place for what experiments share: a folder of results that an interruption does not spoil."""
+"""The folder of results that the experiments share; it survives interruptions."""
 
 import csv
 import json
@@ -18,10 +18,10 @@ mpl.use("Agg")
 
 
 class Studio:
-    """A folder of results for one budget and seed; what is in it is not done again.
+    """Folder of results for one budget and seed; stored results are not computed again.
 
-    Every file is whole or absent. A model that was trained in part is not kept, but its checkpoint
-    is, from which training goes on.
+    Every file is complete or absent. A partly trained model is not stored, but its checkpoint is,
+    and training resumes from it.
     """
 
     def __init__(
@@ -43,12 +43,12 @@ class Studio:
         self.device = device
         self.precision = precision
         self.alexnet = alexnet
-        self.machines: dict[str, dict] = {}  # On which the models in use were trained.
+        self.machines: dict[str, dict] = {}  # Where the models in use were trained.
 
     def train(
         self, dataset: Dataset, family: str, *, patches: int | None = None, **params: Any
     ) -> BaseSegmenter:
-        """Give a fitted segmenter: from its file, or trained now on the budget's patches."""
+        """Return a fitted segmenter: load its file, or train on the budget's patches."""
         patches = self.budget.patches if patches is None else patches
         changes = "".join(f"-{name}-{value}" for name, value in params.items())
         features = "-alexnet" if family == "FM" and self.alexnet else ""
@@ -70,7 +70,7 @@ class Studio:
         return trained.segmenter
 
     def keep(self, name: str, settings: dict, compute: Callable[[], Any]) -> Any:
-        """Give what JSON holds: from its file, or computed now, with the same settings."""
+        """Return a result: load it if its settings are equal, or compute and store it."""
         path = self.folder / "parts" / f"{name}.json"
         if not path.exists():
             print(f"  computing {name}", flush=True)
@@ -102,7 +102,7 @@ class Studio:
         print(f"  {path}")
 
     def save_settings(self, name: str, seconds: float) -> None:
-        """Write what the figures of an experiment depend on."""
+        """Write the settings, versions and hardware of an experiment."""
         settings = describe_machine() | {
             "experiment": name,
             "budget": self.budget._asdict(),

@@ -1,7 +1,7 @@
-"""What the published AUC agrees with: the networks of SSIM and L2, evaluated in several ways.
+"""Evaluate the SSIM and L2 networks in several ways, to find the one that the paper used.
 
-Images and their reconstructions are those of Figures 6 and 7, as published. A way that brings both
-AUC and the share of regions about where the publication has them may be the one that it took.
+Images and reconstructions are those of Figures 6 and 7, as published. The paper may have used a way
+that reproduces both its AUC and its share of regions.
 """
 
 from collections.abc import Callable
@@ -25,23 +25,23 @@ from sk_ssimae.metrics import pixel_roc_auc_score
 LOSSES = {"SSIM": SSIMLoss(), "L2": L2Loss()}
 Map = NDArray[np.float32]
 Compare = Callable[[Tensor, Tensor], Tensor]
-# From an image, its reconstruction and what compares them to what is scored.
+# From an image, its reconstruction and the function that compares them to the map to score.
 Way = Callable[[Tensor, Tensor, Compare], Map]
 
 
 def at_full_scale(image: Tensor, reconstruction: Tensor, compare: Compare) -> Map:
-    """Give the residual map, as published."""
+    """Compute the residual map, as published."""
     residual: Map = compare(image, reconstruction)[0].numpy()
     return residual
 
 
 def followed_by(process: Callable[[Map], Map]) -> Way:
-    """Change the residual map afterwards."""
+    """Return a way that processes the residual map."""
     return lambda *arguments: process(at_full_scale(*arguments))
 
 
 def at_scale_of(divisor: int) -> Way:
-    """Compare image and reconstruction shrunk, and enlarge the map."""
+    """Return a way that compares shrunk images and enlarges the map."""
 
     def compared(image: Tensor, reconstruction: Tensor, compare: Compare) -> Map:
         shrunk = [avg_pool2d(each, divisor, ceil_mode=True) for each in (image, reconstruction)]
@@ -78,11 +78,11 @@ WAYS: dict[str, Way] = {
 
 
 def run(studio: Studio) -> None:
-    """Train and score what is missing, and put all ways in one table."""
+    """Train and score what is missing, and write all ways to one table."""
     for dataset in find((NANOTWICE,), studio.data):
         results = {family: scores(studio, dataset, family) for family in LOSSES}
         columns = ["evaluation"]
-        published = ["the publication"]
+        published = ["the paper"]
         for family in LOSSES:
             columns += [f"{family}: pixel AUC", f"{family}: {SHARE}"]
             published += PUBLISHED[dataset.name, family]
@@ -91,7 +91,7 @@ def run(studio: Studio) -> None:
 
 
 def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, list[float]]:
-    """Give the scores of one family each way, from their file or from a segmenter."""
+    """Return the scores of one family by way, from their file or from a segmenter."""
     return studio.keep(
         f"evaluations-{dataset.name}-{family}",
         {"ways": list(WAYS), "scores": ["pixel AUC", SHARE]},
@@ -102,7 +102,7 @@ def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, list[floa
 def evaluate(
     segmenter: BaseSegmenter, dataset: Dataset, compare: Compare
 ) -> dict[str, list[float]]:
-    """Compute pixel AUC and share of regions each way."""
+    """Compute pixel AUC and share of regions for each way."""
     reconstructions = segmenter.set_params(**PUBLISHED_MAPS).reconstruct(dataset.defective)
     pairs = [
         (as_batch(as_unit_float(read_image(path, path.name))), as_batch(reconstruction))

@@ -1,4 +1,4 @@
-"""Figure 1: a nanofibre defect, its reconstructions and residual maps, L2 beside SSIM."""
+"""Figure 1: a nanofibre defect with the reconstructions and residual maps of L2 and SSIM."""
 
 import numpy as np
 from _common import CHOOSING_IMAGES
@@ -9,15 +9,15 @@ from matplotlib import pyplot as plt
 from scipy import ndimage
 from skimage.io import imread
 
-SIDE = 256  # Of the cut shown, in pixels.
+SIDE = 256  # Side of the crop in pixels.
 
 
 def run(studio: Studio) -> None:
-    """Show the surroundings of the defect that is largest in one of the images chosen on."""
+    """Show the largest defect, and its surroundings, of one of the choosing images."""
     for dataset in find((NANOTWICE,), studio.data):
-        index = CHOOSING_IMAGES[0]  # The publication does not name its image.
+        index = CHOOSING_IMAGES[0]  # The paper does not name its image.
         image, mask = imread(dataset.defective[index]), dataset.masks[index]
-        cut = around_largest(mask)
+        crop = around_largest(mask)
         figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), layout="constrained")
         for row, family in zip(axes, ("L2", "SSIM"), strict=True):
             segmenter = studio.train(dataset, family).set_params(**PUBLISHED_MAPS)
@@ -28,8 +28,8 @@ def run(studio: Studio) -> None:
             }
             for axis, (title, (picture, colours)) in zip(row, pictures.items(), strict=True):
                 limits = {"vmin": 0, "vmax": 1} if colours == "gray" else {"vmin": 0}
-                axis.imshow(picture[cut], cmap=colours, **limits)
-                axis.contour(mask[cut], [0.5], colors="tab:cyan", linewidths=0.8)
+                axis.imshow(picture[crop], cmap=colours, **limits)
+                axis.contour(mask[crop], [0.5], colors="tab:cyan", linewidths=0.8)
                 axis.set_title(title)
                 axis.set_axis_off()
         studio.save_figure("figure-1", figure)
@@ -37,7 +37,7 @@ def run(studio: Studio) -> None:
 
 
 def around_largest(mask: np.ndarray) -> tuple[slice, slice]:
-    """Cut a square round the largest region, inside the image."""
+    """Return the crop around the largest region, within the image."""
     labels, _ = ndimage.label(mask)
     largest = np.bincount(labels.ravel())[1:].argmax() + 1
     centre = ndimage.center_of_mass(labels == largest)

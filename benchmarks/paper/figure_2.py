@@ -1,7 +1,7 @@
 """Figure 2: patches of equal l2 residual 0.25 that differ in luminance, contrast or structure.
 
-The publication prints no grey values: these patches are ours. In each pair every pixel differs by
-0.5, hence the residual.
+The paper prints no grey values, so these patches are our own. In each pair every pixel differs by
+0.5, which makes the residual 0.25.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 
 from sk_ssimae.losses import ssim_components, ssim_map
 
-SIDE = 11  # One window.
+SIDE = 11  # The size of one window.
 
 
 def run(studio: Studio) -> None:
@@ -29,7 +29,7 @@ def run(studio: Studio) -> None:
 
 
 def make_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Make the pairs: grey and brighter grey, grey and checks, checks and the inverse."""
+    """Make the pairs: black and grey, grey and a checkerboard, a checkerboard and its inverse."""
     rows, columns = np.indices((SIDE, SIDE))
     checks = ((rows + columns) % 2).astype(np.float32)
     flat = np.ones_like(checks)
@@ -41,7 +41,7 @@ def make_pairs() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def measures(p: np.ndarray, q: np.ndarray) -> dict[str, float]:
-    """Compare two patches in the window that covers them."""
+    """Compare two patches in one window that covers them."""
     x, y = (torch.from_numpy(patch)[None, None] for patch in (p, q))
     middle = (0, 0, SIDE // 2, SIDE // 2)
     components = ssim_components(x, y, window_size=SIDE)

@@ -1,7 +1,7 @@
-"""Figure 3: strokes and dots on a checkerboard, seen by l2, by l, c and s, and by SSIM.
+"""Figure 3: strokes and dots on a checkerboard, measured by l2, by l, c and s, and by SSIM.
 
-An L2 autoencoder trains on checkerboards of various scales and orientations, larger than a patch:
-were every patch a whole board, it would learn those boards by heart. It needs no data.
+An L2 autoencoder trains on checkerboards of various scales and orientations. They are larger than a
+patch: if every patch were a whole board, the network would memorize them. No data set is needed.
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ GREY = 0.5
 
 
 def run(studio: Studio) -> None:
-    """Draw defects on a board, reconstruct it, and show what each measure sees."""
+    """Draw defects on a board, reconstruct it, and show the residual map of each measure."""
     good = make_checkerboards(N_BOARDS, shape=(256, 256), random_state=studio.seed)
     boards = Dataset("checkerboards", list(good), [], [], "textures")
     segmenter = studio.train(boards, "L2", image_size=None, stride=128, augmentation="dihedral")
@@ -48,7 +48,7 @@ def run(studio: Studio) -> None:
 
 
 def draw_strokes_and_dots(board: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Draw grey strokes and dots; give the board and their mask."""
+    """Draw grey strokes and dots; return the board and their mask."""
     mask = np.zeros(board.shape, dtype=bool)
     for start, stop in STROKES:
         for shift in (-1, 0, 1):
@@ -71,5 +71,5 @@ def measure(image: np.ndarray, reconstruction: np.ndarray) -> dict[str, np.ndarr
 
 
 def contrast(residual: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
-    """Average a residual in the defects and elsewhere."""
+    """Average a residual map in the defects and elsewhere."""
     return float(residual[mask].mean()), float(residual[~mask].mean())

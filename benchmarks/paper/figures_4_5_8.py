@@ -1,4 +1,4 @@
-"""Figures 4, 5 and 8: fabrics and their defects, of high contrast and of low, L2 beside SSIM."""
+"""Figures 4, 5 and 8: fabric defects of high and low contrast, with results of L2 and SSIM."""
 
 import numpy as np
 from _data import FABRICS, MVTEC, TEXTURES, find
@@ -9,7 +9,7 @@ from sk_ssimae._images import read_image
 
 
 def run(studio: Studio) -> None:
-    """Show, for each fabric, the defects that differ most and least in their grey value."""
+    """Show, for each fabric, the defects with the largest and smallest shift of the mean."""
     for dataset in find(TEXTURES + FABRICS + MVTEC, studio.data):
         images = [grey(read_image(path, str(path))) for path in dataset.defective]
         shifts = [shift(image, mask) for image, mask in zip(images, dataset.masks, strict=True)]
@@ -27,7 +27,7 @@ def run(studio: Studio) -> None:
 
 
 def show(row, studio, dataset, kind, index, image) -> None:
-    """Draw input, and reconstruction, residual map and mask of L2 and of SSIM."""
+    """Draw the input, and the reconstruction, residual map and mask of L2 and of SSIM."""
     mask = dataset.masks[index]
     panels = [(kind, image, "gray")]
     for family in ("L2", "SSIM"):
@@ -46,11 +46,11 @@ def show(row, studio, dataset, kind, index, image) -> None:
 
 
 def grey(image: np.ndarray) -> np.ndarray:
-    """Average channels; bring integers to [0, 1]."""
+    """Average the channels, and scale integers to [0, 1]."""
     image = image / np.iinfo(image.dtype).max if image.dtype.kind == "u" else image
     return image if image.ndim == 2 else image.mean(axis=-1)
 
 
 def shift(image: np.ndarray, mask: np.ndarray) -> float:
-    """Measure by how many standard deviations of the image a defect shifts the mean."""
+    """Compute the shift of the mean in a defect, in standard deviations of the good pixels."""
     return abs(image[mask].mean() - image[~mask].mean()) / image[~mask].std()

@@ -1,4 +1,4 @@
-"""Figures 6 and 7: ROC curves, and region overlap, of all four estimators, same budget."""
+"""Figures 6 and 7: ROC curves and region overlap of all four estimators on one budget."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 
 
 def run(studio: Studio) -> None:
-    """Train, score and draw what is missing, one data set after the other."""
+    """Train and score what is missing, and draw the curves, for each data set in turn."""
     for dataset in find(ALL, studio.data):
         results = {family: scores(studio, dataset, family) for family in FAMILIES}
         save_table(studio, dataset, results)
@@ -22,7 +22,7 @@ def run(studio: Studio) -> None:
 
 
 def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, Any]:
-    """Give the scores of one family, from their file or from a segmenter."""
+    """Return the scores of one family, from their file or from a segmenter."""
     features = "-alexnet" if family == "FM" and studio.alexnet else ""
     return studio.keep(
         f"{dataset.name}-{family}{features}",
@@ -32,7 +32,7 @@ def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, Any]:
 
 
 def save_table(studio: Studio, dataset: Dataset, results: dict) -> None:
-    """Put our figures beside the published ones."""
+    """Write a table of our results and the published ones."""
     rows = []
     for family, result in results.items():
         auc, share = PUBLISHED.get((dataset.name, family), ("", ""))

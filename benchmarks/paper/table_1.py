@@ -1,4 +1,4 @@
-"""Table 1: the network, printed from the live one."""
+"""Table 1: the layers, read from the network itself."""
 
 import torch
 from _studio import Studio
@@ -10,7 +10,7 @@ LATENT_DIM = 100
 
 
 def run(studio: Studio) -> None:
-    """Pass one patch through, and write down what each convolution makes of it."""
+    """Pass one patch through the network and record the output of each convolution."""
     network = ConvolutionalAutoencoder(1, LATENT_DIM, 128, None)
     rows: list[list[str]] = [["input", "128 x 128 x 1", "", "", ""]]
 

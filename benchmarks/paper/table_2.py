@@ -14,7 +14,7 @@ ROWS: dict[str, tuple[int, ...]] = {
 
 
 def run(studio: Studio, only: tuple[str, ...] = tuple(ROWS)) -> None:
-    """Train one network a cell; the others are at the publication's 500, 11 and 128."""
+    """Train one network per cell; the other parameters keep the paper's 500, 11 and 128."""
     for dataset in find((NANOTWICE,), studio.data):
         for parameter in only:
             cells = {value: cell(studio, dataset, parameter, value) for value in ROWS[parameter]}
@@ -28,7 +28,7 @@ def run(studio: Studio, only: tuple[str, ...] = tuple(ROWS)) -> None:
 
 
 def cell(studio: Studio, dataset: Dataset, parameter: str, value: int) -> dict[str, Any]:
-    """Give the scores of one cell, from their file or from a segmenter."""
+    """Return the scores of one cell, from their file or from a segmenter."""
     defaults = {"latent_dim": 500, "window_size": 11, "patch_size": 128}
     params = {} if defaults[parameter] == value else {parameter: value}
     patches = studio.budget.table_patches

@@ -1,4 +1,4 @@
-"""Timing: one forward pass and one whole nanofibre image, beside the publication's V100."""
+"""Timing: one forward pass and one whole nanofibre image, compared with the paper's V100."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ PUBLISHED = {"forward pass, 128 x 128": "0.00223", "nanofibre image, 1024 x 700"
 
 
 def run(studio: Studio) -> None:
-    """Time both; the weights do not matter for it."""
+    """Time both; the weights do not affect the time."""
     patches = make_woven_fabric(1, shape=(128, 128), random_state=0)
     segmenter = SSIMAutoencoderSegmenter(
         latent_dim=500,
@@ -34,7 +34,7 @@ def run(studio: Studio) -> None:
 
     @torch.inference_mode()
     def forward() -> None:
-        network(patch).cpu()  # Fetched, so that a GPU has finished.
+        network(patch).cpu()  # The copy waits for a GPU.
 
     seconds = [fastest(forward, 50), fastest(lambda: segmenter.decision_function(image), 3)]
     machine = torch.cuda.get_device_name(device) if device.type == "cuda" else None
@@ -47,7 +47,7 @@ def run(studio: Studio) -> None:
 
 
 def fastest(function: Callable[[], object], n_turns: int) -> float:
-    """Give the least of several times: nothing makes a function faster than it is."""
+    """Return the shortest of several times: disturbances only make a function slower."""
     seconds = []
     for _ in range(n_turns + 1):
         start = time.perf_counter()

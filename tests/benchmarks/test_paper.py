@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the sdist has n
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    """Let scripts import each other, and forget them afterwards."""
+    """Let scripts import each other, and unload them afterwards."""
     monkeypatch.syspath_prepend(BENCHMARKS)
     monkeypatch.syspath_prepend(BENCHMARKS / "paper")
     before = set(sys.modules)
@@ -53,7 +53,7 @@ def read_table(studio, name):
         return list(csv.reader(file))
 
 
-def test_table_1_is_the_publications_network(studio):
+def test_table_1_is_the_papers_network(studio):
     importlib.import_module("table_1").run(studio)
     rows = read_table(studio, "table-1")
     outputs = [row[1] for row in rows[1:]]
@@ -64,7 +64,7 @@ def test_table_1_is_the_publications_network(studio):
     assert rows[-1][1] == "1,048,549"
 
 
-def test_figure_2_has_equal_residuals_that_ssim_tells_apart(studio):
+def test_figure_2_has_equal_l2_residuals_but_different_ssim(studio):
     importlib.import_module("figure_2").run(studio)
     rows = read_table(studio, "figure-2")[1:]
     assert (studio.folder / "figure-2.png").stat().st_size > 1000
@@ -75,12 +75,12 @@ def test_figure_2_has_equal_residuals_that_ssim_tells_apart(studio):
         assert min(components) > 0.99
 
 
-def test_what_is_missing_is_said(studio, capsys):
+def test_missing_data_sets_are_skipped_with_a_message(studio, capsys):
     importlib.import_module("figures_6_7").run(studio)
-    said = capsys.readouterr().out
-    assert "nanotwice skipped: download dfg05er_Data.zip" in said
-    assert "texture_1 skipped: download textures.zip" in said
-    assert "mvtec_wood skipped" in said
+    printed = capsys.readouterr().out
+    assert "nanotwice skipped: download dfg05er_Data.zip" in printed
+    assert "texture_1 skipped: download textures.zip" in printed
+    assert "mvtec_wood skipped" in printed
 
 
 def test_nothing_is_trained_twice(studio, fabric, monkeypatch):
@@ -89,7 +89,7 @@ def test_nothing_is_trained_twice(studio, fabric, monkeypatch):
     again = studio.train(fabric, "L2", patches=64, **TINY)
     maps = [segmenter.decision_function(fabric.good)[0] for segmenter in (trained, again)]
     assert (maps[0] == maps[1]).all()
-    studio.seed = 1  # As a default that has changed: the file's name says nothing of it.
+    studio.seed = 1  # Like a changed default, it is not part of the file's name.
     with pytest.raises(SystemExit, match="was trained with other random_state: move it away"):
         studio.train(fabric, "L2", patches=64, **TINY)
 
@@ -99,13 +99,13 @@ class Interrupt(Callback):
         raise KeyboardInterrupt
 
 
-def test_what_was_trained_in_part_is_not_kept(studio, fabric):
+def test_partly_trained_models_are_not_stored(studio, fabric):
     with pytest.warns(InterruptedFitWarning), pytest.raises(KeyboardInterrupt):
         studio.train(fabric, "L2", patches=64, callbacks=[Interrupt()], **TINY)
     assert not list(studio.folder.rglob("*.joblib"))
 
 
-def test_training_goes_on_after_an_interruption(studio, fabric, monkeypatch):
+def test_training_resumes_after_an_interruption(studio, fabric, monkeypatch):
     expected = studio.train(fabric, "L2", patches=64, **TINY)
     shutil.rmtree(studio.folder)
     epochs = []
@@ -129,14 +129,14 @@ def test_training_goes_on_after_an_interruption(studio, fabric, monkeypatch):
     assert kept.suffix == ".joblib"
 
 
-def test_a_model_of_other_settings_is_not_taken(studio, fabric):
+def test_models_of_other_settings_are_refused(studio, fabric):
     studio.train(fabric, "L2", patches=64, **TINY)
     studio.precision = "bf16"
     with pytest.raises(SystemExit, match="trained with other precision: move it away"):
         studio.train(fabric, "L2", patches=64, **TINY)
 
 
-def test_parts_are_computed_once_and_kept_whole(studio):
+def test_results_are_computed_once_and_stored_completely(studio):
     with pytest.raises(TypeError, match="not JSON serializable"):
         studio.keep("a", {}, lambda: {"scores": object()})
     assert not [path for path in studio.folder.rglob("*") if path.is_file()]
@@ -178,16 +178,16 @@ def test_evaluations_start_from_the_published_one(studio, tmp_path):
     assert len({auc for auc, _ in by_way.values()}) == len(by_way)
 
 
-def test_maps_of_another_scale_lie_on_the_image():
+def test_maps_of_another_scale_align_with_the_image():
     at_scale_of = importlib.import_module("evaluations").at_scale_of
     ramp = torch.arange(23.0).expand(1, 1, 18, 23)
     residual = at_scale_of(4)(ramp, torch.zeros_like(ramp), lambda image, _: image[:, 0])
     assert residual.shape == (18, 23)
-    inside = slice(2, 18)  # Of the centres of whole blocks.
+    inside = slice(2, 18)  # Between the centres of whole blocks.
     np.testing.assert_allclose(residual[:, inside], ramp[0, 0, :, inside], atol=1e-5)
 
 
-def test_evaluations_stand_beside_the_published_figures(studio, tmp_path, monkeypatch):
+def test_evaluations_are_tabulated_with_the_published_results(studio, tmp_path, monkeypatch):
     evaluations = importlib.import_module("evaluations")
     nanotwice = importlib.import_module("_data").Dataset("nanotwice", [], [], [], "nanotwice")
     monkeypatch.setattr(evaluations, "find", lambda sources, root: [nanotwice])
@@ -209,7 +209,7 @@ def test_share_of_regions_above_the_published_overlap():
     mask = np.zeros((40, 40), dtype=bool)
     mask[2:12, 2:12] = mask[20:30, 2:12] = mask[20:30, 20:30] = True
     residual = np.where(mask, 1.0, 0.0)
-    residual[36:] = 0.5  # 12 % of the good pixels; at 5 % the threshold lies there.
+    residual[36:] = 0.5  # 12 % of the good pixels: the threshold at 5 %.
     residual[10:12, 2:12] = residual[20:25, 2:12] = 0.4  # 80 % and 50 % are above.
     scores = importlib.import_module("_scores").score_maps([mask], [residual])
     assert scores["share_above"] == pytest.approx(1 / 3)

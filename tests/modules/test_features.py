@@ -168,7 +168,7 @@ def server(monkeypatch, alexnet_file, tmp_path):
     handler = type("Handler", (Server,), {"content": alexnet_file.read_bytes()})
     digest = hashlib.sha256(handler.content).hexdigest()[:8]
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         url = f"http://127.0.0.1:{running.server_port}/alexnet-{digest}.pth"
         monkeypatch.setattr(_features, "ALEXNET_URL", url)
