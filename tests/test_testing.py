@@ -37,12 +37,12 @@ def test_all_segmenters_are_found():
 @pytest.mark.parametrize(
     ("estimator", "check"), CASES, ids=[f"{type(e).__name__}-{c.__name__}" for e, c in CASES]
 )
-def test_law(estimator, check, device):
+def test_check(estimator, check, device):
     check(estimator.set_params(device=device))
 
 
 class Wrong(L2AutoencoderSegmenter):
-    """A segmenter that breaks laws."""
+    """A segmenter that fails checks."""
 
     def decision_function(self, X):
         maps = super().decision_function(X)
@@ -52,8 +52,8 @@ class Wrong(L2AutoencoderSegmenter):
         return super().score_images(X) + 1e-3
 
 
-@pytest.mark.parametrize("law", ["check_one_image_alone", "check_scores_agree_with_masks"])
-def test_broken_laws_are_noticed(law):
+@pytest.mark.parametrize("name", ["check_one_image_alone", "check_scores_agree_with_masks"])
+def test_failures_are_noticed(name):
     checks = {check.__name__: check for _, check in image_estimator_checks(Wrong(**QUICK))}
     with pytest.raises(AssertionError):
-        checks[law](Wrong(**QUICK))
+        checks[name](Wrong(**QUICK))

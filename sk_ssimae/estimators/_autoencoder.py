@@ -176,6 +176,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         InterruptedFitWarning
             If the keyboard interrupted training. The estimator is then fitted as far as it got.
         """
+        self.check_parameters()
+        resolve_device(self.device)  # Fails before images are read.
         super().fit(X, y)
         if self.net_.interrupted_:
             warnings.warn(

@@ -29,7 +29,10 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     total = parameters["n_patches"].default * parameters["max_epochs"].default
     (patches,) = options["patches"].annotation.__metadata__
     assert f"By default {total}." in patches.help
-    assert set(_app.Method) == set(_fit.METHODS)
+    (method,) = options["method"].annotation.__metadata__
+    named = {name for name in _fit.methods() if f"{name} (" in method.help}
+    assert named == {"ssim", "l2", "vae"}
+    assert options["method"].default in named
 
 
 @pytest.mark.parametrize("args", [["fit"], ["predict", "m", "--no-such-option"], ["no-command"]])
@@ -84,7 +87,7 @@ def test_invalid_models_are_named(run, tmp_path, folders, command):
     result = run(command, tmp_path / "none", *given)
     assert result.exit_code == 1
     assert result.stderr == (
-        f"error: MODEL: there is no file {str(tmp_path / 'none')!r}. sk-ssimae fit makes one.\n"
+        f"error: MODEL: there is no file {str(tmp_path / 'none')!r}. sk-ssimae fit writes one.\n"
     )
     (tmp_path / "m").write_bytes(b"x" * 100)
     result = run(command, tmp_path / "m", *given)
@@ -115,8 +118,8 @@ def test_model_without_threshold(run, model, folders, segmenter, tmp_path):
     uncalibrated = copy.copy(segmenter).set_params(target_fpr=0.25)
     save(uncalibrated, tmp_path / "m")
     reason = (
-        "with target_fpr=0.25 has not been calibrated for the residual maps as they are set now: "
-        "call calibrate with good images, or fit again."
+        "has not been calibrated for target_fpr=0.25: the threshold was found with other values. "
+        "Call calibrate with good images, or fit again."
     )
     shown = run("info", tmp_path / "m")
     assert shown.exit_code == 0

@@ -104,6 +104,7 @@ def test_images_are_listed_once_and_in_order(tmp_path):
 
 def fitted(cls, threshold, variance=None, **parameters):
     segmenter = cls(threshold=threshold, **parameters)
+    segmenter.fitted_parameters_ = {}
     segmenter.net_ = SimpleNamespace(criterion_=SimpleNamespace(variance=variance))
     return segmenter
 

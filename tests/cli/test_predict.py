@@ -362,19 +362,19 @@ def test_a_failed_image_keeps_no_earlier_outputs(run, model, images, tmp_path):
     ],
 )
 def test_too_large_images_are_named(run, model, images, tmp_path, monkeypatch, error):
-    def decision_function(self, X):
+    def segment_images(self, X):
         if X[0].name == "1.png":
             raise error
         return original(self, X)
 
-    original = SSIMAutoencoderSegmenter.decision_function
-    monkeypatch.setattr(SSIMAutoencoderSegmenter, "decision_function", decision_function)
+    original = SSIMAutoencoderSegmenter.segment_images
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "segment_images", segment_images)
     result = run("predict", model, images, "-o", tmp_path / "out", "--on-error=skip")
     assert result.exit_code == 3
     assert "1 of 4 images failed" in result.stderr
     text = read_rows(tmp_path / "out")["1"]["error"]
     assert text.startswith(f"{str(images / '1.png')!r} is too large for the memory here (")
-    assert "--image-size, or with a smaller --set inference_batch_size." in text
+    assert "--image-size, or use segment_blocks in Python." in text
 
 
 def test_failed_images_are_not_complete(run, model, images, tmp_path, monkeypatch):
