@@ -1,13 +1,13 @@
-"""Laws that estimators on images must keep, as checks to run over your own.
+"""Checks that every estimator on images should pass, to run over your own.
 
-scikit-learn generates a single check for an estimator that takes no 2-D arrays. These checks take
-the place of the others for estimators that have
+scikit-learn generates a single check for an estimator that takes no 2-D arrays. These checks
+replace the others. They are for estimators that
 
-- the methods ``fit``, ``decision_function``, ``predict`` and ``score_images``,
-- the parameters ``patch_size``, ``inference_batch_size``, ``threshold`` and ``random_state``,
-- the attributes ``threshold_`` and ``n_defective_dropped_``,
-
-take arrays, lists, torch tensors and paths, and name a bad image ``X[i]`` in their messages.
+- have the methods ``fit``, ``decision_function``, ``predict`` and ``score_images``,
+- have the parameters ``threshold`` and ``random_state``, and perhaps ``patch_size`` and
+  ``inference_batch_size``,
+- have the attributes ``threshold_`` and ``n_defective_dropped_``,
+- accept arrays, lists, torch tensors and paths, and name a bad image ``X[i]`` in their messages.
 """
 
 import pickle
@@ -38,7 +38,7 @@ def image_estimator_checks(estimator: Any) -> Iterator[tuple[Any, Check]]:
     Yields
     ------
     tuple of estimator and callable
-        Call the second with the first: it raises AssertionError where a law is broken.
+        Call the second with the first: it raises AssertionError if it fails.
 
     Examples
     --------

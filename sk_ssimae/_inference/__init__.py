@@ -1,1 +1,1 @@
-"""What comes before and after the network: from images to maps, masks and scores, without torch."""
+"""Steps before and after the network, without torch: regions, residuals, decisions."""

@@ -1,10 +1,10 @@
-"""The publication's settings."""
+"""The settings of the paper."""
 
 from typing import Any, Literal
 
 
 def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
-    """Give the publication's settings as parameters for ``set_params`` of any segmenter.
+    """Return the settings of the paper, as parameters for ``set_params`` of any autoencoder.
 
     Parameters
     ----------
@@ -15,11 +15,11 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters shared by all segmenters, with all off that goes beyond the publication, such as
-        `cutout`. The window and constants of SSIM are not among them:
-        the defaults of `SSIMAutoencoderSegmenter` are the publication's window size and exponents,
-        for the loss and for residual maps.
-        The batch size is not stated in the publication; 128 is that of the authors' later work.
+        Parameters shared by all autoencoders; everything that goes beyond the paper, such as
+        `cutout`, is off. The window and constants of SSIM are not among them: the defaults of
+        `SSIMAutoencoderSegmenter` are the window size and exponents of the paper, for the loss and
+        for residual maps. The paper does not state the batch size; 128 is that of the authors'
+        later work.
 
     Raises
     ------

@@ -86,7 +86,7 @@ class RecordedStep:
 
 
 class _Record:
-    """A step, its input, and the gradients that it writes."""
+    """A recorded step, its input, and the gradients that it writes."""
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class _Record:
         current = torch.cuda.current_stream(self._patches.device)
         failure: BaseException | None = None
         try:
-            # What other threads ask of the GPU meanwhile is not recorded.
+            # Work of other threads on the GPU is not recorded.
             with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
                 try:
                     self._step = compute(self._patches, self._target)

@@ -1,4 +1,4 @@
-"""Checks of documents that anybody may have written."""
+"""Checks of documents from untrusted sources."""
 
 import json
 import math
@@ -13,12 +13,12 @@ def parse_object(text: Any, what: str) -> dict[str, Any]:
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"{what} is not JSON ({error!s:.200}).") from error
     if type(parsed) is not dict:
-        raise ValueError(f"{what} is no JSON object.")
+        raise ValueError(f"{what} is not a JSON object.")
     return parsed
 
 
 def check_format(document: dict[str, Any], name: str, newest: int) -> None:
-    """Check that a document is of the format of that name, and no newer than this version."""
+    """Check that a document has the format of that name, in a version known here."""
     version = document.get("version")
     if document.get("format") != name or type(version) is not int or version < 1:
         raise ValueError(
@@ -36,7 +36,7 @@ def check_keys(found: dict[str, Any], expected: Iterable[str], what: str) -> Non
     """Check that nothing is missing and nothing unknown."""
     missing, unknown = sorted({*expected} - {*found}), sorted({*found} - {*expected})
     if missing:
-        raise ValueError(f"{what} must have {', '.join(missing)}, which it lacks.")
+        raise ValueError(f"{what} must have {', '.join(missing)}, which is missing.")
     if unknown:
         raise ValueError(f"{what} must not have {', '.join(unknown):.200}, which is unknown.")
 

@@ -111,12 +111,12 @@ FOREIGN = {
     with_header({}): "it is a safetensors file, but its metadata lack 'sk_ssimae'",
     with_header({"__metadata__": {"format": "pt"}}): "it is a safetensors file, but",
     with_header({"__metadata__": 3}): "its metadata are no JSON object",
-    with_header([]): "its header is no JSON object",
+    with_header([]): "its header is not a JSON object",
     with_header(b"[" * 200_000): "its header is not JSON",
     with_header(b'{"a": ' + b"9" * 5000 + b"}"): "its header is not JSON",
     with_header(b"\xff\xfe"): "its header is not text",
     with_header({"__metadata__": {"sk_ssimae": 3}}): "its document is not JSON",
-    with_header({"__metadata__": {"sk_ssimae": "3"}}): "its document is no JSON object",
+    with_header({"__metadata__": {"sk_ssimae": "3"}}): "its document is not a JSON object",
     with_header({"__metadata__": {"sk_ssimae": "{}"}}): "its document must be of format",
     with_header(
         {"__metadata__": {"sk_ssimae": '{"format": "sk_ssimae", "version": 1}'}}
@@ -218,7 +218,7 @@ HOSTILE = [
     (change("class", to="BaseSegmenter"), "its class must be one of"),
     (change("class", to=["a"]), "its class must be one of"),
     (change("class", to="L2AutoencoderSegmenter"), "its parameters must not have alpha, beta"),
-    (change("history", to=KeyError), "its document must have history, which it lacks"),
+    (change("history", to=KeyError), "its document must have history, which is missing"),
     (change("code", to="print()"), "its document must not have code, which is unknown"),
     (change("format", to="other"), "its document must be of format 'sk_ssimae' .* got 'other'"),
     (change("version", to="1"), "its document must be of format .* and '1' instead"),

@@ -260,7 +260,7 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
     broken = copy.deepcopy(ssim)
     with torch.no_grad():
         broken.net_.module_.encoder[0].bias[3] = torch.nan
-    with pytest.raises(ValueError, match="net_ holds weights that are NaN or infinite"):
+    with pytest.raises(ValueError, match="net_ contains weights that are NaN or infinite"):
         export_onnx(broken, path)
     replaced = copy.deepcopy(ssim)
     replaced.net_.module_.decoder[-1] = nn.Identity()

@@ -1,1 +1,1 @@
-"""A fitted segmenter as an ONNX file, and the segmenter that computes from it without torch."""
+"""A fitted segmenter as an ONNX file, and the segmenter that predicts with it without torch."""

@@ -1,8 +1,8 @@
-"""The file: an ONNX model whose metadata hold one JSON document and a checksum of the whole.
+"""The file: an ONNX model with one JSON document and a checksum of the whole in its metadata.
 
-It is looked at before ONNX Runtime opens it, so that nothing in it can name another file or an
-operator that code brings. An ONNX file is a message of Protocol Buffers: numbered fields, each a
-number or some bytes, which may be such a message again.
+It is checked before ONNX Runtime opens it, so that nothing in it can name another file or a custom
+operator. An ONNX file is a message of Protocol Buffers: numbered fields, each a number or bytes,
+which may be such a message again.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sk_ssimae.persistence._checks import parse_object
 from sk_ssimae.persistence._onnx._settings import FORMAT
 
-#: Operators of the graphs that are written: none of them holds a graph or code of its own.
+#: Operators of exported graphs: none of them contains a graph or code of its own.
 OPERATORS = {
     *("Conv", "ConvTranspose", "Gemm", "LeakyRelu", "Flatten", "Reshape", "Identity"),
     *("Split", "Add", "Clip", "Mul", "Exp", "Unsqueeze"),
@@ -30,11 +30,11 @@ _EXTERNAL_OF_WEIGHTS = {13, 14}
 _KEY, _VALUE = 1, 2
 
 _NO_DIGEST = "0" * 64
-_FOREIGN = "it is not a file that export_onnx has written, or it was cut."
+_FOREIGN = "it is not a file of export_onnx, or it was truncated."
 
 
 class Field(NamedTuple):
-    """A field of a message: its number, where it starts, and an int or the bytes it holds."""
+    """A field of a message: its number, its start, and its value, an int or bytes."""
 
     number: int
     start: int
@@ -42,14 +42,14 @@ class Field(NamedTuple):
 
 
 def pack(model: bytes, document: dict[str, Any]) -> bytes:
-    """Make the content of a file.
+    """Return the content of a file.
 
     Parameters
     ----------
     model : bytes
         ONNX model without metadata.
     document : dict
-        What JSON can hold.
+        Values that JSON can represent.
 
     Returns
     -------
@@ -65,12 +65,12 @@ def pack(model: bytes, document: dict[str, Any]) -> bytes:
 
 
 def read_document(content: bytes) -> dict[str, Any]:
-    """Read the document of a file and check that the file is whole and runs nothing.
+    """Read the document of a file and check that the file is complete and runs nothing.
 
     Raises
     ------
     ValueError
-        If this is another kind of file, cut short, damaged, or uses what `pack` is never given.
+        If this is another kind of file, truncated, corrupted, or not as `export_onnx` writes it.
     """
     message = memoryview(content)
     try:
@@ -89,8 +89,8 @@ def read_document(content: bytes) -> dict[str, Any]:
     expected.update(_dump(_NO_DIGEST, document))
     if digest != expected.hexdigest() or of_model[-1] is not entries[0]:
         raise ValueError(
-            "its checksum does not fit: it is damaged, or was changed by another program. "
-            "Copy or export it anew."
+            "checksum mismatch: the file is corrupted, or another program changed it. Copy or "
+            "export it again."
         )
     _check_harmless(of_model)
     return document
@@ -113,7 +113,7 @@ def _check_harmless(of_model: list[Field]) -> None:
 def _check_numbers(fields: list[Field], known: set[int], what: str) -> None:
     unknown = sorted({field.number for field in fields} - known)
     if unknown:
-        raise ValueError(f"its {what} holds what export_onnx never writes: the fields {unknown}.")
+        raise ValueError(f"its {what} contains fields that export_onnx never writes: {unknown}.")
 
 
 def _check_operator(node: memoryview) -> None:
@@ -122,7 +122,7 @@ def _check_operator(node: memoryview) -> None:
     domain = _decode(values.get(_DOMAIN_OF_NODE, b""))
     if domain or operator not in OPERATORS:
         raise ValueError(
-            f"its graph must hold only operators that export_onnx writes, got {operator!r:.80} of "
+            f"its graph must contain only operators that export_onnx writes, got {operator!r:.80} of "
             f"the domain {domain!r:.80} instead."
         )
 
@@ -133,20 +133,20 @@ def _dump(digest: str, document: dict[str, Any]) -> bytes:
 
 def _decode(text: Any) -> str:
     if not isinstance(text, memoryview | bytes):
-        raise ValueError("it holds a number in the place of a name.")
+        raise ValueError("it contains a number instead of a name.")
     try:
         return bytes(text).decode()
     except UnicodeDecodeError as error:
-        raise ValueError("it holds a name that is not text.") from error
+        raise ValueError("it contains a name that is not text.") from error
 
 
 def _fields(message: memoryview) -> Iterator[Field]:
-    """Go through the fields of a message.
+    """Iterate over the fields of a message.
 
     Raises
     ------
     ValueError
-        If it is none, or is cut.
+        If it is not a message, or is truncated.
     """
     position = 0
     while position < len(message):
@@ -164,7 +164,7 @@ def _fields(message: memoryview) -> Iterator[Field]:
         else:
             raise ValueError(f"A field of the unknown kind {kind}.")
         if position + size > len(message):
-            raise ValueError("A field that is cut.")
+            raise ValueError("A truncated field.")
         yield Field(key >> 3, start, message[position : position + size])
         position += size
 
@@ -180,7 +180,7 @@ def _read_number(message: memoryview, position: int) -> tuple[int, int]:
         number |= (byte & 127) << shift
         if byte < 128:
             return number, position
-    raise ValueError("A number that is cut or too long.")
+    raise ValueError("A truncated number, or one that is too long.")
 
 
 def _bytes_field(number: int, value: bytes) -> bytes:

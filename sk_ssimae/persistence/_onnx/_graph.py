@@ -1,7 +1,7 @@
 """A network as a graph of ONNX operators, written node by node.
 
-The networks have a handful of kinds of layers, and their operators have not changed for years.
-Torch's own exporters change with every version: one is deprecated, the other needs a package more.
+The networks have few kinds of layers, and their operators have not changed for years. Torch's own
+exporters change with every version: one is deprecated, the other needs one more package.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _BATCH = "batch"
 
 
 def make_model(network: EncoderDecoder) -> onnx.ModelProto:
-    """Write a network as a model from patches to reconstructions.
+    """Return a network as a model from patches to reconstructions.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ class _Graph:
         """Add weights, or other constants, and give their name."""
         array = _as_array(values)
         if not np.isfinite(array).all():
-            raise ValueError("net_ holds weights that are NaN or infinite: fit it anew.")
+            raise ValueError("net_ contains weights that are NaN or infinite: fit it again.")
         name = f"constant_{len(self.initializers)}"
         self.initializers.append(numpy_helper.from_array(array, name))
         return name
