@@ -1,4 +1,4 @@
-"""Images as users have them, arrays or files, turned into checked arrays one at a time."""
+"""Images from users, arrays or files, converted to checked arrays one at a time."""
 
 import math
 import threading
@@ -18,38 +18,38 @@ Image = NDArray[Any]
 _ALPHA_CHANNELS = (2, 4)
 _CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
-# Above what any compression of TIFF reaches: tifffile makes pixels of whatever is missing.
+# Above the ratio of any TIFF compression: tifffile invents pixels that are missing.
 _HIGHEST_COMPRESSION = 40_000
 
 
 class Images:
-    """A checked view of a user's images that reads and converts one at a time.
+    """Checked view of a user's images that reads and converts one at a time.
 
     Parameters
     ----------
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
         Images; a sequence may mix arrays, paths and sizes.
     min_size : int
-        Least height and width in pixels.
+        Smallest height and width in pixels.
     n_channels : int or None
-        Channels that every image must have, or None to take those of the first image read.
+        Number of channels of every image, or None for that of the first image read.
 
     Raises
     ------
     TypeError
         If `X` is neither an array nor a sequence.
     ValueError
-        If `X` is empty or a lone image.
+        If `X` is empty or a single image.
     """
 
     def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
         X = from_torch(X, "X")
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
-            # Nothing is as narrow as an image of which the last axis holds the colours.
+            # No image is as narrow as this: the last axis is that of the channels.
             if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
                 raise ValueError(
-                    f"X must hold several images, got one of shape {X.shape}: wrap it in a list."
+                    f"X must contain several images, got one of shape {X.shape}: wrap it in a list."
                 )
             if X.ndim not in (3, 4):
                 raise ValueError(
@@ -58,7 +58,7 @@ class Images:
                 )
         elif isinstance(X, str | Path):
             raise TypeError(
-                f"X must hold several images, got the path {str(X)!r}: wrap it in a list."
+                f"X must contain several images, got the path {str(X)!r}: wrap it in a list."
             )
         elif not isinstance(X, Sequence | np.ndarray):
             raise TypeError(
@@ -71,6 +71,7 @@ class Images:
         self._source = X
         self._min_size = min_size
         self._n_channels = n_channels
+        self._reference = "X[0]" if n_channels is None else "the training images"
 
     def __len__(self) -> int:
         return len(self._source)
@@ -95,7 +96,7 @@ class Images:
             self._n_channels = channels
         if channels != self._n_channels:
             raise ValueError(
-                f"{name} must have {self._n_channels} channel(s) like the other images, got "
+                f"{name} must have {self._n_channels} channel(s) like {self._reference}, got "
                 f"{channels}. Convert the images to the same colours first."
             )
         if min(height, width) < self._min_size:
@@ -106,16 +107,16 @@ class Images:
 
 
 class SlicedImage:
-    """A checked view of an image that may be larger than memory and is read part by part.
+    """Checked view of an image that may be larger than memory and is read part by part.
 
     Parameters
     ----------
     image : array-like of shape (h, w) or (h, w, c)
-        Anything with a shape from which ``image[first:last, first:last]`` reads a part.
+        Object with a shape of which ``image[first:last, first:last]`` reads a part.
     min_size : int
-        Least height and width in pixels.
+        Smallest height and width in pixels.
     n_channels : int
-        Channels that it must have, without alpha.
+        Number of channels that it needs to have, without alpha.
 
     Raises
     ------
@@ -136,8 +137,8 @@ class SlicedImage:
             raise ValueError(f"image must have shape (h, w) or (h, w, c), got {shape} instead.")
         if _n_colours(shape) != n_channels:
             raise ValueError(
-                f"image must have {n_channels} channel(s) like the images of fit, got "
-                f"{_n_colours(shape)}: its shape is {shape}. Give one image, of the same colours."
+                f"image must have {n_channels} channel(s) like the training images, got "
+                f"{_n_colours(shape)}: its shape is {shape}. Pass one image, of the same colours."
             )
         if min(shape[:2]) < min_size:
             raise ValueError(
@@ -157,8 +158,7 @@ class SlicedImage:
 def ignoring(category: type[Warning]) -> Iterator[None]:
     """Ignore warnings of a category.
 
-    Which warnings are shown is a setting of the process: a lock keeps threads from restoring each
-    other's.
+    Warning filters belong to the process: a lock keeps threads from restoring each other's.
     """
     with _CHANGING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
@@ -186,10 +186,10 @@ def read_image(path: str | Path, name: str) -> Image:
         )
     try:
         return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_other(path)
-    except Exception as error:  # The readers raise what they like, SyntaxError included.
+    except Exception as error:  # The readers raise errors of any type, SyntaxError included.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"{name} cannot be read as an image: {reason} "
+            f"{name} cannot be read as an image: {reason.rstrip('.')}. "
             "Replace the file, or convert it to grey or RGB as PNG or TIFF."
         ) from error
 
@@ -203,9 +203,11 @@ def _read_tiff(path: Path) -> Image:
         page = tiff.pages[0].aspage()
         n_bytes = math.prod(page.shape) * (page.dtype.itemsize if page.dtype else 1)
         if n_bytes > _HIGHEST_COMPRESSION * path.stat().st_size:
-            raise ValueError(f"It declares {n_bytes} bytes of pixels, far more than it can hold.")
+            raise ValueError(
+                f"It declares {n_bytes} bytes of pixels, far more than it can contain."
+            )
         image = np.asarray(page.asarray())
-        if image.ndim == 3 and page.axes.startswith("S"):  # Colours in planes of their own.
+        if image.ndim == 3 and page.axes.startswith("S"):  # One plane per colour.
             image = np.moveaxis(image, 0, -1)
         kind = tifffile.PHOTOMETRIC
         if page.photometric == kind.PALETTE and page.colormap is not None:
@@ -224,10 +226,10 @@ def _read_other(path: Path) -> Image:
     with Pillow.open(path) as image:  # Reads no pixels.
         if image.mode == "CMYK":
             raise ValueError("Its colours are CMYK, not RGB.")
-        # Pillow makes colours of 16-bit grey with alpha.
+        # Pillow converts 16-bit grey with alpha to colours.
         is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
-    # Opened here, because given a name imageio leaves a file open that it cannot read. On its way
-    # through its plugins it also warns of those that are deprecated.
+    # Opened here, because imageio leaves a file open that it cannot read by name. It also warns of
+    # deprecated plugins that it tries.
     with path.open("rb") as file, ignoring(DeprecationWarning):
         pixels = np.asarray(imread(file))
     return pixels[..., 0] if is_grey else pixels
@@ -236,8 +238,8 @@ def _read_other(path: Path) -> Image:
 def check_image(item: Any, name: str) -> Image:
     """Convert one image to (h, w, c), uint8 or float32 in [0, 1]; drop an alpha channel.
 
-    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`; uint8 stays
-    as it is, because it needs a quarter of the memory: see :func:`as_unit_float`.
+    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`. uint8 is
+    kept, because it needs a quarter of the memory: see :func:`as_unit_float`.
 
     Raises
     ------
@@ -250,7 +252,7 @@ def check_image(item: Any, name: str) -> Image:
     image = to_array(item, name, "(h, w) or (h, w, c)")
     if image.ndim not in (2, 3):
         raise ValueError(
-            f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Give each "
+            f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Pass each "
             "image as an item of a list."
         )
     if image.size == 0:
@@ -265,7 +267,7 @@ def check_image(item: Any, name: str) -> Image:
         return scaled
     if image.dtype.kind != "f":
         raise TypeError(
-            f"{name} must hold booleans, unsigned integers or floats, got {image.dtype} instead. "
+            f"{name} must contain booleans, unsigned integers or floats, got {image.dtype} instead. "
             "Convert it first, for example with astype(numpy.uint8) if its values are 0 to 255."
         )
     _check_range(image, name)
@@ -282,12 +284,12 @@ def _check_range(image: Image, name: str) -> None:
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
-            f"{name} holds NaN or infinity. Replace them, for example with numpy.nan_to_num, or "
+            f"{name} contains NaN or infinity. Replace them, for example with numpy.nan_to_num, or "
             "leave the image out."
         )
     if low < 0 or high > 1:
         raise ValueError(
-            f"{name} holds floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
+            f"{name} contains floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
             "the largest possible value."
         )
 

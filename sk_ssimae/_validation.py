@@ -1,4 +1,4 @@
-"""Checks of arguments that more than one room needs."""
+"""Checks of arguments that several subpackages share."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _SIGN = (
-    "is or holds -1: defective is 1 and good is 0. Here high means defective, unlike in "
+    "is or contains -1: defective is 1 and good is 0. Here high means defective, unlike in "
     "scikit-learn's outlier detectors, where -1 marks an outlier."
 )
 
 
 def make_rng(random_state: int | np.random.RandomState | np.random.Generator | None) -> Any:
-    """Make a generator of random numbers without touching the global ones.
+    """Return a generator of random numbers, independent of the global ones.
 
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        A seed; a generator, which is advanced; or None for fresh entropy.
+        Seed; generator, which is advanced; or None for a random seed.
 
     Returns
     -------
@@ -54,30 +54,30 @@ def check_number(value: Any, name: str, low: float, high: float = math.inf) -> N
 
 
 def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
-    """Convert what a user gives for an array; `shape` says in the message what it should have.
+    """Convert a user's value to an array; messages state the `shape` it should have.
 
     Raises
     ------
     TypeError
-        If it is a masked array, or a torch tensor that NumPy cannot hold.
+        If it is a masked array, or a torch tensor that NumPy cannot represent.
     ValueError
         If its rows are of unequal length.
     """
     item = from_torch(item, name)
     if isinstance(item, np.ma.MaskedArray):
         raise TypeError(
-            f"{name} must not be a masked array, of which only the data would be seen. Fill it "
-            "first, with its method filled."
+            f"{name} must not be a masked array, because its mask would be ignored. Fill it first, "
+            "with its method filled."
         )
     try:
         return np.asarray(item)
-    # What it raises on a list of other things is theirs to choose.
+    # Items of other types may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} must have shape {shape}, got rows of unequal length.") from error
 
 
 def from_torch(item: Any, name: str) -> Any:
-    """Convert a torch tensor, recognised without importing torch, and leave all else alone."""
+    """Convert a torch tensor, without importing torch, and return other values unchanged."""
     if not hasattr(item, "detach"):
         return item
     try:
@@ -95,13 +95,13 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     Raises
     ------
     TypeError
-        If it is a masked array, or a torch tensor that NumPy cannot hold.
+        If it is a masked array, or a torch tensor that NumPy cannot represent.
     ValueError
         If the mask has another rank or other values.
     """
     array = to_array(mask, name)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold numbers or booleans, got {array.dtype} instead.")
+        raise ValueError(f"{name} must contain numbers or booleans, got {array.dtype} instead.")
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim != 2:
@@ -114,8 +114,8 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     values = np.unique(array[marked])
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
         raise ValueError(
-            f"{name} must hold only 0 (good) and 1 or 255 (defective), got the values "
-            f"{np.array2string(values[:5], separator=', ')} beside 0. Threshold it first."
+            f"{name} must contain only 0 (good) and 1 or 255 (defective), got the values "
+            f"{np.array2string(values[:5], separator=', ')} as well. Threshold it first."
         )
     return marked
 
@@ -123,22 +123,22 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
 def iter_masks_and_maps(
     masks: Sequence[ArrayLike] | NDArray[Any], residual_maps: Sequence[ArrayLike] | NDArray[Any]
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.floating[Any]]]]:
-    """Go through checked pairs of a mask and a residual map, both of shape (h, w).
+    """Iterate over checked pairs of a mask and a residual map, both of shape (h, w).
 
     Raises
     ------
     ValueError
-        If the numbers or shapes differ or a map is not finite; the message names the image.
+        If numbers or shapes differ or a map is not finite; the message names the image.
     """
     masks = as_collection(masks, "masks")
     residual_maps = as_collection(residual_maps, "residual_maps")
     if len(masks) != len(residual_maps):
         raise ValueError(
-            "masks and residual_maps must be equally many, got "
+            "masks and residual_maps must have the same length, got "
             f"{len(masks)} and {len(residual_maps)} instead."
         )
     if len(masks) == 0:
-        raise ValueError("masks must hold at least one image, got none.")
+        raise ValueError("masks must contain at least one image, got none.")
     for index, (mask, residual_map) in enumerate(zip(masks, residual_maps, strict=True)):
         checked_mask = check_mask(mask, f"masks[{index}]")
         scores = as_floats(residual_map, f"residual_maps[{index}]")
@@ -148,12 +148,12 @@ def iter_masks_and_maps(
                 f"{checked_mask.shape}, got {scores.shape} instead."
             )
         if not np.isfinite(scores).all():
-            raise ValueError(f"residual_maps[{index}] holds NaN or infinity.")
+            raise ValueError(f"residual_maps[{index}] contains NaN or infinity.")
         yield checked_mask, scores
 
 
 def as_collection(items: Any, name: str) -> Any:
-    """Give what has a length as it is, and list what can be gone through."""
+    """Return a collection unchanged, and list the items of an iterable."""
     items = from_torch(items, name)
     if is_collection(items):
         return items
@@ -163,17 +163,17 @@ def as_collection(items: Any, name: str) -> Any:
 
 
 def as_floats(scores: ArrayLike, name: str, shape: str = "(h, w)") -> NDArray[np.floating[Any]]:
-    """Convert numbers to float32 where that loses nothing, else to float64."""
+    """Convert numbers to float32 if that is exact, else to float64."""
     scores = to_array(scores, name, shape)
     if scores.dtype.kind not in "biuf":
-        raise ValueError(f"{name} must hold real numbers, got {scores.dtype} instead.")
+        raise ValueError(f"{name} must contain real numbers, got {scores.dtype} instead.")
     if scores.dtype in (np.float32, np.float64):
         return scores
     return scores.astype(np.float32 if np.can_cast(scores.dtype, np.float32) else np.float64)
 
 
 def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
-    """Tell which images are defective, from masks or labels.
+    """Return which images are defective, from masks or labels.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
         None means that all images are good; a label is 1 for a defective image and 0 for a good
         one; a mask marks defective pixels.
     n_images : int
-        Number of images that `y` must describe.
+        Number of images that `y` describes.
 
     Returns
     -------
@@ -213,22 +213,22 @@ def holds_masks(y: Any) -> bool:
 
 
 def check_masks(y: Any) -> None:
-    """Check that there are masks, not labels.
+    """Check that `y` contains masks, not labels.
 
     Raises
     ------
     ValueError
-        If `y` does not hold masks.
+        If `y` does not contain masks.
     """
     if not holds_masks(y):
         raise ValueError(
-            "y must hold a mask (h, w) for each image: scores of residual maps ask which pixels "
-            "are defective."
+            "y must contain a mask (h, w) for each image: scores of residual maps need to know "
+            "which pixels are defective."
         )
 
 
 def count_images(X: Any) -> int:
-    """Count images of which nothing else matters.
+    """Count images without opening them.
 
     Raises
     ------
@@ -241,19 +241,19 @@ def count_images(X: Any) -> int:
 
 
 def check_some_defective(y: Any, n_images: int) -> None:
-    """Check that masks or labels tell of some defect.
+    """Check that masks or labels mark a defect.
 
     Raises
     ------
     ValueError
-        If they do not.
+        If they mark none.
     """
     if not defect_labels(y, n_images).any():
         raise ValueError(
             f"y marks no defect in these {n_images} images: their score is not defined. In "
             "cross-validation every test fold needs defective images: use "
-            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds hold good images only, "
-            "so that training scores are not defined with it."
+            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds contain only good "
+            "images, so that training scores are undefined."
         )
 
 
@@ -274,19 +274,19 @@ def check_mask_shape(mask: Any, index: int, shape: tuple[int, ...]) -> None:
 
 
 def check_mask_shapes(y: Any, residual_maps: Any) -> None:
-    """Check that masks have the heights and widths of the images that maps were computed of.
+    """Check that masks have the heights and widths of the residual maps.
 
     Raises
     ------
     ValueError
-        If one has not.
+        If one differs.
     """
     for index, (mask, residual_map) in enumerate(zip(y, residual_maps, strict=True)):
         check_mask_shape(mask, index, np.shape(residual_map))
 
 
 def _check_label(label: Any, name: str) -> bool:
-    # Structured scalars of NumPy cannot even be compared.
+    # Structured scalars of NumPy cannot be compared.
     is_structured = getattr(getattr(label, "dtype", None), "kind", "") == "V"
     is_comparable = _is_scalar(label) and not is_structured
     if is_comparable and label in (0, 1):

@@ -79,9 +79,9 @@ def test_wrong_collections(X, error, message):
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.full((8, 8), np.nan), ValueError, r"X\[0\] holds NaN or infinity"),
-        (np.full((8, 8), np.inf), ValueError, r"X\[0\] holds NaN or infinity"),
-        (np.full((8, 8), 200.0), ValueError, r"X\[0\] holds floats from 200 to 200"),
+        (np.full((8, 8), np.nan), ValueError, r"X\[0\] contains NaN or infinity"),
+        (np.full((8, 8), np.inf), ValueError, r"X\[0\] contains NaN or infinity"),
+        (np.full((8, 8), 200.0), ValueError, r"X\[0\] contains floats from 200 to 200"),
         (np.full((8, 8), -0.1), ValueError, r"floats must lie in \[0, 1\]. Divide"),
         (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
         (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),

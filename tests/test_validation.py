@@ -46,18 +46,18 @@ def test_defect_labels():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1, -1, 1], r"y\[1\] is or holds -1: .* high means defective"),
-        (np.full((3, 4, 4), -1), r"y\[0\] is or holds -1: .* high means defective"),
+        ([1, -1, 1], r"y\[1\] is or contains -1: .* high means defective"),
+        (np.full((3, 4, 4), -1), r"y\[0\] is or contains -1: .* high means defective"),
         ([0, 2, 1], r"y\[1\] must be 0 \(good\) or 1 \(defective\), .* got 2"),
         (["a", "b", "c"], r"y\[0\] must be 0 .* got 'a'"),
         ([0, None, 1], r"y\[1\] must be 0 .* got None"),
         ([0, [0], 1], r"y\[1\] must be 0 .* got \[0\]"),
         ([np.array((0, 0.5), dtype="i4,f4"), 0, 1], r"y\[0\] must be 0 .* got array\(\(0"),
         ([0, 1], "got 2 labels or masks for 3 images"),
-        (np.full((3, 4, 4), 7), r"y\[0\] must hold only 0"),
-        ([np.zeros((4, 4)), None, None], r"y\[1\] must hold numbers or booleans, got object"),
+        (np.full((3, 4, 4), 7), r"y\[0\] must contain only 0"),
+        ([np.zeros((4, 4)), None, None], r"y\[1\] must contain numbers or booleans, got object"),
         ([[[0, 1], [0]]] * 3, r"y\[0\] must have shape \(h, w\), got rows of unequal length"),
-        (np.full((3, 4, 4), "x"), r"y\[0\] must hold numbers or booleans, got <U1"),
+        (np.full((3, 4, 4), "x"), r"y\[0\] must contain numbers or booleans, got <U1"),
     ],
 )
 def test_wrong_labels(y, message):

@@ -1,4 +1,4 @@
-"""Unpacking of zip archives that nobody vouches for."""
+"""Unpacking of untrusted zip archives."""
 
 import shutil
 import stat
@@ -19,7 +19,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = _MAX_BYTES) -> None:
     folder : path
         Folder to unpack into, which must exist.
     max_bytes : int
-        Most bytes that the files may have together, unpacked.
+        Largest number of bytes of all files together, unpacked.
 
     Raises
     ------
@@ -38,9 +38,9 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = _MAX_BYTES) -> None:
                 _write(content, member, folder)
     except OSError:
         raise
-    except Exception as error:  # zipfile and its decoders raise what they like.
+    except Exception as error:  # zipfile and its decoders raise errors of any type.
         raise OSError(
-            f"archive: the file cannot be unpacked as a zip archive: {error}. Get it anew."
+            f"archive: the file cannot be unpacked as a zip archive: {error}. Download it again."
         ) from error
 
 
@@ -51,13 +51,13 @@ def _check_amount(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
         raise OSError(
             f"archive: its {len(members)} files have {n_bytes} bytes unpacked; at most "
             f"{_MAX_FILES} files and {max_bytes} bytes are unpacked here. Look at the archive, and "
-            "unpack it by hand if it is right."
+            "unpack it by hand if it is correct."
         )
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
-    # Read as on Windows, where backslashes separate folders and drives have letters, lest the
-    # answer depend on the system.
+    # Read as on Windows, where backslashes separate folders and drives have letters, so that the
+    # result does not depend on the system.
     path = PureWindowsPath(member.filename)
     if path.drive or path.root or ".." in path.parts:
         raise OSError(

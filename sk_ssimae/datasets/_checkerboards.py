@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._validation import make_rng
-from sk_ssimae.datasets._made import check_n_samples_and_shape, is_pair
+from sk_ssimae.datasets._synthetic import check_n_samples_and_shape, is_pair
 
 _LARGEST = 10_000
 
@@ -18,11 +18,11 @@ def make_checkerboards(
     square_size: tuple[float, float] = (8.0, 24.0),
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Make images of checkerboards that differ in scale, orientation, phase and grey values.
+    """Generate images of checkerboards that differ in scale, orientation, phase and grey values.
 
-    The publication's toy example: an autoencoder learns such boards, then reconstructs boards onto
-    which strokes and dots are drawn (:func:`draw_defects` with the kinds ``"scratch"``, ``"cut"``
-    and ``"contamination"``).
+    The toy example of the paper: an autoencoder learns such boards, then reconstructs boards with
+    strokes and dots on them (:func:`draw_defects` with the kinds ``"scratch"``, ``"cut"`` and
+    ``"contamination"``).
 
     Parameters
     ----------
@@ -31,10 +31,10 @@ def make_checkerboards(
     shape : tuple of two int, default=(256, 256)
         Height and width in pixels.
     square_size : tuple of two float, default=(8, 24)
-        Least and largest side of a square in pixels, from 2 to 10,000. The side of each board is
-        drawn uniformly from between them; give the same number twice to have it fixed.
+        Smallest and largest side of a square in pixels, from 2 to 10,000. The side is drawn
+        uniformly between them for each board; pass the same number twice for a fixed side.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed gives the same images.
+        Seed of the images; the same seed generates the same images.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Defects drawn into images, with exact masks."""
+"""Synthetic defects in good images, with exact masks."""
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -28,24 +28,24 @@ def draw_defects(
     n_defects: int = 1,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> DefectiveImages:
-    """Draw defects into good images and mark every pixel that they touch.
+    """Draw synthetic defects into good images and mark every pixel that they change.
 
-    High contrast have ``"cut"``, a dark gash, and ``"contamination"``, a bright lump. Low contrast
-    have ``"stain"``, a faint shadow; ``"blur"``, where the texture is washed out; ``"misweave"``,
-    where it runs in another direction; ``"missing_thread"``, a strip of smeared texture; and
-    ``"doubled_thread"``, a strip of texture pushed together to half its width, so that threads lie
-    double. Blur, misweave, missing and doubled threads change the structure and hardly the grey
-    values. ``"scratch"`` is a thin, long, nearly straight line, dark or bright, faint or strong.
+    Two kinds have a high contrast: ``"cut"``, a dark gash, and ``"contamination"``, a bright lump.
+    Five have a low contrast: ``"stain"``, a faint shadow; ``"blur"``, washed-out texture;
+    ``"misweave"``, texture in another direction; ``"missing_thread"``, a strip of smeared texture;
+    and ``"doubled_thread"``, a strip of texture compressed to half its width. Blur, misweave,
+    missing and doubled threads change the structure and hardly the grey values. ``"scratch"`` is a
+    thin, long, nearly straight line, dark or bright, faint or strong.
 
     Parameters
     ----------
     images : array of shape (n, h, w) or (n, h, w, c)
         Good images in [0, 1], at least 32 pixels high and wide. They are not changed.
     kinds : sequence of str
-        Kinds to draw, any of those above. They take turns over the defects of the first image,
-        then of the second, ….
+        Kinds to draw, any of those above, in turn: first for the defects of the first image, then
+        for those of the second, ….
     n_defects : int, default=1
-        Defects of each image. They may touch each other.
+        Number of defects per image. They may overlap.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the places and shapes.
 
@@ -58,7 +58,7 @@ def draw_defects(
     Raises
     ------
     TypeError
-        If the images do not hold real numbers.
+        If the images do not contain real numbers.
     ValueError
         If the images have another rank, size or range, a kind is unknown or none is given, or
         `n_defects` is not positive.
@@ -104,8 +104,8 @@ def _check_kinds(kinds: Any) -> list[str]:
     return names
 
 
-# Each drawer takes an image (h, w, c). It gives the pixels (h, w) that it touches and an image, of
-# c channels or one for all, from which to take them.
+# Each drawer takes an image (h, w, c). It returns the region (h, w) to change, and an image with the
+# new pixels, of c channels or of one for all.
 
 
 def _cut(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
@@ -155,7 +155,7 @@ def _misweave(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
 def _missing_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
     width = max(4, round(0.025 * min(image.shape[:2])))
     region, axis, _ = _strip(image.shape[:2], rng, width, margin=0)
-    # What remains are the crossing threads, smeared along the gap.
+    # The crossing threads remain, smeared along the gap.
     smeared = ndimage.uniform_filter1d(image, 4 * width + 1, axis=1 - axis)
     return region, smeared
 
@@ -163,7 +163,7 @@ def _missing_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image
 def _doubled_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
     half = max(4, round(0.03 * min(image.shape[:2])))
     region, axis, first = _strip(image.shape[:2], rng, 2 * half, margin=half)
-    # What lies on the strip and on half its width at either side is pushed together on the strip.
+    # The strip and half its width on either side are compressed onto the strip.
     first_source = 2 * (np.arange(image.shape[axis]) - first) + first - half
     pushed = [np.take(image, first_source + shift, axis, mode="clip") for shift in (0, 1)]
     return region, (pushed[0] + pushed[1]) / 2
@@ -177,7 +177,7 @@ def _times(image: Image, factor: NDArray[np.float64]) -> Image:
 def _strip(
     shape: tuple[int, ...], rng: np.random.Generator, width: int, margin: int
 ) -> tuple[Mask, int, int]:
-    """Make a straight region half as long as the image; give also its axis and first line."""
+    """Return a straight region half as long as the image, its axis and its first line."""
     axis = int(rng.integers(2))
     first = margin + int(rng.integers(shape[axis] - width - 2 * margin))
     length = shape[1 - axis]
@@ -189,7 +189,7 @@ def _strip(
 
 
 def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Mask:
-    """Make a region with a wavy outline; `radius` is a share of the image's shorter side."""
+    """Return a region with a wavy outline; `radius` is a share of the image's shorter side."""
     size = radius * min(shape)
     centre = [rng.uniform(min(2 * size, n / 3), n - min(2 * size, n / 3)) for n in shape]
     rows, columns = np.ogrid[: shape[0], : shape[1]]
@@ -204,7 +204,7 @@ def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Ma
 def _curve(
     shape: tuple[int, ...], rng: np.random.Generator, length: float, bending: float = 0.03
 ) -> Mask:
-    """Make a curved line one pixel wide.
+    """Return a curved line one pixel wide.
 
     `length` is a share of the image's shorter side, `bending` the spread of the turns, in radians,
     that the line takes every half pixel.

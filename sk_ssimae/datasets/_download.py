@@ -25,17 +25,17 @@ def fetch_archive(
     n_retries: int,
     progress: bool,
 ) -> Path:
-    """Give the folder of an unpacked archive, after downloading it if need be.
+    """Return the folder of an unpacked archive, after downloading it if needed.
 
-    The folder appears at once with all that it must hold, or not at all: whatever is interrupted
-    leaves nothing that could be taken for it.
+    The folder appears with its complete content, or not at all: an interrupted download leaves
+    nothing that could be mistaken for it.
 
     Parameters
     ----------
     name : str
         Name of the folder in `data_home`.
     required : tuple of str
-        Folders that it must hold. In the archive they may lie in a folder of any name.
+        Folders that it must contain. In the archive they may be inside a folder of any name.
     url, data_home, download_if_missing, known_hash, n_retries, progress
         As in :func:`fetch_nanotwice`.
 
@@ -47,11 +47,11 @@ def fetch_archive(
     Raises
     ------
     OSError
-        If there is no such folder and there shall or can be none, or it is not complete.
+        If the folder is missing and may not or cannot be downloaded, or it is incomplete.
     ImportError
         If a download needs packages that are not installed.
     ValueError
-        If a parameter is not of its form.
+        If a parameter is not as described.
     """
     _check(url, known_hash, n_retries)
     default = os.environ.get("SK_SSIMAE_DATA") or "~/sk_ssimae_data"
@@ -61,16 +61,16 @@ def fetch_archive(
         return folder
     if folder.exists():
         raise OSError(
-            f"The folder {str(folder)!r} must hold {', '.join(required)}, but does not. Complete "
+            f"The folder {str(folder)!r} must contain {', '.join(required)}, but does not. Complete "
             "it, or remove it to have it downloaded."
         )
     if not download_if_missing:
         raise OSError(
             f"The data are not in {str(folder)!r}. Call with download_if_missing=True, or unpack "
-            f"them there so that it holds {', '.join(required)}."
+            f"them there so that it contains {', '.join(required)}."
         )
     home.mkdir(parents=True, exist_ok=True)
-    # Beside the folder, so that what is complete can be moved into its place in one step.
+    # Next to the folder, so that the complete one can be moved into place in one step.
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=home) as temporary:
         archive, unpacked = Path(temporary, "archive.zip"), Path(temporary, "unpacked")
         _download(url, archive, folder, known_hash, n_retries, progress)
@@ -128,10 +128,10 @@ def _download(
     )
     try:
         cache.fetch(archive.name, downloader=downloader)
-    # For another hash pooch raises ValueError.
+    # pooch raises ValueError for a wrong hash.
     except (OSError, ValueError) as error:
         raise OSError(
-            f"{url} could not be downloaded: {error} Try again later, give another url, or "
+            f"{url} could not be downloaded: {str(error).rstrip('.')}. Try again later, pass another url, or "
             f"download it by hand and unpack it into {str(folder)!r}."
         ) from error
     if known_hash is None:
@@ -139,15 +139,15 @@ def _download(
 
 
 def _find(unpacked: Path, required: tuple[str, ...], url: str) -> Path:
-    """Find the folder of an unpacked archive that holds what is required."""
+    """Find the folder of an unpacked archive that contains the required folders."""
     folders = [unpacked, *sorted(path for path in unpacked.rglob("*") if path.is_dir())]
     for folder in folders:
         # macOS adds a folder __MACOSX of the same layout, without images.
         if "__MACOSX" not in folder.parts and _is_complete(folder, required):
             return folder
     raise OSError(
-        f"The archive from {url} must hold the folders {', '.join(required)}, but does not. Give "
-        "the url of the right archive."
+        f"The archive from {url} must contain the folders {', '.join(required)}, but does not. "
+        "Pass the url of the right archive."
     )
 
 
@@ -155,6 +155,6 @@ def _move_into_place(source: Path, folder: Path, required: tuple[str, ...]) -> N
     try:
         source.rename(folder)
     except OSError:
-        # Another process may have been faster.
+        # Another process may have moved it first.
         if not _is_complete(folder, required):
             raise

@@ -1,4 +1,4 @@
-"""Woven fabric as a line camera sees it, made from random numbers."""
+"""Synthetic woven fabric, as seen by a line camera."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sk_ssimae._validation import check_number, make_rng
-from sk_ssimae.datasets._made import Field, check_n_samples_and_shape, smooth_noise
+from sk_ssimae.datasets._synthetic import Field, check_n_samples_and_shape, smooth_noise
 
 # Warp threads lie on top where (column + step * row) % repeat < floats.
 _WEAVES = {"plain": (1, 2, 1), "twill": (1, 3, 2), "satin": (2, 5, 4)}
@@ -22,10 +22,10 @@ def make_woven_fabric(
     irregularity: float = 1.0,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Make images of defect-free woven fabric.
+    """Generate images of defect-free woven fabric.
 
-    Warp and weft threads cross over and under each other. As in cloth, threads wander, swell and
-    differ in brightness, fibres run along them, the light falls off slowly and the camera is noisy.
+    Warp and weft threads cross over and under each other. As in real cloth, threads wander, vary in
+    width and brightness, and consist of fibres; the light varies slowly and the camera is noisy.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def make_woven_fabric(
     thread_spacing : float, default=8
         Distance between neighbouring threads in pixels, from 3 to 10,000.
     irregularity : float, default=1
-        Strength of all random deviations, at most 10; 0 gives a perfectly regular fabric.
+        Strength of all random deviations, at most 10; 0 for a perfectly regular fabric.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed gives the same images.
+        Seed of the images; the same seed generates the same images.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def _threads(across: Field, along: Field, irregularity: float, rng: np.random.Ge
     thread = np.floor(across).astype(np.intp)
     first = thread.min()
     n_threads = int(thread.max() - first) + 1
-    # Each thread has a brightness of its own and swells and thins along its length.
+    # Each thread has its own brightness, and its width varies along its length.
     brightness = 1 + 0.05 * irregularity * rng.standard_normal(n_threads)
     position = np.floor(along).astype(np.intp)
     knots = rng.standard_normal((n_threads, int(np.ptp(position)) + 1))

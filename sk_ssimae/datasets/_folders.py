@@ -1,4 +1,4 @@
-"""Images in folders, paired with their masks by name. Both stay files until they are needed."""
+"""Images in folders, paired with their masks by name. Files are read when needed."""
 
 import os
 from collections import defaultdict
@@ -25,7 +25,7 @@ def load_image_folder(
 
     A mask belongs to the defective image whose file name has the same stem, or that stem followed
     by ``_mask`` or ``_gt``. Images (PNG, TIFF, JPEG, BMP) are listed in the order of their names;
-    files whose names begin with a dot are passed over.
+    files whose names begin with a dot are ignored.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def load_image_folder(
         data : list of path
             Good images, then defective ones.
         target : sequence of arrays (h, w), bool
-            Masks of `data`, all False for good images. A mask is read from its file each time it
-            is asked for; ``list(target)`` keeps all in memory.
+            Masks of `data`, all False for good images. A mask is read from its file on every
+            access; ``list(target)`` loads all into memory.
         good, defective : list of path
             The two parts of `data`.
         masks : sequence of arrays (h, w), bool
@@ -56,7 +56,7 @@ def load_image_folder(
     Raises
     ------
     FileNotFoundError
-        If a folder does not exist or holds no image.
+        If a folder does not exist or contains no image.
     ValueError
         If images and masks do not pair one to one; the message names the files.
 
@@ -69,7 +69,7 @@ def load_image_folder(
     FileNotFoundError: good: the folder 'no/such/folder' does not exist.
     """
     if (defective is None) != (masks is None):
-        raise ValueError("defective and masks belong together: give both folders or neither.")
+        raise ValueError("defective and masks belong together: pass both folders or neither.")
     good_files = list_images(good, "good")
     defective_files: list[Path] = []
     mask_files: list[Path] = []
@@ -83,7 +83,7 @@ def load_image_folder(
 def as_bunch(
     good: list[Path], defective: list[Path], masks: list[Path], *, test_good: Sequence[Path] = ()
 ) -> Bunch:
-    """Put good images, good test images where they are apart, and defective ones into a Bunch."""
+    """Return good images, separate good test images, and defective ones as a Bunch."""
     n_good = len(good) + len(test_good)
     data = [*good, *test_good, *defective]
     target = MaskFiles(data, [*[None] * n_good, *masks])
@@ -96,7 +96,7 @@ def list_images(folder: str | Path, name: str) -> list[Path]:
     Raises
     ------
     TypeError
-        If `folder` is no path.
+        If `folder` is not a path.
     FileNotFoundError
         If the folder does not exist or holds no image.
     """
@@ -106,23 +106,24 @@ def list_images(folder: str | Path, name: str) -> list[Path]:
     files = sorted(
         path
         for path in folder.iterdir()
-        # Some archives bring files such as ._000.png, which are no images.
+        # Some archives contain files such as ._000.png, which are not images.
         if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
     )
     if not files:
         raise FileNotFoundError(
-            f"{name}: the folder {str(folder)!r} holds no image ({', '.join(sorted(_SUFFIXES))})."
+            f"{name}: the folder {str(folder)!r} contains no image "
+            f"({', '.join(sorted(_SUFFIXES))})."
         )
     return files
 
 
 def as_path(path: Any, name: str) -> Path:
-    """Make a path of what the user gives for one.
+    """Convert a user's value to a path.
 
     Raises
     ------
     TypeError
-        If it is none.
+        If it is not a path.
     """
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"{name} must be the path of a folder, got {path!r} instead.")
@@ -135,7 +136,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
     Raises
     ------
     ValueError
-        If an image has no mask or several, or a mask no image or several; all are named.
+        If an image has no mask or several, or a mask no image or several; the message names all.
     """
     images_of_stem = defaultdict(list)
     for image in images:
@@ -170,7 +171,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
 
 
 def _stem_of_image(mask: Path, stems: Any) -> str | None:
-    """Tell the stem of the image that a mask belongs to, or None if there is none."""
+    """Return the stem of the image that a mask belongs to, or None if there is none."""
     for ending in _MASK_ENDINGS:
         stem = mask.stem.removesuffix(ending)
         if mask.stem.endswith(ending) and stem in stems:

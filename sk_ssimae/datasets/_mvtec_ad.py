@@ -13,8 +13,8 @@ TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) -> Any:
     """Load a category of MVTec AD, or of another data set of its layout.
 
-    MVTec gives the data set to those who accept its licence, CC BY-NC-SA 4.0: download it from its
-    page at mvtec.com (company, research, datasets, MVTec AD) and unpack it.
+    MVTec offers the data set under the licence CC BY-NC-SA 4.0: download it from its page at
+    mvtec.com (company, research, datasets, MVTec AD) and unpack it.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
     category : str
         Name of the category's folder, such as ``"carpet"``.
     return_X_y : bool, default=False
-        Return ``(data, target)`` instead of a Bunch. To keep the test images out of training, take
+        Return ``(data, target)`` instead of a Bunch. To keep the test images out of training, use
         the Bunch and fit to `good`.
 
     Returns
@@ -36,7 +36,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
         data : list of path
             Good images for training, good test images, then defective ones.
         target : sequence of arrays (h, w), bool
-            Masks of `data`, all False for good images, read when they are asked for.
+            Masks of `data`, all False for good images, read on access.
         good, test_good, defective : list of path
             The three parts of `data`; `defective` in the order of the defect types.
         masks : sequence of arrays (h, w), bool
@@ -47,7 +47,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
     Raises
     ------
     FileNotFoundError
-        If `root` has no such category, which names those that it has, or the category lacks a
+        If `root` has no such category (the message lists those it has), or the category lacks a
         folder or images.
     ValueError
         If test images and masks do not pair; the message names the files.
@@ -93,13 +93,12 @@ def load_mvtec_textures(root: str | Path) -> Any:
     Returns
     -------
     Bunch
-        For each texture, by its name, the Bunch that :func:`load_mvtec_ad` gives.
+        For each texture, by its name, the Bunch of :func:`load_mvtec_ad`.
 
     Raises
     ------
     FileNotFoundError
-        If a texture is missing, which names the categories that there are, or lacks a folder or
-        images.
+        If a texture is missing (the message lists the categories), or lacks a folder or images.
     ValueError
         If test images and masks do not pair.
 

@@ -1,4 +1,4 @@
-"""Mats of nanofibres as a scanning electron microscope shows them, made from random numbers."""
+"""Synthetic mats of nanofibres, as seen by a scanning electron microscope."""
 
 import math
 from numbers import Real
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from sk_ssimae._validation import check_number, make_rng
-from sk_ssimae.datasets._made import Field, check_n_samples_and_shape, smooth_noise
+from sk_ssimae.datasets._synthetic import Field, check_n_samples_and_shape, smooth_noise
 
 _LAYERS = 3.5  # Fibres that lie over a pixel on average.
 
@@ -22,11 +22,11 @@ def make_nanofibres(
     density: float = 1.0,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Make images of defect-free nanofibrous material.
+    """Generate images of defect-free nanofibrous material.
 
-    Thin, slightly curved fibres lie over each other in all directions. As under a scanning electron
-    microscope, those in front are nearly white and those behind ever darker, edges are brighter
-    than the middle, and a fibre shadows what lies under it.
+    Thin, slightly curved fibres overlap in all directions. As under a scanning electron microscope,
+    fibres in front are nearly white and those behind darker, edges are brighter than the middle,
+    and a fibre casts a shadow on those below.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def make_nanofibres(
     fibre_diameter : float, default=8
         Mean diameter of the fibres in pixels, from 2 to 1,000.
     density : float, default=1
-        How closely the fibres lie, above 0 and at most 5: at 0.5 there are half as many.
+        Relative number of fibres, above 0 and at most 5: at 0.5 there are half as many.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed gives the same images.
+        Seed of the images; the same seed generates the same images.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def _mat(
 ) -> Field:
     # A straight line of random offset crosses a given pixel with probability diameter / diagonal.
     n_fibres = max(1, round(_LAYERS * density * (np.hypot(*shape) / diameter + 1)))
-    # What a fibre has outside the image is painted into a margin of one pixel.
+    # Parts of fibres outside the image are painted into a margin of one pixel.
     mat = np.full((shape[0] + 2, shape[1] + 2), 0.01, dtype=np.float32)
     # Fibres are drawn column by column, steep ones in the transposed image.
     is_steep = rng.random(n_fibres) < 0.5
@@ -96,7 +96,7 @@ def _mat(
 
 
 class _Courses(NamedTuple):
-    """Where fibres run: arrays of shape (n_fibres, n_columns)."""
+    """Courses of fibres: arrays of shape (n_fibres, n_columns)."""
 
     centre: Field
     """Row of a fibre's axis."""
@@ -136,14 +136,14 @@ def _waves(n: int, along: Field, wavelength: float, rng: np.random.Generator) ->
 
 
 def _lay_fibre(canvas: Field, course: _Courses, brightness: float) -> None:
-    """Paint a fibre over those that lie there; its shadow falls on these."""
+    """Paint a fibre and its shadow over the fibres below."""
     reach = int(np.ceil(1.9 * (course.radius / course.cosine).max())) + 1
     rows = np.rint(course.centre) + np.arange(-reach, reach + 1, dtype=np.float32)
     from_axis = (rows - course.centre) * course.cosine
     across = from_axis / course.radius
     to_axis = np.abs(across)
     place = (rows.astype(np.intp).clip(0, canvas.shape[0] - 1), np.arange(len(rows))[:, None])
-    # Few electrons escape from between a fibre and what lies closely under it.
+    # Few electrons escape from the gap between a fibre and one closely below it.
     nearness = np.clip(1.9 - to_axis, 0, 0.9)
     below = canvas[place] * (1 - 0.45 * nearness * nearness)
     edge = np.minimum(to_axis, 1)

@@ -26,7 +26,7 @@ def load_nanotwice(root: str | Path, *, return_X_y: bool = False) -> Any:
     Returns
     -------
     Bunch or tuple
-        As :func:`load_image_folder` gives it.
+        As from :func:`load_image_folder`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def fetch_nanotwice(
     n_retries: int = 3,
     progress: bool = False,
 ) -> Any:
-    """Load the NanoTWICE images, after downloading them if need be.
+    """Load the NanoTWICE images, after downloading them if needed.
 
     They are kept in the folder ``nanotwice`` of `data_home`. Needs the extra ``data``:
     ``pip install "sk-ssimae[data]"``.
@@ -69,27 +69,27 @@ def fetch_nanotwice(
     Parameters
     ----------
     data_home : path, optional
-        Folder of data sets. Default: that named by the environment variable ``SK_SSIMAE_DATA``,
+        Folder of data sets. Default: the value of the environment variable ``SK_SSIMAE_DATA``,
         else ``~/sk_ssimae_data``.
     download_if_missing : bool, default=True
-        Download the images if they are not there, rather than raise an error.
+        Download the images if they are missing, instead of raising an error.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     url : str
-        Where the archive is. The default is the ``dfg05er_Data.zip`` of the NanoTWICE project page.
-        It is served without encryption: check `known_hash` where that matters.
+        Address of the archive. The default is the ``dfg05er_Data.zip`` of the NanoTWICE project
+        page. It is served without encryption: pass `known_hash` if that matters.
     known_hash : str, optional
         Hash of the archive: a SHA-256 in hexadecimal digits, or ``"algorithm:digits"``. The
-        publishers give none; the hash of an unchecked download is logged, to be given next time.
+        publishers state none; the hash of an unchecked download is logged, to be passed next time.
     n_retries : int, default=3
-        How often to try again after a failed download.
+        Number of retries after a failed download.
     progress : bool, default=False
         Show a progress bar.
 
     Returns
     -------
     Bunch or tuple
-        As :func:`load_nanotwice` gives it.
+        As from :func:`load_nanotwice`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def fetch_nanotwice(
     ImportError
         If the images are missing and the extra is not installed.
     ValueError
-        If `url`, `known_hash` or `n_retries` is not of its form.
+        If `url`, `known_hash` or `n_retries` is not as described.
 
     Examples
     --------

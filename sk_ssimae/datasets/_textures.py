@@ -1,4 +1,4 @@
-"""The publication's woven textures."""
+"""The woven textures of the paper."""
 
 from numbers import Integral
 from pathlib import Path
@@ -15,7 +15,7 @@ _URL = (
 
 
 def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bool = False) -> Any:
-    """Load one of the two woven textures of the publication, 512 × 512 pixels, 8-bit grey.
+    """Load one of the two woven textures of the paper, 512 × 512 pixels, 8-bit grey.
 
     :func:`fetch_woven_textures` downloads them.
 
@@ -32,7 +32,7 @@ def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bo
     Returns
     -------
     Bunch or tuple
-        As :func:`load_image_folder` gives it.
+        As from :func:`load_image_folder`.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def fetch_woven_textures(
     n_retries: int = 3,
     progress: bool = False,
 ) -> Any:
-    """Load one of the woven textures of the publication, after downloading both if need be.
+    """Load one of the woven textures of the paper, after downloading both if needed.
 
     They are kept in the folder ``textures`` of `data_home`. Needs the extra ``data``:
     ``pip install "sk-ssimae[data]"``.
@@ -79,28 +79,28 @@ def fetch_woven_textures(
     texture : {1, 2}, default=1
         Which texture.
     data_home : path, optional
-        Folder of data sets. Default: that named by the environment variable ``SK_SSIMAE_DATA``,
+        Folder of data sets. Default: the value of the environment variable ``SK_SSIMAE_DATA``,
         else ``~/sk_ssimae_data``.
     download_if_missing : bool, default=True
-        Download the images if they are not there, rather than raise an error.
+        Download the images if they are missing, instead of raising an error.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     url : str
-        Where the archive is. The default is the ``textures.zip`` that MVTec's page of research
-        publications offers beside the paper, with its terms; where that has moved, copy the link
-        from there.
+        Address of the archive. The default is the ``textures.zip`` that MVTec's page of research
+        publications offers next to the paper, with its terms; if it has moved, copy the link from
+        there.
     known_hash : str, optional
         Hash of the archive: a SHA-256 in hexadecimal digits, or ``"algorithm:digits"``. The
-        publishers give none; the hash of an unchecked download is logged, to be given next time.
+        publishers state none; the hash of an unchecked download is logged, to be passed next time.
     n_retries : int, default=3
-        How often to try again after a failed download.
+        Number of retries after a failed download.
     progress : bool, default=False
         Show a progress bar.
 
     Returns
     -------
     Bunch or tuple
-        As :func:`load_texture` gives it.
+        As from :func:`load_texture`.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def fetch_woven_textures(
     ImportError
         If the images are missing and the extra is not installed.
     ValueError
-        If `texture` is neither 1 nor 2, or `url`, `known_hash` or `n_retries` is not of its form.
+        If `texture` is neither 1 nor 2, or `url`, `known_hash` or `n_retries` is not as described.
 
     Examples
     --------

@@ -25,7 +25,7 @@ class SegmenterParameters(TypedDict, total=False):
 
 
 class Role(StrEnum):
-    """What a parameter acts on, and so what has to be done again after it was changed.
+    """Part of the method that a parameter acts on, and so the consequence of a change.
 
     NETWORK and TRAINING parameters take effect in `fit`. INFERENCE and DECISION parameters take
     effect at once and make a threshold stale: call `calibrate`. MACHINE parameters change no
@@ -45,7 +45,7 @@ class Parameter:
     Parameters
     ----------
     role : Role
-        What the parameter acts on.
+        Role of the parameter.
     *constraints
         Allowed values, in scikit-learn's notation: types, None, ``Interval``, ``StrOptions``. A
         value needs to satisfy one of them; without any, all values are allowed.

@@ -107,8 +107,8 @@ class _Record:
         try:
             self._record(compute, stream)
         except BaseException as error:
-            # Torch leaves the generators as if recording went on; a copy of the state can draw.
-            # The default one has a copy too: graphs recorded before keep the state it had.
+            # Torch leaves the generators as if recording were still active; a copy of the state can
+            # draw. The default one gets a copy too: earlier graphs keep the state it had.
             default = torch.cuda.default_generators[patches.device.index]
             for generator in (default, *generators):
                 generator.graphsafe_set_state(generator.clone_state())

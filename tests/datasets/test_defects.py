@@ -126,7 +126,7 @@ def test_wrong_defects(images, params, message):
 
 def test_images_are_numbers():
     for images in (np.zeros((1, 64, 64), complex), np.zeros((1, 64, 64), str)):
-        with pytest.raises(TypeError, match="images must hold real numbers, got"):
+        with pytest.raises(TypeError, match="images must contain real numbers, got"):
             draw_defects(images)
 
 

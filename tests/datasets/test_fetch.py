@@ -167,7 +167,9 @@ def test_progress(fetch, capfd):
 
 
 def test_data_that_are_not_there(fetch, server, tmp_path):
-    message = r"The data are not in '.*nanotwice'\. .* holds Normal, Anomalous/images, Anomalous/gt"
+    message = (
+        r"The data are not in '.*nanotwice'\. .* contains Normal, Anomalous/images, Anomalous/gt"
+    )
     with pytest.raises(OSError, match=message):
         fetch(download_if_missing=False)
     (tmp_path / "home/nanotwice/Normal").mkdir(parents=True)
@@ -263,8 +265,8 @@ SPECIAL = "is a link or another special file. Do not trust this archive"
         (archive_of(("C:\\evil.txt", "x")), OUTSIDE),
         (archive_of((link("Normal"), "/tmp")), rf"'Normal' {SPECIAL}"),
         (archive_of((link("pipe", stat.S_IFIFO), "")), rf"'pipe' {SPECIAL}"),
-        (archive_of(("x/", ""), ("x/a.txt", "x")), "must hold the folders Normal, .* does not"),
-        (b"<html>no archive</html>", "cannot be unpacked as a zip archive: .* Get it anew"),
+        (archive_of(("x/", ""), ("x/a.txt", "x")), "must contain the folders Normal, .* does not"),
+        (b"<html>no archive</html>", "cannot be unpacked as a zip archive: .* Download it again"),
         (archive_of(("a.txt", 99 * "x"))[:-30], "cannot be unpacked as a zip archive"),
     ],
     ids=lambda value: "" if isinstance(value, bytes) else value,  # An archive holds the time.

@@ -93,7 +93,7 @@ def test_missing_folders(tmp_path):
     message = f"good: the folder {str(tmp_path / 'good')!r} does not exist"
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         load_image_folder(tmp_path / "good")
-    with pytest.raises(FileNotFoundError, match=r"good: the folder .* holds no image \(.bmp"):
+    with pytest.raises(FileNotFoundError, match=r"good: the folder .* contains no image \(.bmp"):
         load_image_folder(tmp_path)
     with pytest.raises(ValueError, match="defective and masks belong together"):
         load_image_folder(tmp_path, defective=tmp_path)

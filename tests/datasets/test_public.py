@@ -78,7 +78,7 @@ def test_mvtec_ad(mvtec_ad):
 
 def test_mvtec_ad_without_good_test_images(mvtec_ad):
     (mvtec_ad / "grid/test/good/000.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test_good: the folder .* holds no image"):
+    with pytest.raises(FileNotFoundError, match=r"test_good: the folder .* contains no image"):
         load_mvtec_ad(mvtec_ad, "grid")
     (mvtec_ad / "grid/test/good").rmdir()
     data = load_mvtec_ad(mvtec_ad, "grid")

@@ -191,7 +191,10 @@ def test_zarr(fitted, image, tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(np.nan, "holds NaN or infinity"), (1.5, r"holds floats from .* to 1.5: floats must lie in")],
+    [
+        (np.nan, "contains NaN or infinity"),
+        (1.5, r"contains floats from .* to 1.5: floats must lie in"),
+    ],
 )
 def test_bad_pixels_are_found_where_they_are(fitted, image, value, message):
     bad = image.copy()

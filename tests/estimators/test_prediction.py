@@ -289,7 +289,7 @@ def test_score_is_the_pooled_area(segmenter_class, fitted, defective):
     with pytest.raises(ValueError, match="wrap it in a list"):
         segmenter.score(images[0], masks[0])
     for y in (None, 3, [], [0, 1, 1, 0]):
-        with pytest.raises(ValueError, match=r"y must hold a mask \(h, w\) for each image"):
+        with pytest.raises(ValueError, match=r"y must contain a mask \(h, w\) for each image"):
             segmenter.score(images, y)
 
 

@@ -41,8 +41,8 @@ def test_maps_may_be_an_iterator(make_case):
     ("maps", "error", "message"),
     [
         (None, TypeError, "residual_maps must be an array or a sequence, got None"),
-        ([[["a", "b"]]], ValueError, r"residual_maps\[0\] must hold real numbers, got <U1"),
-        ([[[1j, 0]]], ValueError, r"residual_maps\[0\] must hold real numbers, got complex128"),
+        ([[["a", "b"]]], ValueError, r"residual_maps\[0\] must contain real numbers, got <U1"),
+        ([[[1j, 0]]], ValueError, r"residual_maps\[0\] must contain real numbers, got complex128"),
         ([[[1, 2], [3]]], ValueError, r"residual_maps\[0\] must have shape .* unequal length"),
     ],
 )

@@ -78,6 +78,6 @@ def test_wrong_inputs(case):
     estimator = Negative()
     with pytest.raises(ValueError, match=r"marks no defect in these 3 .*DefectFreeKFold"):
         metrics.pro_auc_scorer(estimator, X, np.zeros_like(masks))
-    with pytest.raises(ValueError, match=r"y must hold a mask \(h, w\) for each image"):
+    with pytest.raises(ValueError, match=r"y must contain a mask \(h, w\) for each image"):
         metrics.pixel_roc_auc_scorer(estimator, X, [0, 0, 1])
     assert estimator.n_passes == 0

@@ -75,11 +75,11 @@ def test_wrong_residuals():
         pixel_fpr_threshold([np.array([1.0, np.nan])], 0.1)
     with pytest.raises(TypeError, match="residual_maps must be an array or a sequence, got 3"):
         pixel_fpr_threshold(3, 0.1)
-    with pytest.raises(ValueError, match=r"residual_maps\[1\] must hold real numbers, got <U1"):
+    with pytest.raises(ValueError, match=r"residual_maps\[1\] must contain real numbers, got <U1"):
         pixel_fpr_threshold([[1.0], ["x"]], 0.1)
     with pytest.raises(ValueError, match="must be finite numbers of shape"):
         image_fpr_threshold([1.0, np.inf], 0.1)
-    with pytest.raises(ValueError, match="image_scores must hold real numbers, got <U1"):
+    with pytest.raises(ValueError, match="image_scores must contain real numbers, got <U1"):
         image_fpr_threshold(["x"], 0.1)
     with pytest.raises(ValueError, match=r"needs at least inf good images"):
         image_fpr_threshold([1.0], 1e-320)

@@ -174,7 +174,9 @@ def test_operators_that_others_bring(path):
         model.graph.node[0].domain = "com.example"
 
     forge(path, rename)
-    with refused(path, "its graph must contain only operators .*, got 'Conv' of the domain 'com.ex"):
+    with refused(
+        path, "its graph must contain only operators .*, got 'Conv' of the domain 'com.ex"
+    ):
         OnnxSegmenter(path)
 
 

@@ -86,7 +86,7 @@ def test_wrong_arrays(arrays):
     image, residual_map, mask = arrays
     with pytest.raises(ValueError, match="residual_map must have the image's height and width"):
         ResidualMapDisplay(image, residual_map[:5])
-    with pytest.raises(ValueError, match="mask must hold only 0"):
+    with pytest.raises(ValueError, match="mask must contain only 0"):
         ResidualMapDisplay(image, residual_map, mask=residual_map)
     with pytest.raises(ValueError, match="true_mask must have the image's height and width"):
         ResidualMapDisplay(image, residual_map, true_mask=mask[:5])
@@ -95,9 +95,9 @@ def test_wrong_arrays(arrays):
     for name in ("residual_map", "reconstruction"):
         with pytest.raises(ValueError, match=f"{name} must contain finite numbers, got none, NaN"):
             ResidualMapDisplay(image, **{"residual_map": residual_map, name: image * np.nan})
-    with pytest.raises(ValueError, match="residual_map must hold real numbers, got <U"):
+    with pytest.raises(ValueError, match="residual_map must contain real numbers, got <U"):
         ResidualMapDisplay(image, residual_map.astype(str))
-    with pytest.raises(ValueError, match="image holds floats from"):
+    with pytest.raises(ValueError, match="image contains floats from"):
         ResidualMapDisplay(image * 255, residual_map)
 
 

@@ -401,7 +401,7 @@ CALLS = [
     ),
     Call(
         "estimators.Calibration",
-        lambda: estimators.Calibration(1.0, "pixel_fpr", 0.01, "images", 3).promise(),
+        lambda: estimators.Calibration(1.0, "pixel_fpr", 0.01, "images", 3, {}).promise(),
         st.just({}),
         lambda result, arguments: None,
         share=1,

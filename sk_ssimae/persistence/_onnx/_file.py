@@ -122,8 +122,8 @@ def _check_operator(node: memoryview) -> None:
     domain = _decode(values.get(_DOMAIN_OF_NODE, b""))
     if domain or operator not in OPERATORS:
         raise ValueError(
-            f"its graph must contain only operators that export_onnx writes, got {operator!r:.80} of "
-            f"the domain {domain!r:.80} instead."
+            "its graph must contain only operators that export_onnx writes, got "
+            f"{operator!r:.80} of the domain {domain!r:.80} instead."
         )
 
 

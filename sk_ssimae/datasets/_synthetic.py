@@ -1,4 +1,4 @@
-"""What the makers of images share."""
+"""Parts shared by the generators of synthetic images."""
 
 from numbers import Integral
 from typing import Any
@@ -11,12 +11,12 @@ Field = NDArray[np.float32]
 
 
 def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
-    """Check how many images of what height and width to make.
+    """Check the number and the shape of the images to generate.
 
     Raises
     ------
     ValueError
-        If `n_samples` is not a positive integer or `shape` not two positive lengths.
+        If `n_samples` is not a positive integer or `shape` is not a pair of positive integers.
     """
     if not _is_number(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
@@ -27,7 +27,7 @@ def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
 
 
 def is_pair(value: Any, kind: Any) -> bool:
-    """Tell whether something is two numbers of a kind."""
+    """Tell whether a value is a pair of numbers of the given type."""
     return (
         isinstance(value, tuple | list | np.ndarray)
         and getattr(value, "ndim", 1) == 1
@@ -37,7 +37,7 @@ def is_pair(value: Any, kind: Any) -> bool:
 
 
 def _is_number(value: Any, kind: Any) -> bool:
-    # Of True NumPy makes no shape.
+    # True is an integer for Python, but not a length for NumPy.
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
