@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from sk_ssimae import __version__
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
@@ -39,7 +39,7 @@ _OF_THIS_RUN = {
 class Trained(NamedTuple):
     """A fitted segmenter, and the machine and versions that it was trained with."""
 
-    segmenter: BaseSegmenter
+    segmenter: BaseAutoencoderSegmenter
     machine: dict
 
 
@@ -81,7 +81,7 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
 
 
 def train_once(
-    segmenter: BaseSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
+    segmenter: BaseAutoencoderSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
 ) -> Trained:
     """Fit a segmenter and store it in a file, or load it if the file exists.
 

@@ -49,7 +49,7 @@ from sk_ssimae import (
 )
 from sk_ssimae._inference._decision import open_map
 from sk_ssimae.datasets import load_image_folder, load_nanotwice
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
 CHOOSING_BOLT = BOLTS[0]
@@ -68,7 +68,7 @@ PUBLISHED = {
 }
 
 # Classes, and the parameters that differ from their defaults.
-RECIPES: dict[str, tuple[Callable[..., BaseSegmenter], dict[str, Any]]] = {
+RECIPES: dict[str, tuple[Callable[..., BaseAutoencoderSegmenter], dict[str, Any]]] = {
     "default": (SSIMAutoencoderSegmenter, {}),
     "l2": (L2AutoencoderSegmenter, {}),
     "vae": (VariationalAutoencoderSegmenter, {}),
@@ -210,7 +210,9 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     return train_once(segmenter, dataset.good, path, precision=run["precision"])
 
 
-def measure(segmenter: BaseSegmenter, dataset: Dataset, arguments: argparse.Namespace) -> dict:
+def measure(
+    segmenter: BaseAutoencoderSegmenter, dataset: Dataset, arguments: argparse.Namespace
+) -> dict:
     """Score each part with each kind of residual map and each width of smoothing."""
     results = {}
     seconds = {}
@@ -235,8 +237,8 @@ def measure(segmenter: BaseSegmenter, dataset: Dataset, arguments: argparse.Name
 
 
 def kinds_of_maps(
-    segmenter: BaseSegmenter, arguments: argparse.Namespace
-) -> dict[str, BaseSegmenter]:
+    segmenter: BaseAutoencoderSegmenter, arguments: argparse.Namespace
+) -> dict[str, BaseAutoencoderSegmenter]:
     """Return a segmenter for each kind of residual map to score, by name."""
     kinds: dict[str, dict] = {f"taper {taper:g}": {"taper": taper} for taper in arguments.tapers}
     if arguments.beyond:

@@ -267,8 +267,9 @@ def check_image(item: Any, name: str) -> Image:
         return scaled
     if image.dtype.kind != "f":
         raise TypeError(
-            f"{name} must contain booleans, unsigned integers or floats, got {image.dtype} instead. "
-            "Convert it first, for example with astype(numpy.uint8) if its values are 0 to 255."
+            f"{name} must contain booleans, unsigned integers or floats, got {image.dtype} "
+            "instead. Convert it first, for example with astype(numpy.uint8) if its values are 0 "
+            "to 255."
         )
     _check_range(image, name)
     return image.astype(np.float32, copy=False)
@@ -289,8 +290,8 @@ def _check_range(image: Image, name: str) -> None:
         )
     if low < 0 or high > 1:
         raise ValueError(
-            f"{name} contains floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide by "
-            "the largest possible value."
+            f"{name} contains floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide "
+            "by the largest possible value."
         )
 
 

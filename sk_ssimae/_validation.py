@@ -115,7 +115,7 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
         raise ValueError(
             f"{name} must contain only 0 (good) and 1 or 255 (defective), got the values "
-            f"{np.array2string(values[:5], separator=', ')} as well. Threshold it first."
+            f"{np.array2string(values[:5], separator=', ')} in addition to 0. Threshold it first."
         )
     return marked
 

@@ -69,7 +69,7 @@ def check_maps_fit_their_images(estimator: Any) -> None:
 
 
 def check_one_image_alone(estimator: Any) -> None:
-    """Check that an image gives the same map whatever other images come with it."""
+    """Check that the map of an image does not depend on the other images."""
     images = _make_images(estimator)
     fitted = clone(estimator).fit(images)
     maps = fitted.decision_function(images)
@@ -79,7 +79,7 @@ def check_one_image_alone(estimator: Any) -> None:
 
 
 def check_batch_size(estimator: Any) -> None:
-    """Check that the number of windows passed through the network at once changes nothing."""
+    """Check that the number of patches passed through the network at once changes nothing."""
     if not hasattr(estimator, "inference_batch_size"):
         return
     images = _make_images(estimator)
@@ -91,7 +91,7 @@ def check_batch_size(estimator: Any) -> None:
 
 
 def check_dtypes(estimator: Any) -> None:
-    """Check that an image gives the same map whatever type its pixels have."""
+    """Check that the map of an image does not depend on the type of its pixels."""
     as_bytes = np.rint(255 * _make_images(estimator)).astype(np.uint8)
     fitted = clone(estimator).fit(as_bytes)
     maps = fitted.decision_function(as_bytes)
@@ -106,7 +106,7 @@ def check_dtypes(estimator: Any) -> None:
 
 
 def check_layouts(estimator: Any) -> None:
-    """Check that an image gives the same map however it lies in memory."""
+    """Check that the map of an image does not depend on its layout in memory."""
     images = _make_images(estimator)
     fitted = clone(estimator).fit(images)
     maps = fitted.decision_function(images)
@@ -125,7 +125,7 @@ def check_layouts(estimator: Any) -> None:
 
 
 def check_refit(estimator: Any) -> None:
-    """Check that a seed gives one result, on a fresh clone and on one fitted to other images."""
+    """Check that a seed determines the result, even after a fit to other images."""
     images = _make_images(estimator)
     maps = clone(estimator).fit(images).decision_function(images)
     refitted = clone(estimator).fit(images[::-1, ::-1])
@@ -134,7 +134,7 @@ def check_refit(estimator: Any) -> None:
 
 
 def check_pickle(estimator: Any) -> None:
-    """Check that a pickle gives the same maps, masks and threshold."""
+    """Check that a pickle restores maps, masks and threshold."""
     images = _make_images(estimator)
     fitted = clone(estimator).fit(images)
     loaded = pickle.loads(pickle.dumps(fitted))
@@ -158,7 +158,7 @@ def check_scores_agree_with_masks(estimator: Any) -> None:
 
 
 def check_inputs_stay_as_they_are(estimator: Any) -> None:
-    """Check that images, parameters and the global random generators stay as they are."""
+    """Check that images, parameters and the global random generators are not changed."""
     images = _make_images(estimator)
     before = images.copy()
     states = random.getstate(), pickle.dumps(np.random.get_state()), torch.get_rng_state()
@@ -189,7 +189,7 @@ def check_defective_images_are_dropped(estimator: Any) -> None:
 
 
 def check_wrong_images_are_refused(estimator: Any) -> None:
-    """Check that images that cannot be used are refused with a sentence that names them."""
+    """Check that unusable images raise an error that names them."""
     images = _make_images(estimator)
     fitted = clone(estimator).fit(images)
     not_finite, too_high = images.copy(), images.copy()
@@ -243,7 +243,7 @@ _CHECKS: tuple[Check, ...] = (
 
 
 def _make_images(estimator: Any) -> NDArray[np.float32]:
-    """Make four images of waves, a texture that any network can begin to learn."""
+    """Generate four images of waves, a texture that any network can begin to learn."""
     rng = np.random.default_rng(0)
     size = max(getattr(estimator, "patch_size", 0), 16)
     rows, columns = np.mgrid[: 2 * size + 1, : 5 * size // 2]

@@ -31,7 +31,7 @@ def test_masks_may_be_binary_or_bytes(value):
 def test_wrong_masks():
     with pytest.raises(ValueError, match=r"mask must have shape \(h, w\), got shape \(3,\)"):
         check_mask(np.zeros(3), "mask")
-    with pytest.raises(ValueError, match=r"got the values \[1, 2\] beside 0"):
+    with pytest.raises(ValueError, match=r"got the values \[1, 2\] in addition to 0"):
         check_mask(np.array([[0, 1, 2]]), "mask")
 
 
@@ -110,9 +110,7 @@ def test_tensors_with_a_gradient_are_arrays():
 def test_masked_arrays_are_refused():
     masked = np.ma.masked_array(np.zeros((2, 3)), np.ones((2, 3), dtype=bool))
     for check in (check_mask, check_image, to_array):
-        with pytest.raises(
-            TypeError, match="it must not be a masked array, of which only the data"
-        ):
+        with pytest.raises(TypeError, match="it must not be a masked array, because its mask"):
             check(masked, "it")
 
 

@@ -8,7 +8,7 @@ from _data import Dataset
 from numpy.typing import NDArray
 
 from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pixel_roc_curve,
@@ -32,7 +32,7 @@ PUBLISHED: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
-def score(segmenter: BaseSegmenter, dataset: Dataset) -> dict[str, Any]:
+def score(segmenter: BaseAutoencoderSegmenter, dataset: Dataset) -> dict[str, Any]:
     """Score both kinds of residual maps of the defective images."""
     scores = {}
     for name, params in MAPS.items():

@@ -12,7 +12,7 @@ from sk_ssimae import (
     VariationalAutoencoderSegmenter,
     paper_protocol,
 )
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
 
 class Budget(NamedTuple):
@@ -32,7 +32,7 @@ BUDGETS = {
     ]
 }
 
-FAMILIES: dict[str, Callable[..., BaseSegmenter]] = {
+FAMILIES: dict[str, Callable[..., BaseAutoencoderSegmenter]] = {
     "SSIM": SSIMAutoencoderSegmenter,
     "L2": L2AutoencoderSegmenter,
     "VAE": VariationalAutoencoderSegmenter,
@@ -42,7 +42,7 @@ FAMILIES: dict[str, Callable[..., BaseSegmenter]] = {
 
 def make_segmenter(
     family: str, protocol: str, patches: int | None, *, alexnet: str | None, **params: Any
-) -> BaseSegmenter:
+) -> BaseAutoencoderSegmenter:
     """Make a segmenter that trains on `patches` patches, or by the paper's protocol if None.
 
     With a number of patches, all parameters keep their defaults except the latent dimension and the

@@ -12,7 +12,7 @@ from _common import describe_machine, train_once, write_whole
 from _data import Dataset
 from _settings import BUDGETS, Budget, make_segmenter
 
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
 mpl.use("Agg")
 
@@ -47,7 +47,7 @@ class Studio:
 
     def train(
         self, dataset: Dataset, family: str, *, patches: int | None = None, **params: Any
-    ) -> BaseSegmenter:
+    ) -> BaseAutoencoderSegmenter:
         """Return a fitted segmenter: load its file, or train on the budget's patches."""
         patches = self.budget.patches if patches is None else patches
         changes = "".join(f"-{name}-{value}" for name, value in params.items())

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from sk_ssimae._images import as_unit_float, read_image
 from sk_ssimae._inference._decision import open_map
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
 
@@ -100,7 +100,7 @@ def scores(studio: Studio, dataset: Dataset, family: str) -> dict[str, list[floa
 
 
 def evaluate(
-    segmenter: BaseSegmenter, dataset: Dataset, compare: Compare
+    segmenter: BaseAutoencoderSegmenter, dataset: Dataset, compare: Compare
 ) -> dict[str, list[float]]:
     """Compute pixel AUC and share of regions for each way."""
     reconstructions = segmenter.set_params(**PUBLISHED_MAPS).reconstruct(dataset.defective)

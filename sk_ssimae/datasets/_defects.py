@@ -73,7 +73,7 @@ def draw_defects(
     """
     good = to_array(images, "images", "(n, h, w) or (n, h, w, c)")
     if good.dtype.kind not in "biuf":
-        raise TypeError(f"images must hold real numbers, got {good.dtype} instead.")
+        raise TypeError(f"images must contain real numbers, got {good.dtype} instead.")
     if good.ndim not in (3, 4) or good.size == 0 or min(good.shape[1:3]) < 32:
         raise ValueError(
             "images must have shape (n, h, w) or (n, h, w, c) with n at least 1 and h and w at "
@@ -104,8 +104,8 @@ def _check_kinds(kinds: Any) -> list[str]:
     return names
 
 
-# Each drawer takes an image (h, w, c). It returns the region (h, w) to change, and an image with the
-# new pixels, of c channels or of one for all.
+# Each drawer takes an image (h, w, c). It returns the region (h, w) to change, and an image with
+# the new pixels, of c channels or of one for all.
 
 
 def _cut(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:

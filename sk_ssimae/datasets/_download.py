@@ -61,8 +61,8 @@ def fetch_archive(
         return folder
     if folder.exists():
         raise OSError(
-            f"The folder {str(folder)!r} must contain {', '.join(required)}, but does not. Complete "
-            "it, or remove it to have it downloaded."
+            f"The folder {str(folder)!r} must contain {', '.join(required)}, but does not. "
+            "Complete it, or remove it to have it downloaded."
         )
     if not download_if_missing:
         raise OSError(
@@ -131,8 +131,8 @@ def _download(
     # pooch raises ValueError for a wrong hash.
     except (OSError, ValueError) as error:
         raise OSError(
-            f"{url} could not be downloaded: {str(error).rstrip('.')}. Try again later, pass another url, or "
-            f"download it by hand and unpack it into {str(folder)!r}."
+            f"{url} could not be downloaded: {str(error).rstrip('.')}. Try again later, pass "
+            f"another url, or download it by hand and unpack it into {str(folder)!r}."
         ) from error
     if known_hash is None:
         pooch.get_logger().info("Its known_hash is '%s'.", pooch.file_hash(str(archive)))

@@ -173,7 +173,9 @@ def test_data_that_are_not_there(fetch, server, tmp_path):
     with pytest.raises(OSError, match=message):
         fetch(download_if_missing=False)
     (tmp_path / "home/nanotwice/Normal").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"nanotwice' must hold .*gt, but does not\. Complete it, or"):
+    with pytest.raises(
+        OSError, match=r"nanotwice' must contain .*gt, but does not\. Complete it, or"
+    ):
         fetch()
     assert server.n_requests == 0
 

@@ -93,12 +93,12 @@ def test_appended_metadata(path):
 def test_foreign_files(path, ssim):
     for content in (b"GIF89a" + bytes(50), b"{}" * 20, bytes(100), b"\x08\xff\xff", b"\xff" * 99):
         path.write_bytes(content)
-        with refused(path, ".*is not a file that export_onnx has written"):
+        with refused(path, ".*is not a file of export_onnx"):
             OnnxSegmenter(path)
     with pytest.raises(ValueError, match=r"path must not hold a null character, got 'a\\x00' "):
         OnnxSegmenter("a\0")
     save(ssim, path)
-    with refused(path, "it is not a file that export_onnx has written"):
+    with refused(path, "it is not a file of export_onnx"):
         OnnxSegmenter(path)
     inputs = [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])]
     onnx.save(helper.make_model(helper.make_graph([], "a", inputs, inputs)), path)
