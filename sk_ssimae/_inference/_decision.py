@@ -69,7 +69,7 @@ def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.flo
 
 def mark(opened_map: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
     """Mark the pixels of an opened map that exceed the threshold."""
-    # A float64: NumPy would cast the threshold to the float32 of the map, and `image_score` does not.
+    # A float64: NumPy would cast a Python float to the float32 of the map.
     mask: NDArray[np.bool_] = opened_map > np.float64(threshold)
     return mask
 
