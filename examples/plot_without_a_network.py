@@ -34,9 +34,9 @@ class KMeansSegmenter(BaseSegmenter):
 
     Parameters
     ----------
-    patch_size : int, default=7
+    patch_size : int, default=9
         Side of a patch in pixels, odd.
-    n_clusters : int, default=50
+    n_clusters : int, default=200
         Number of prototypes.
     {parameters}
     """
@@ -46,7 +46,7 @@ class KMeansSegmenter(BaseSegmenter):
         "n_clusters": Parameter(Role.TRAINING, POSITIVE),
     }
 
-    def __init__(self, *, patch_size=7, n_clusters=50, **shared):
+    def __init__(self, *, patch_size=9, n_clusters=200, **shared):
         super().__init__(**shared)
         self.patch_size = patch_size
         self.n_clusters = n_clusters
@@ -66,12 +66,13 @@ class KMeansSegmenter(BaseSegmenter):
 
     @staticmethod
     def patches(image, size):
-        """Cut the patch around each pixel: (h, w, c) to (h · w, size² · c)."""
+        """Cut the patch around each pixel, less its mean: (h, w, c) to (h · w, size² · c)."""
         image = image / np.float32(255) if image.dtype == np.uint8 else image
         edge = (size // 2, (size - 1) // 2)
         padded = np.pad(image, (edge, edge, (0, 0)), mode="symmetric")
         windows = sliding_window_view(padded, (size, size), axis=(0, 1))
-        return windows.reshape(image.shape[0] * image.shape[1], -1).astype(np.float32)
+        patches = windows.reshape(image.shape[0] * image.shape[1], -1).astype(np.float32)
+        return patches - patches.mean(axis=1, keepdims=True)
 
 
 # %%
@@ -84,7 +85,7 @@ X_test, masks = draw_defects(
 )
 X, y = np.concatenate([X_good, X_test]), np.concatenate([np.zeros_like(X_good, dtype=bool), masks])
 search = GridSearchCV(
-    KMeansSegmenter(random_state=0), {"n_clusters": [10, 50]}, cv=DefectFreeKFold(2)
+    KMeansSegmenter(random_state=0), {"n_clusters": [20, 200]}, cv=DefectFreeKFold(2)
 ).fit(X, y)
 segmenter = search.best_estimator_
 print(f"{search.best_params_}, pixel ROC AUC {search.best_score_:.3f}")

@@ -1,4 +1,4 @@
-"""Full precision and the same result each time, also on a GPU."""
+"""Full precision and reproducible results, on a GPU too."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ _undo: list[Callable[[], None]] = []
 
 
 class _Setting(NamedTuple):
-    """A setting of the process, and what it has to be."""
+    """A setting of the process, and its required value."""
 
     read: Callable[[], Any]
     write: Callable[[Any], None]
@@ -23,17 +23,17 @@ class _Setting(NamedTuple):
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Let a GPU round as float32 does, and add in the same order each time.
+    """Make a GPU round as float32 does, and add in the same order each time.
 
     Otherwise torch rounds the factors of convolutions to 11 bits (TF32), and those of matrix
-    products where a process asks for it, so that results depend on the size of a batch; and
-    gradients are added up in an order left to chance. The settings belong to the process; they come
-    back when the last of its threads has computed.
+    products if a process asks for it, so that results depend on the batch size, and gradients are
+    added in a random order. The settings belong to the process; they are restored when the last of
+    its threads has finished.
 
     Parameters
     ----------
     device : torch.device
-        Where the body computes; only on "cuda" is there something to set.
+        Device of the computation; only "cuda" has these settings.
     """
     if device.type != "cuda":
         yield
@@ -63,8 +63,8 @@ def _settings() -> Iterator[_Setting]:
     matmul: Any = torch.backends.cuda.matmul
     yield _attribute(cudnn, "deterministic", True)
     yield _attribute(cudnn, "benchmark", False)
-    # Since torch 2.9 there are settings by kind of layer. The older names, which compilation reads,
-    # raise an error in a process that sets kinds apart.
+    # Since torch 2.9 there are settings per kind of layer. The older names, which compilation
+    # reads, raise an error in a process that uses the new ones.
     convolutions = _attribute(cudnn, "allow_tf32", False)
     products = _Setting(
         torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"

@@ -1,4 +1,4 @@
-"""Good images, or regions of them, set aside from training to find the threshold on."""
+"""Good images, or regions of them, that are held out to find the threshold."""
 
 import math
 from collections.abc import Sequence
@@ -9,13 +9,13 @@ import numpy as np
 from sk_ssimae._images import Image
 from sk_ssimae._inference._region import Region
 
-# Fewer good images than this are not set aside whole: each gives a region of itself, so that
-# training and calibration both see all of them.
+# With fewer good images, a region of each is held out instead of whole images, so that training and
+# calibration both see all of them.
 _MIN_IMAGES_TO_HOLD_OUT = 10
 
 
 class Split(NamedTuple):
-    """Regions to train on, regions held out, and what was held out."""
+    """Regions for training, regions held out, and the kind of the latter."""
 
     training: list[Region]
     held_out: list[Region]
@@ -25,18 +25,18 @@ class Split(NamedTuple):
 def hold_out(
     images: Sequence[Region], fraction: float, patch_size: int, rng: np.random.Generator
 ) -> Split:
-    """Set a share of the images aside: whole images where there are many, else a band of each.
+    """Hold out a share of the images: whole images if there are many, else a band of each.
 
     Parameters
     ----------
     images : sequence of Region
         Whole good images.
     fraction : float in (0, 1)
-        Share to set aside.
+        Share to hold out.
     patch_size : int
-        Least height and width of a region, as the network sees it.
+        Smallest height and width of a region at working size.
     rng : Generator
-        Chooses the images, or the end at which a band lies.
+        Source of the choice of images, or of the side of a band.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def hold_out(
     Raises
     ------
     ValueError
-        If there is one image and it is too small to be divided.
+        If there is a single image, too small to be divided.
     """
     if len(images) < _MIN_IMAGES_TO_HOLD_OUT:
         split = _hold_out_regions(images, fraction, patch_size, rng)
@@ -54,15 +54,15 @@ def hold_out(
             return split
     if len(images) == 1:
         raise ValueError(
-            "X holds one good image, too small to be divided into a region to train on and one to "
-            f"find the threshold on: both need {patch_size} pixels (patch_size). Give more or "
-            "larger images, or a number as threshold."
+            "X contains one good image, too small to be divided into a region for training and one "
+            f"for the threshold: both need {patch_size} pixels (patch_size). Pass more or larger "
+            "images, or set threshold to a number."
         )
     return hold_out_images(images, fraction, rng)
 
 
 def hold_out_images(images: Sequence[Region], fraction: float, rng: np.random.Generator) -> Split:
-    """Set a share of the images aside whole, at least one, but never the last."""
+    """Hold out a share of the images, at least one, but never all."""
     n_held_out = min(max(1, round(fraction * len(images))), len(images) - 1)
     held_out = set(rng.permutation(len(images))[:n_held_out].tolist())
     return Split(
@@ -79,7 +79,7 @@ def _hold_out_regions(
     for image in images:
         band, rest = _divide(image, fraction, patch_size, at_start=rng.random() < 0.5)
         training.append(rest)
-        # An image too short for two regions goes to training whole.
+        # An image too short for two regions is used for training as a whole.
         if min(rest.working_shape) < patch_size:
             training[-1] = image
         else:

@@ -19,17 +19,17 @@ _RECORDING = threading.Lock()
 
 
 class RecordedStep:
-    """Compute loss and gradients of batches; from the fourth of a shape on by replaying a record.
+    """Compute loss and gradients of batches; replay a record from the fourth of a shape on.
 
-    A GPU runs the small kernels of a step faster than Python asks for them. A record asks for all
+    A GPU runs the small kernels of a step faster than Python launches them. A record launches all
     of them at once. It computes the same, in the same order, on the batch copied into its input.
 
     Parameters
     ----------
     parameters : sequence of Parameter
-        What gets gradients, on a GPU.
+        Parameters with gradients, on a GPU.
     generators : sequence of torch.Generator
-        Sources of the random numbers that a step draws, beside the global one.
+        Sources of the random numbers of a step, in addition to the global one.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class RecordedStep:
         self._stream = torch.cuda.Stream(parameters[0].device)
 
     def __call__(self, compute: Compute, patches: Tensor, target: Tensor) -> Step:
-        """Compute a step; all of it but the loss is overwritten by the next one of that shape.
+        """Compute a step; the next one of that shape overwrites all of it but the loss.
 
         Parameters
         ----------
@@ -75,7 +75,7 @@ class RecordedStep:
         return self._records[shape].replay(patches, target)
 
     def _compute_aside(self, compute: Compute, patches: Tensor, target: Tensor) -> Step:
-        """Compute on the stream of the recording, where it will look for what it depends on."""
+        """Compute on the stream of the recording, which will look there for its dependencies."""
         current = torch.cuda.current_stream(patches.device)
         self._stream.wait_stream(current)
         try:
@@ -115,7 +115,7 @@ class _Record:
             if isinstance(error, torch.OutOfMemoryError) or not isinstance(error, RuntimeError):
                 raise
             raise ValueError(
-                "net_params={'cuda_graph': True} does not suit this network or loss: what they do "
+                "net_params={'cuda_graph': True} does not suit this network or loss: their steps "
                 f"must not depend on values ({str(error).splitlines()[0]}). Leave it out."
             ) from error
         self._gradients = [parameter.grad for parameter in parameters]
@@ -133,10 +133,10 @@ class _Record:
                     failure = error
                     raise
         except RuntimeError as error:
-            # A record that failed ends with an error of its own, which says nothing of the first.
+            # A failed recording ends with an error of its own, which hides the first.
             raise (failure or error) from None
         finally:
-            # Torch leaves the stream in use if the record failed.
+            # Torch leaves the stream in use if recording failed.
             torch.cuda.set_stream(current)
 
     def replay(self, patches: Tensor, target: Tensor) -> Step:

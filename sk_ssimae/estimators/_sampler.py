@@ -1,4 +1,4 @@
-"""Random crops, cut on the device from images that are held there once."""
+"""Random patches, cut on the device from a single copy of the images there."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,34 +11,34 @@ from sk_ssimae._images import Image, as_unit_float
 
 
 class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
-    """Draw fresh random patches, each valid position of each image being equally likely.
+    """Draw new random patches; all valid positions in all images are equally likely.
 
-    The pixels of all images lie in one buffer on the device, uint8 if all images are; a batch is
+    The pixels of all images are in one buffer on the device, uint8 if all images are; a batch is
     one indexing operation, whatever the sizes of the images.
 
     Parameters
     ----------
     images : sequence of arrays (h, w, c), uint8 or float32 in [0, 1]
-        Images of at least `patch_size` pixels each way.
+        Images of at least `patch_size` pixels per side.
     patch_size : int
         Side of a patch in pixels.
     n_patches : int
-        Patches of one pass, an epoch.
+        Number of patches per pass, an epoch.
     batch_size : int
-        Patches of a batch; the last batch of a pass may be smaller.
+        Number of patches per batch; the last batch of a pass may be smaller.
     dihedral : bool
         Whether each patch is turned and flipped at random.
     cutout : float
         Side of the square that is painted over in the input, as a share of `patch_size`; 0 for
-        none. Its centre lies anywhere in the patch, and its grey anywhere in [0, 1].
+        none. Its centre is anywhere in the patch, and its grey anywhere in [0, 1].
     generator : torch.Generator
-        Source of the random numbers; its device is where the buffer lies.
+        Source of the random numbers; the buffer is on its device.
 
     References
     ----------
     T. DeVries, G. W. Taylor, "Improved Regularization of Convolutional Neural Networks with
     Cutout", arXiv:1708.04552, for the square; D. Pathak et al., "Context Encoders: Feature Learning
-    by Inpainting", CVPR 2016, for asking what was there.
+    by Inpainting", CVPR 2016, for reconstructing the hidden content.
     """
 
     def __init__(
@@ -67,11 +67,11 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self._n_origins = int(origins_per_image.sum())
 
     def __len__(self) -> int:
-        """Return the patches of one pass, as progress bars want it."""
+        """Return the number of patches per pass, as progress bars expect."""
         return self.n_patches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw one pass of batches, each as input and as target."""
+        """Draw one pass of batches, each a pair of input and target."""
         origins = self._randint(self._n_origins, self.n_patches)
         symmetries = self._randint(8, self.n_patches) if self.dihedral else None
         squares = self._rand(3, self.n_patches) if self.cutout else None
@@ -85,7 +85,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
 
     @property
     def n_channels(self) -> int:
-        """Channels of the images."""
+        """Number of channels of the images."""
         return self._buffer.shape[0]
 
     @property
@@ -125,7 +125,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         return torch.where(rows & columns, grey, patches)
 
     def _coordinates(self, symmetries: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Give the rows and columns to read, broadcasting to (N, P, P)."""
+        """Return the rows and columns to read, broadcasting to (N, P, P)."""
         forward = torch.arange(self.patch_size, device=self._buffer.device)
         rows, columns = forward[None, :, None], forward[None, None, :]
         if symmetries is None:
@@ -165,5 +165,5 @@ def _flatten(images: Sequence[Image]) -> Tensor:
 
 
 def _unit_float(values: Tensor, stored: torch.dtype) -> Tensor:
-    # Divided as in `as_unit_float`, so that bytes and floats train alike to the last bit.
+    # Divided as in `as_unit_float`, so that training with bytes and floats is identical.
     return values / 255 if stored == torch.uint8 else values

@@ -1,4 +1,4 @@
-"""Values of parameters as JSON and back, none of which changes its type on the way."""
+"""Values of parameters as JSON and back, without changes of type."""
 
 import math
 from pathlib import Path, PurePath
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 _PLAIN = (type(None), bool, int, str)
-# The remainder of NumPy's types either differs from machine to machine or is no parameter.
+# Other types of NumPy differ between machines or are not used for parameters.
 _NUMPY_TYPES = {
     dtype.__name__: dtype
     for dtype in (
@@ -20,21 +20,21 @@ _NON_FINITE = ("nan", "inf", "-inf")
 
 
 def encode(value: Any, name: str) -> Any:
-    """Write a value so that JSON holds it and its type.
+    """Encode a value and its type for JSON.
 
-    What JSON has no type for becomes an object with one key, the type: ``{"tuple": [256, 320]}``.
+    Types that JSON lacks become an object with one key, the type: ``{"tuple": [256, 320]}``.
 
     Parameters
     ----------
     value : None, bool, int, float, str, NumPy scalar, torch.device, Path, or tuple or dict of such
         The value; the keys of a dict are str.
     name : str
-        What it is, for the error.
+        Name for the error.
 
     Returns
     -------
     None, bool, int, float, str, list or dict
-        What `decode` reads.
+        Input of `decode`.
 
     Raises
     ------
@@ -71,12 +71,12 @@ def encode(value: Any, name: str) -> Any:
 
 
 def decode(stored: Any) -> Any:
-    """Read what `encode` wrote.
+    """Decode a value of `encode`.
 
     Raises
     ------
     ValueError
-        If it is something else.
+        If it is anything else.
     """
     if type(stored) in (*_PLAIN, float):
         return stored
