@@ -1,1 +1,1 @@
-"""Steps before and after the network, without torch: regions, residuals, decisions."""
+"""Steps before and after the network, without torch: regions, noise, decisions."""

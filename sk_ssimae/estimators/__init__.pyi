@@ -10,6 +10,7 @@ from ._l2 import L2AutoencoderSegmenter
 from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._protocol import paper_protocol
+from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
 from ._ssim import SSIMAutoencoderSegmenter
@@ -33,4 +34,8 @@ __all__ = [
     "Calibration",
     "SegmentedImage",
     "SegmentedBlock",
+    "L2Residual",
+    "SSIMResidual",
+    "LikelihoodResidual",
+    "DivergenceResidual",
 ]

@@ -8,10 +8,10 @@ from typing import Any, ClassVar, Unpack
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
-from sk_ssimae._inference._residuals import L2Residual
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._residuals import L2Residual
 from sk_ssimae.losses import FeatureMatchingLoss, L2Loss
 from sk_ssimae.losses._feature_matching import LARGEST_WEIGHT
 from sk_ssimae.modules import load_feature_extractor

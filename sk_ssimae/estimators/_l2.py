@@ -1,7 +1,7 @@
 """The autoencoder that compares pixel by pixel: the baseline of the paper."""
 
-from sk_ssimae._inference._residuals import L2Residual
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
+from sk_ssimae.estimators._residuals import L2Residual
 from sk_ssimae.losses import L2Loss
 
 

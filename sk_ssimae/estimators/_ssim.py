@@ -9,10 +9,10 @@ from sklearn.utils._param_validation import (
     validate_parameter_constraints,
 )
 
-from sk_ssimae._inference._residuals import SSIMResidual
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._residuals import SSIMResidual
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_CONSTANT
 

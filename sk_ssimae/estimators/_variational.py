@@ -11,11 +11,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor
 
 from sk_ssimae._inference._noise import patch_noise
-from sk_ssimae._inference._residuals import DivergenceResidual, LikelihoodResidual
 from sk_ssimae._patches import Origin, Patches
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._residuals import DivergenceResidual, LikelihoodResidual
 from sk_ssimae.losses import EvidenceLowerBound, kl_divergence
 from sk_ssimae.losses._variational import LARGEST_WEIGHT
 from sk_ssimae.modules import VariationalAutoencoder

@@ -20,8 +20,8 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae._inference._residuals import SSIMResidual
 from sk_ssimae._patches import Patches, average_orientations, average_patches
+from sk_ssimae.estimators import L2Residual, SSIMResidual
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
 
@@ -232,7 +232,19 @@ class OwnFamily(L2AutoencoderSegmenter):
         return L2Loss()
 
 
-def test_only_fitted_segmenters_of_the_package_are_exported(ssim, trained, tiny, tmp_path):
+class Exportable(OwnFamily):
+    """Says how NumPy computes its residual."""
+
+    def numpy_residual(self):
+        return L2Residual()
+
+
+def test_a_family_that_names_its_residual_is_exported(tiny, good, images, tmp_path):
+    segmenter = Exportable(**tiny).fit(good)
+    assert_agrees(segmenter, images, tmp_path)
+
+
+def test_only_segmenters_with_a_known_residual_are_exported(ssim, trained, tiny, tmp_path):
     path = tmp_path / "a.onnx"
     with pytest.raises(NotFittedError, match="not fitted yet"):
         export_onnx(L2AutoencoderSegmenter(), path)

@@ -55,6 +55,7 @@ COVERED_BY_OTHERS = {
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
     # Bases and their tables: of the families that the properties call.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
+    *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
     *("SegmenterParameters", "AutoencoderParameters", "all_segmenters"),
 }
 

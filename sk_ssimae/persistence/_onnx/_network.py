@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._inference._residuals import Array
 from sk_ssimae._patches import (
     Origin,
     Patches,
@@ -14,6 +13,7 @@ from sk_ssimae._patches import (
     average_orientations,
     average_patches,
 )
+from sk_ssimae.estimators._residuals import Array
 
 
 class OnnxNetwork(NamedTuple):

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sk_ssimae._inference._residuals import (
+from sk_ssimae.estimators._residuals import (
     DivergenceResidual,
     L2Residual,
     LikelihoodResidual,
