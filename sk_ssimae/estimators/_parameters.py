@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from enum import StrEnum
+from enum import Enum
 from numbers import Integral
 from typing import Any, ClassVar, Literal, TypedDict
 
@@ -24,7 +24,7 @@ class SegmenterParameters(TypedDict, total=False):
     opening_diameter: int
 
 
-class Role(StrEnum):
+class Role(Enum):
     """Part of the method that a parameter acts on, and so the consequence of a change.
 
     NETWORK and TRAINING parameters take effect in `fit`. INFERENCE and DECISION parameters take
