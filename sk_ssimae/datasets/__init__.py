@@ -1,4 +1,4 @@
-"""Images to train and test on: made textures, drawn defects, public data."""
+"""Images to train and test on: synthetic textures and defects, folders and public data."""
 
 from sk_ssimae.datasets._checkerboards import make_checkerboards
 from sk_ssimae.datasets._defects import DefectiveImages, draw_defects

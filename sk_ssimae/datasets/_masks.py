@@ -1,4 +1,4 @@
-"""Masks in files, read when they are asked for."""
+"""Masks in files, read on access."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +13,15 @@ Mask = NDArray[np.bool_]
 
 
 class MaskFiles(Sequence[Mask]):
-    """A sequence of masks (h, w) that reads each from its file whenever it is asked for it.
+    """Sequence of masks (h, w) that reads each mask from its file on every access.
 
     Parameters
     ----------
     images : sequence of path
         The images that the masks belong to.
     masks : sequence of path or None
-        The mask of each image; None where an image is good, which gives a mask of its height and
-        width that is False everywhere.
+        The mask of each image, or None for a good image: its mask is False everywhere and has the
+        image's height and width.
     """
 
     def __init__(self, images: Sequence[Path], masks: Sequence[Path | None]) -> None:
@@ -37,14 +37,14 @@ class MaskFiles(Sequence[Mask]):
     def __getitem__(self, index: slice) -> "MaskFiles": ...
 
     def __getitem__(self, index: Any) -> Any:
-        """Read a mask; a slice gives a sequence that reads nothing yet."""
+        """Read a mask; a slice returns a sequence and reads nothing yet."""
         if isinstance(index, slice):
             pairs = self._pairs[index]
             return MaskFiles([image for image, _ in pairs], [mask for _, mask in pairs])
         image, mask = self._pairs[index]
         if mask is not None:
             return read_mask(mask)
-        # One value seen from everywhere: it takes no memory.
+        # A broadcast scalar takes no memory.
         return np.broadcast_to(np.False_, _image_shape(image))
 
     def __repr__(self) -> str:
@@ -65,7 +65,7 @@ def _image_shape(path: Path) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        # Pillow suspects large files, which are no surprise here. It reads no pixels.
+        # Pillow warns of large images, which are normal here. It reads no pixels.
         with ignoring(Image.DecompressionBombWarning), Image.open(path) as image:
             return image.height, image.width
     except (OSError, Image.DecompressionBombError):

@@ -251,7 +251,7 @@ def test_wrong_options_are_named(run, tmp_path, folders, options, message):
 def test_wrong_folders_are_named(run, tmp_path, folders, bad):
     for good_dir, output, message in [
         (tmp_path / "no", tmp_path / "m", "GOOD_DIR: the folder "),
-        (tmp_path, tmp_path / "m", "holds no image"),
+        (tmp_path, tmp_path / "m", "contains no images"),
         (folders.good, tmp_path / "no" / "m", "--output: the folder "),
         (folders.good, tmp_path, "--output must name a file, got the folder "),
         (folders.good, folders.good / "0.png", " is read as "),

@@ -35,11 +35,13 @@ def assert_checks_images(make_case):
 
     def check(score, needs_regions=False):
         masks, scores = make_case("plain", np.random.default_rng(4))
-        with pytest.raises(ValueError, match="must be equally many, got 3 and 2"):
+        with pytest.raises(ValueError, match="must have the same length, got 3 and 2"):
             score(masks, scores[:2])
         with pytest.raises(ValueError, match=r"residual_maps\[1\] must have the shape of masks"):
             score(masks, [scores[0], scores[1][:5], scores[2]])
-        with pytest.raises(ValueError, match=r"residual_maps\[2\] holds NaN or infinity"):
+        with pytest.raises(
+            ValueError, match=r"residual_maps\[2\] must be finite, got NaN or infinity"
+        ):
             score(masks, [scores[0], scores[1], np.where(masks[2], np.nan, scores[2])])
         with pytest.raises(ValueError, match=r"masks\[0\] must hold only 0 .* the values \[1, 2\]"):
             score(masks + 1, scores)
