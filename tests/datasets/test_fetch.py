@@ -94,7 +94,7 @@ def test_fetch_downloads_once(fetch, server, nanotwice, prefix, tmp_path):
     assert [path.name for path in fetched.data] == [path.name for path in there.data]
     for mask, same in zip(fetched.target, there.target, strict=True):
         np.testing.assert_array_equal(mask, same)
-    # Only the data are left, in the place of a manual download.
+    # Only the data are left, where a manual download belongs.
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["nanotwice"]
     assert load_nanotwice(tmp_path / "home" / "nanotwice").data == fetched.data
     X, _ = fetch(return_X_y=True)

@@ -64,7 +64,7 @@ def _of_pairs(name: str, check: Any, **more: Any) -> list[Call]:
 
 
 class _Maps:
-    """A segmenter whose residual maps are known."""
+    """Segmenter with known residual maps."""
 
     def __init__(self, maps: Any) -> None:
         self.maps = maps
@@ -234,7 +234,7 @@ CALLS = [
             _scored,
             in_unit,
             {"y": spoiled},
-            may_name=["masks"],  # What is wrong with all of y together.
+            may_name=["masks"],  # Errors about all of y.
         )
         for name in ("pixel_roc_auc", "pixel_average_precision", "pixel_f1_max", "pro_auc")
     ),
@@ -296,6 +296,6 @@ CALLS = [
         _is_finite,
         {"image_scores": anything, "target_fpr": others},
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
-        may_name=["target_fpr"],  # It asks for more scores than there are.
+        may_name=["target_fpr"],  # It may need more scores than there are.
     ),
 ]
