@@ -73,11 +73,11 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
     if isinstance(item, np.ma.MaskedArray):
         raise TypeError(
             f"{name} must not be a masked array, because its mask would be lost. Fill it first, "
-            "with its method filled."
+            "with its method filled()."
         )
     try:
         return np.asarray(item)
-    # Items of other types raise their own errors.
+    # Items of foreign types may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} must have shape {shape}, got rows of unequal length.") from error
 
@@ -260,10 +260,10 @@ def check_some_defective(y: Any, n_images: int) -> None:
     """
     if not defect_labels(y, n_images).any():
         raise ValueError(
-            f"y must mark a defect in at least one of the {n_images} images, got none: the score "
-            "is undefined. In cross-validation every test fold needs defective images: use "
-            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds are defect-free, so "
-            "training scores are undefined with it."
+            f"y must mark a defect in at least one image, got none in {n_images} images: the score "
+            "is not defined. In cross-validation every test fold needs defective images: use "
+            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds have no defects, so "
+            "training scores are not defined."
         )
 
 
