@@ -111,7 +111,7 @@ class SlicedImage:
     Parameters
     ----------
     image : array-like of shape (h, w) or (h, w, c)
-        Object with a shape of which ``image[first:last, first:last]`` reads a part.
+        Object with a shape that reads a part on ``image[first:last, first:last]``.
     min_size : int
         Least height and width in pixels.
     n_channels : int

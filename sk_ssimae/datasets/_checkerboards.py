@@ -44,7 +44,7 @@ def make_checkerboards(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval.
+        If a parameter is outside its interval.
 
     References
     ----------

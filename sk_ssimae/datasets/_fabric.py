@@ -50,7 +50,7 @@ def make_woven_fabric(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval, or `weave` is unknown.
+        If a parameter is outside its interval, or `weave` is unknown.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def make_nanofibres(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval.
+        If a parameter is outside its interval.
 
     Examples
     --------

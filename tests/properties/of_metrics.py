@@ -141,6 +141,13 @@ def _good_scores(array: bool) -> Any:
     return several.map(np.array) if array else several
 
 
+_calibrating = st.fixed_dictionaries(
+    {
+        "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
+        "target_fpr": st.floats(1e-300, 0.999999),
+    }
+)
+
 CALLS = [
     *_of_pairs(
         "pixel_roc_auc_score",
@@ -262,12 +269,7 @@ CALLS = [
     Call(
         "model_selection.pixel_fpr_threshold",
         model_selection.pixel_fpr_threshold,
-        st.fixed_dictionaries(
-            {
-                "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
-                "target_fpr": st.floats(1e-300, 0.999999),
-            }
-        ),
+        _calibrating,
         _is_finite,
         {"residual_maps": anything, "target_fpr": others},
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
@@ -275,12 +277,7 @@ CALLS = [
     Call(
         "model_selection.pixel_fpr_threshold",
         model_selection.pixel_fpr_threshold,
-        st.fixed_dictionaries(
-            {
-                "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
-                "target_fpr": st.floats(1e-300, 0.999999),
-            }
-        ),
+        _calibrating,
         _is_finite,
         {"residual_maps": spoiled},
     ),
