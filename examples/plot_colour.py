@@ -2,9 +2,9 @@
 What does a colour camera add?
 ==============================
 
-Defects that a grey image does not hold. Here a dye has other colours than the fabric and the very
-same mean of red, green and blue. Images with channels go through the same segmenter: patches have
-three channels, residuals are averaged over them.
+Some defects are invisible in grey images. Here a dye differs from the fabric in colour but has the
+same mean of red, green and blue. Colour images need no other segmenter: patches have three
+channels, and residuals are averaged over them.
 """
 
 import matplotlib.pyplot as plt
@@ -15,8 +15,8 @@ from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 # %%
-# Fabric with a warm tint, and spots of dye: what red loses, blue gains. The shapes are those of
-# drawn stains.
+# Fabric with a warm tint and spots of dye, which move intensity from red to blue. The spots have
+# the shapes of synthetic stains.
 
 tint = np.array([1.15, 1.0, 0.85], dtype=np.float32)
 size = {"shape": (160, 160), "thread_spacing": 6}
@@ -26,7 +26,7 @@ masks = draw_defects(X_test, kinds=["stain"], n_defects=2, random_state=0).masks
 X_test[masks] += 0.15 * X_test[masks].mean(axis=-1, keepdims=True) * np.array([-1, 0, 1])
 
 # %%
-# The same budget for grey images and for colour, and for the squared error and SSIM.
+# Use the same budget for grey and colour images, and for the squared error and SSIM.
 
 budget = {
     "patch_size": 32,
@@ -48,10 +48,10 @@ for name, residual_maps in maps.items():
     print(f"{name:<12} pixel ROC AUC {pixel_roc_auc_score(masks, residual_maps):.3f}")
 
 # %%
-# In grey the spots are not there. In colour the squared error sees them whole, by their values in
-# red and blue. SSIM sees their outlines: inside, the threads run as they should, and a change of
-# level hardly counts. Where defects are changes of colour,
-# :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better choice.
+# In grey the spots are invisible. In colour the squared error finds whole spots, by their red and
+# blue values. SSIM finds only their outlines: inside, the threads are intact, and a change of level
+# hardly counts. For defects of colour, :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better
+# choice.
 
 fig, axes = plt.subplots(2, 5, figsize=(11, 4.8), layout="constrained")
 for index, row in enumerate(axes):

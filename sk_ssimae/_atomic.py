@@ -1,4 +1,4 @@
-"""Writing a file so that, whatever happens, the old one or the new one is there, and whole."""
+"""Write a file atomically: after any failure the old or the new file is there, complete."""
 
 import contextlib
 import errno
@@ -14,53 +14,56 @@ def resolve(path: Path) -> Path:
     Raises
     ------
     OSError
-        If links lead round in a circle.
+        If links form a loop.
     """
     try:
         target = path.resolve()
-    except RuntimeError:  # So says Python before 3.13 of a circle.
+    except RuntimeError:  # Raised for a loop before Python 3.13.
         target = path
-    if target.is_symlink():  # From 3.13 on the link is returned.
+    if target.is_symlink():  # Since 3.13 the link is returned.
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file, or leave the one that was there as it was.
+    """Write a file, or leave the existing one unchanged if that fails.
 
     Parameters
     ----------
     path : path
         The file; a link is followed.
     content : bytes
-        What it holds afterwards.
+        Its new content.
 
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to, the disk is full, or there is
-        something that is no file, such as a device.
+        If the folder does not exist or cannot be written to, the disk is full, or the path is not
+        that of a file, but of a device, for example.
     """
     target = resolve(path)
     if target.is_dir():
         raise IsADirectoryError(f"path must name a file, got the folder {str(path)!r} instead.")
     if target.exists() and not target.is_file():
         raise FileExistsError(
-            f"path must name a file, got {str(path)!r} instead, which is a device, pipe or socket."
+            f"path must name a file, got the device, pipe or socket {str(path)!r} instead."
         )
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"path: the folder {str(target.parent)!r} does not exist.")
-    # In the same folder: a replacement is atomic within a file system only.
+        raise FileNotFoundError(
+            f"path: the folder {str(target.parent)!r} does not exist. Create it first."
+        )
+    # In the same folder, because replacing is atomic only within a file system.
     temporary = target.with_name(f".sk_ssimae-{secrets.token_hex(8)}")
     try:
-        # What replaces a file that others may not read is closed to them from the start.
+        # The temporary file has the permissions of the old one from the start, so that nobody can
+        # read it who could not read the old one.
         mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
         with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if target.exists():
-            temporary.chmod(mode)  # Whatever the umask is.
+            temporary.chmod(mode)  # The umask may have removed bits.
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):

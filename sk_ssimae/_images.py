@@ -1,4 +1,4 @@
-"""Images from users, arrays or files, converted to checked arrays one at a time."""
+"""Convert a user's images, arrays or files, to checked arrays one at a time."""
 
 import math
 import threading
@@ -11,15 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._validation import from_torch, to_array
+from sk_ssimae._validation import first_sentence, from_torch, to_array
 
 Image = NDArray[Any]
 
 _ALPHA_CHANNELS = (2, 4)
 _CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
-# Above the ratio of any TIFF compression: tifffile invents pixels that are missing.
+# Above the ratio of any TIFF compression. tifffile makes up pixels that are missing in the file.
 _HIGHEST_COMPRESSION = 40_000
+_COLLECTION = (
+    "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays or paths"
+)
 
 
 class Images:
@@ -32,7 +35,7 @@ class Images:
     min_size : int
         Smallest height and width in pixels.
     n_channels : int or None
-        Number of channels of every image, or None for that of the first image read.
+        Number of channels of the training images, or None to use that of the first image read.
 
     Raises
     ------
@@ -46,32 +49,28 @@ class Images:
         X = from_torch(X, "X")
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
-            # No image is as narrow as this: the last axis is that of the channels.
+            # At most 4 columns is too narrow for an image: the last axis is that of the colours.
             if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
                 raise ValueError(
-                    f"X must contain several images, got one of shape {X.shape}: wrap it in a list."
+                    f"X must be a collection of images, got one image of shape {X.shape} instead: "
+                    "wrap it in a list."
                 )
             if X.ndim not in (3, 4):
-                raise ValueError(
-                    "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of "
-                    f"arrays or paths, got an array of shape {X.shape} instead."
-                )
+                raise ValueError(f"{_COLLECTION}, got an array of shape {X.shape} instead.")
         elif isinstance(X, str | Path):
             raise TypeError(
-                f"X must contain several images, got the path {str(X)!r}: wrap it in a list."
+                f"X must be a collection of images, got the path {str(X)!r} instead: wrap it in a "
+                "list."
             )
         elif not isinstance(X, Sequence | np.ndarray):
-            raise TypeError(
-                "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays "
-                f"or paths, got {type(X).__name__} instead."
-            )
+            raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
         if (isinstance(X, np.ndarray) and X.ndim == 0) or len(X) == 0:
             raise ValueError("X must hold at least one image, got none.")
         self.has_channel_axis = self.is_array and X.ndim == 4
         self._source = X
         self._min_size = min_size
         self._n_channels = n_channels
-        self._reference = "X[0]" if n_channels is None else "the training images"
+        self._reference = "other" if n_channels is None else "training"
 
     def __len__(self) -> int:
         return len(self._source)
@@ -96,13 +95,13 @@ class Images:
             self._n_channels = channels
         if channels != self._n_channels:
             raise ValueError(
-                f"{name} must have {self._n_channels} channel(s) like {self._reference}, got "
-                f"{channels}. Convert the images to the same colours first."
+                f"{name} must have {self._n_channels} channel(s) like the {self._reference} "
+                f"images, got {channels} instead. Convert it to the same colours first."
             )
         if min(height, width) < self._min_size:
             raise ValueError(
                 f"{name} must be at least patch_size={self._min_size} pixels high and wide, got "
-                f"shape {(height, width)}. Choose a smaller patch_size, or an image_size."
+                f"shape {(height, width)} instead. Choose a smaller patch_size, or set image_size."
             )
 
 
@@ -112,11 +111,11 @@ class SlicedImage:
     Parameters
     ----------
     image : array-like of shape (h, w) or (h, w, c)
-        Object with a shape of which ``image[first:last, first:last]`` reads a part.
+        Object with a shape that reads a part on ``image[first:last, first:last]``.
     min_size : int
         Smallest height and width in pixels.
     n_channels : int
-        Number of channels that it needs to have, without alpha.
+        Number of channels of the training images, without alpha.
 
     Raises
     ------
@@ -130,20 +129,20 @@ class SlicedImage:
         shape = getattr(image, "shape", None)
         if not isinstance(shape, tuple) or not hasattr(image, "__getitem__"):
             raise TypeError(
-                "image must be one image that can be sliced, such as an array, a numpy.memmap or "
-                f"an array of zarr or h5py, got {type(image).__name__} instead. Open a file first."
+                "image must be one image that can be sliced, such as an array, a numpy.memmap, or "
+                f"a zarr or h5py array, got {type(image).__name__} instead. Open a file first."
             )
         if len(shape) not in (2, 3):
             raise ValueError(f"image must have shape (h, w) or (h, w, c), got {shape} instead.")
         if _n_colours(shape) != n_channels:
             raise ValueError(
                 f"image must have {n_channels} channel(s) like the training images, got "
-                f"{_n_colours(shape)}: its shape is {shape}. Pass one image, of the same colours."
+                f"{_n_colours(shape)}: its shape is {shape}. Pass one image with the same colours."
             )
         if min(shape[:2]) < min_size:
             raise ValueError(
                 f"image must be at least patch_size={min_size} pixels high and wide, got shape "
-                f"{shape[:2]}. Fit with a smaller patch_size."
+                f"{shape[:2]} instead. Fit with a smaller patch_size."
             )
         self.shape = int(shape[0]), int(shape[1])
         self._source = image
@@ -158,7 +157,8 @@ class SlicedImage:
 def ignoring(category: type[Warning]) -> Iterator[None]:
     """Ignore warnings of a category.
 
-    Warning filters belong to the process: a lock keeps threads from restoring each other's.
+    Warning filters are a setting of the whole process: a lock keeps threads from restoring each
+    other's.
     """
     with _CHANGING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
@@ -181,16 +181,13 @@ def read_image(path: str | Path, name: str) -> Image:
     except OSError:  # The name is too long, for example.
         exists = False
     if not exists:
-        raise FileNotFoundError(
-            f"{name} does not exist or is not a file. Check its folder and name."
-        )
+        raise FileNotFoundError(f"{name} does not exist or is not a file. Check the path.")
     try:
         return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_other(path)
-    except Exception as error:  # The readers raise errors of any type, SyntaxError included.
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:  # The readers raise errors of many types, even SyntaxError.
         raise ValueError(
-            f"{name} cannot be read as an image: {reason.rstrip('.')}. "
-            "Replace the file, or convert it to grey or RGB as PNG or TIFF."
+            f"{name} cannot be read as an image: {first_sentence(error)} "
+            "Replace the file, or convert it to a grey or RGB image in PNG or TIFF."
         ) from error
 
 
@@ -199,15 +196,15 @@ def _read_tiff(path: Path) -> Image:
 
     with tifffile.TiffFile(path) as tiff:
         if len(tiff.pages) > 1:
-            raise ValueError(f"It holds {len(tiff.pages)} pages, not one.")
+            raise ValueError(f"It has {len(tiff.pages)} pages instead of one.")
         page = tiff.pages[0].aspage()
         n_bytes = math.prod(page.shape) * (page.dtype.itemsize if page.dtype else 1)
         if n_bytes > _HIGHEST_COMPRESSION * path.stat().st_size:
             raise ValueError(
-                f"It declares {n_bytes} bytes of pixels, far more than it can contain."
+                f"It declares {n_bytes} bytes of pixels, far more than fit into the file."
             )
         image = np.asarray(page.asarray())
-        if image.ndim == 3 and page.axes.startswith("S"):  # One plane per colour.
+        if image.ndim == 3 and page.axes.startswith("S"):  # Each colour in its own plane.
             image = np.moveaxis(image, 0, -1)
         kind = tifffile.PHOTOMETRIC
         if page.photometric == kind.PALETTE and page.colormap is not None:
@@ -215,7 +212,7 @@ def _read_tiff(path: Path) -> Image:
         if page.photometric == kind.MINISWHITE and image.dtype.kind == "u":
             return np.asarray(np.iinfo(image.dtype).max - image)
         if page.photometric == kind.SEPARATED:
-            raise ValueError("Its colours are CMYK, not RGB.")
+            raise ValueError("Its colours are CMYK instead of RGB.")
         return image
 
 
@@ -225,11 +222,11 @@ def _read_other(path: Path) -> Image:
 
     with Pillow.open(path) as image:  # Reads no pixels.
         if image.mode == "CMYK":
-            raise ValueError("Its colours are CMYK, not RGB.")
+            raise ValueError("Its colours are CMYK instead of RGB.")
         # Pillow converts 16-bit grey with alpha to colours.
         is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
-    # Opened here, because imageio leaves a file open that it cannot read by name. It also warns of
-    # deprecated plugins that it tries.
+    # Opened here, because imageio, given a name, leaves an unreadable file open. While it tries its
+    # plugins it also warns of deprecated ones.
     with path.open("rb") as file, ignoring(DeprecationWarning):
         pixels = np.asarray(imread(file))
     return pixels[..., 0] if is_grey else pixels
@@ -244,19 +241,19 @@ def check_image(item: Any, name: str) -> Image:
     Raises
     ------
     TypeError
-        If the type of the pixels is not boolean, unsigned integer or real floating point, or the
-        image is a masked array.
+        If the pixels are not booleans, unsigned integers or real floats, or the image is a masked
+        array.
     ValueError
         If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
     """
     image = to_array(item, name, "(h, w) or (h, w, c)")
     if image.ndim not in (2, 3):
         raise ValueError(
-            f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Pass each "
-            "image as an item of a list."
+            f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Pass the "
+            "images as a list."
         )
     if image.size == 0:
-        raise ValueError(f"{name} has no pixels: its shape is {image.shape}. Leave it out.")
+        raise ValueError(f"{name} must have pixels, got shape {image.shape} instead. Leave it out.")
     image = image.reshape(*image.shape[:2], -1)[..., : _n_colours(image.shape)]
     if image.dtype == np.uint8:
         return image
@@ -285,13 +282,13 @@ def _check_range(image: Image, name: str) -> None:
     low, high = float(image.min()), float(image.max())
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ValueError(
-            f"{name} contains NaN or infinity. Replace them, for example with numpy.nan_to_num, or "
-            "leave the image out."
+            f"{name} must be finite, got NaN or infinity instead. Replace them, for example with "
+            "numpy.nan_to_num, or leave the image out."
         )
     if low < 0 or high > 1:
         raise ValueError(
-            f"{name} contains floats from {low:g} to {high:g}: floats must lie in [0, 1]. Divide "
-            "by the largest possible value."
+            f"{name} must have floats in [0, 1], got values from {low:g} to {high:g} instead. "
+            "Rescale it, for example by dividing by the largest possible value."
         )
 
 

@@ -9,18 +9,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _SIGN = (
-    "is or contains -1: defective is 1 and good is 0. Here high means defective, unlike in "
+    "must use 1 for defective and 0 for good, got -1 instead. Here high means defective, unlike in "
     "scikit-learn's outlier detectors, where -1 marks an outlier."
 )
 
 
+def first_sentence(error: Exception) -> str:
+    """Return the first line of an error's message, closed by a full stop, to embed in another."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
 def make_rng(random_state: int | np.random.RandomState | np.random.Generator | None) -> Any:
-    """Return a generator of random numbers, independent of the global ones.
+    """Make a random generator without touching the global ones.
 
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Seed; generator, which is advanced; or None for a random seed.
+        Seed; generator, which is advanced; or None for fresh entropy.
 
     Returns
     -------
@@ -54,7 +60,7 @@ def check_number(value: Any, name: str, low: float, high: float = math.inf) -> N
 
 
 def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
-    """Convert a user's value to an array; messages state the `shape` it should have.
+    """Convert an argument to an array; `shape` is the expected shape named in the message.
 
     Raises
     ------
@@ -66,25 +72,25 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
     item = from_torch(item, name)
     if isinstance(item, np.ma.MaskedArray):
         raise TypeError(
-            f"{name} must not be a masked array, because its mask would be ignored. Fill it first, "
-            "with its method filled."
+            f"{name} must not be a masked array, because its mask would be lost. Fill it first, "
+            "with its method filled()."
         )
     try:
         return np.asarray(item)
-    # Items of other types may raise any of these.
+    # Items of foreign types may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} must have shape {shape}, got rows of unequal length.") from error
 
 
 def from_torch(item: Any, name: str) -> Any:
-    """Convert a torch tensor, without importing torch, and return other values unchanged."""
+    """Convert a torch tensor, recognised without importing torch; return all else unchanged."""
     if not hasattr(item, "detach"):
         return item
     try:
         return item.detach().cpu().numpy()
     except (TypeError, RuntimeError) as error:
         raise TypeError(
-            f"{name} must be dense and of a type that NumPy knows, got a tensor of {item.dtype} "
+            f"{name} must be dense and of a type that NumPy supports, got a tensor of {item.dtype} "
             f"({item.layout}) instead. Convert it with to_dense() or float()."
         ) from error
 
@@ -97,7 +103,7 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     TypeError
         If it is a masked array, or a torch tensor that NumPy cannot represent.
     ValueError
-        If the mask has another rank or other values.
+        If the mask has the wrong rank or values.
     """
     array = to_array(mask, name)
     if array.dtype.kind not in "biuf":
@@ -114,8 +120,8 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     values = np.unique(array[marked])
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
         raise ValueError(
-            f"{name} must contain only 0 (good) and 1 or 255 (defective), got the values "
-            f"{np.array2string(values[:5], separator=', ')} in addition to 0. Threshold it first."
+            f"{name} must hold only 0 (good) and 1 or 255 (defective), got the values "
+            f"{np.array2string(values[:5], separator=', ')} besides 0. Threshold it first."
         )
     return marked
 
@@ -128,14 +134,14 @@ def iter_masks_and_maps(
     Raises
     ------
     ValueError
-        If numbers or shapes differ or a map is not finite; the message names the image.
+        If the lengths or shapes differ or a map is not finite; the message names the image.
     """
     masks = as_collection(masks, "masks")
     residual_maps = as_collection(residual_maps, "residual_maps")
     if len(masks) != len(residual_maps):
         raise ValueError(
-            "masks and residual_maps must have the same length, got "
-            f"{len(masks)} and {len(residual_maps)} instead."
+            f"masks and residual_maps must have the same length, got {len(masks)} and "
+            f"{len(residual_maps)} instead."
         )
     if len(masks) == 0:
         raise ValueError("masks must contain at least one image, got none.")
@@ -148,12 +154,15 @@ def iter_masks_and_maps(
                 f"{checked_mask.shape}, got {scores.shape} instead."
             )
         if not np.isfinite(scores).all():
-            raise ValueError(f"residual_maps[{index}] contains NaN or infinity.")
+            raise ValueError(
+                f"residual_maps[{index}] must be finite, got NaN or infinity instead. Leave this "
+                "image out."
+            )
         yield checked_mask, scores
 
 
 def as_collection(items: Any, name: str) -> Any:
-    """Return a collection unchanged, and list the items of an iterable."""
+    """Return a collection as it is, and any other iterable as a list."""
     items = from_torch(items, name)
     if is_collection(items):
         return items
@@ -163,7 +172,7 @@ def as_collection(items: Any, name: str) -> Any:
 
 
 def as_floats(scores: ArrayLike, name: str, shape: str = "(h, w)") -> NDArray[np.floating[Any]]:
-    """Convert numbers to float32 if that is exact, else to float64."""
+    """Convert numbers to float32 if that is lossless, else to float64."""
     scores = to_array(scores, name, shape)
     if scores.dtype.kind not in "biuf":
         raise ValueError(f"{name} must contain real numbers, got {scores.dtype} instead.")
@@ -173,13 +182,13 @@ def as_floats(scores: ArrayLike, name: str, shape: str = "(h, w)") -> NDArray[np
 
 
 def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
-    """Return which images are defective, from masks or labels.
+    """Find the defective images from masks or labels.
 
     Parameters
     ----------
     y : None, array of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
         None means that all images are good; a label is 1 for a defective image and 0 for a good
-        one; a mask marks defective pixels.
+        image; a mask marks defective pixels.
     n_images : int
         Number of images that `y` describes.
 
@@ -193,7 +202,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
     TypeError
         If `y` is of another type.
     ValueError
-        If the number differs, a label is neither 0 nor 1, or a mask has other values.
+        If the length differs, a label is neither 0 nor 1, or a mask has other values.
     """
     if y is None:
         return np.zeros(n_images, dtype=bool)
@@ -201,34 +210,35 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
         raise TypeError(f"y must be masks, labels or None, got {type(y).__name__} instead.")
     if len(y) != n_images:
         raise ValueError(
-            f"y must describe each image of X, got {len(y)} labels or masks for {n_images} images."
+            f"y must have one label or mask per image of X, got {len(y)} labels or masks for "
+            f"{n_images} images."
         )
     check = check_mask if holds_masks(y) else _check_label
     return np.array([np.any(check(item, f"y[{index}]")) for index, item in enumerate(y)])
 
 
 def holds_masks(y: Any) -> bool:
-    """Tell whether `y` is a collection of masks, as opposed to labels or nothing."""
+    """Return whether `y` is a collection of masks rather than labels or None."""
     return is_collection(y) and len(y) > 0 and not _is_scalar(next(iter(y)))
 
 
 def check_masks(y: Any) -> None:
-    """Check that `y` contains masks, not labels.
+    """Check that `y` is masks rather than labels.
 
     Raises
     ------
     ValueError
-        If `y` does not contain masks.
+        If it is not.
     """
     if not holds_masks(y):
         raise ValueError(
-            "y must contain a mask (h, w) for each image: scores of residual maps need to know "
-            "which pixels are defective."
+            "y must hold a mask (h, w) for each image, got no masks: scores of residual maps "
+            "compare pixels."
         )
 
 
 def count_images(X: Any) -> int:
-    """Count images without opening them.
+    """Count images without looking at them.
 
     Raises
     ------
@@ -241,7 +251,7 @@ def count_images(X: Any) -> int:
 
 
 def check_some_defective(y: Any, n_images: int) -> None:
-    """Check that masks or labels mark a defect.
+    """Check that masks or labels mark at least one defect.
 
     Raises
     ------
@@ -250,10 +260,10 @@ def check_some_defective(y: Any, n_images: int) -> None:
     """
     if not defect_labels(y, n_images).any():
         raise ValueError(
-            f"y marks no defect in these {n_images} images: their score is not defined. In "
-            "cross-validation every test fold needs defective images: use "
-            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds contain only good "
-            "images, so that training scores are undefined."
+            f"y must mark a defect in at least one image, got none in {n_images} images: the score "
+            "is not defined. In cross-validation every test fold needs defective images: use "
+            "sk_ssimae.model_selection.DefectFreeKFold. Its training folds have no defects, so "
+            "training scores are not defined."
         )
 
 
@@ -274,19 +284,19 @@ def check_mask_shape(mask: Any, index: int, shape: tuple[int, ...]) -> None:
 
 
 def check_mask_shapes(y: Any, residual_maps: Any) -> None:
-    """Check that masks have the heights and widths of the residual maps.
+    """Check that masks have the heights and widths of the residual maps of the images.
 
     Raises
     ------
     ValueError
-        If one differs.
+        If a mask has another shape.
     """
     for index, (mask, residual_map) in enumerate(zip(y, residual_maps, strict=True)):
         check_mask_shape(mask, index, np.shape(residual_map))
 
 
 def _check_label(label: Any, name: str) -> bool:
-    # Structured scalars of NumPy cannot be compared.
+    # Structured NumPy scalars cannot be compared.
     is_structured = getattr(getattr(label, "dtype", None), "kind", "") == "V"
     is_comparable = _is_scalar(label) and not is_structured
     if is_comparable and label in (0, 1):
@@ -294,7 +304,7 @@ def _check_label(label: Any, name: str) -> bool:
     if is_comparable and label == -1:
         raise ValueError(f"{name} {_SIGN}")
     raise ValueError(
-        f"{name} must be 0 (good) or 1 (defective), or all of y masks, got {label!r} instead."
+        f"{name} must be 0 (good) or 1 (defective), or all items of y masks, got {label!r} instead."
     )
 
 

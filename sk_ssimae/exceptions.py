@@ -4,4 +4,4 @@ __all__ = ["InterruptedFitWarning"]
 
 
 class InterruptedFitWarning(UserWarning):
-    """Training was interrupted from the keyboard; the estimator keeps what it had learned."""
+    """Training was interrupted from the keyboard; the estimator keeps the weights so far."""

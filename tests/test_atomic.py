@@ -9,7 +9,7 @@ from sk_ssimae._atomic import replace_file
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
-def test_failures_of_each_step_leave_the_old_file(tmp_path, monkeypatch, step, error):
+def test_a_failure_in_any_step_leaves_the_old_file(tmp_path, monkeypatch, step, error):
     def fail(*_):
         raise error
 
@@ -22,7 +22,7 @@ def test_failures_of_each_step_leave_the_old_file(tmp_path, monkeypatch, step, e
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_no_file_where_there_was_none(tmp_path, disk_full):
+def test_a_failed_first_write_leaves_no_file(tmp_path, disk_full):
     with pytest.raises(OSError, match="File too large"):
         replace_file(tmp_path / "a", bytes(200_000))
     assert list(tmp_path.iterdir()) == []
@@ -37,7 +37,7 @@ def test_readers_keep_the_file_they_opened(tmp_path):
     assert path.read_bytes() == b"new"
 
 
-def test_permissions_are_those_of_the_old_file_or_the_usual_ones(tmp_path):
+def test_permissions_of_the_old_file_are_kept(tmp_path):
     path, usual = tmp_path / "a", tmp_path / "usual"
     replace_file(path, b"new")
     usual.touch()
@@ -56,10 +56,10 @@ def test_links_are_followed(tmp_path):
     assert target.read_bytes() == b"new"
 
 
-def test_what_is_no_file_stays(tmp_path):
+def test_pipes_and_loops_of_links_are_refused(tmp_path):
     pipe, loop = tmp_path / "pipe", tmp_path / "loop"
     os.mkfifo(pipe)
-    with pytest.raises(FileExistsError, match=r"got '.*pipe' instead, which is a device, pipe"):
+    with pytest.raises(FileExistsError, match=r"got the device, pipe or socket '.*pipe' instead"):
         replace_file(pipe, b"new")
     assert pipe.is_fifo()
     loop.symlink_to(loop)

@@ -14,7 +14,7 @@ from sk_ssimae._images import Images, as_unit_float, check_image, resize
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
-def test_scaling_is_that_of_scikit_image(dtype):
+def test_scaling_equals_that_of_scikit_image(dtype):
     rng = np.random.default_rng(0)
     image = (rng.random((8, 9)) * (1 if dtype == np.bool_ else np.iinfo(dtype).max)).astype(dtype)
     ours = as_unit_float(check_image(image, "X[0]"))
@@ -37,7 +37,7 @@ def test_alpha_is_dropped(channels, kept):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
-def test_files_are_read_when_asked_for(tmp_path: Path, suffix: str):
+def test_files_are_read_on_access(tmp_path: Path, suffix: str):
     image = np.random.default_rng(0).integers(0, 256, (20, 24), dtype=np.uint8)
     path = tmp_path / f"image{suffix}"
     images = Images([path, str(path)])
@@ -46,7 +46,7 @@ def test_files_are_read_when_asked_for(tmp_path: Path, suffix: str):
         np.testing.assert_array_equal(read[..., 0], image)
 
 
-def test_torch_tensors_are_images():
+def test_torch_tensors_are_accepted():
     images = Images(torch.rand(2, 8, 8))
     assert images.is_array
     assert images[1].shape == (8, 8, 1)
@@ -62,10 +62,18 @@ def test_torch_tensors_are_images():
 @pytest.mark.parametrize(
     ("X", "error", "message"),
     [
-        (np.zeros((8, 8)), ValueError, r"got one of shape \(8, 8\): wrap it in a list"),
-        (np.zeros((8, 9, 3)), ValueError, r"got one of shape \(8, 9, 3\): wrap it in a list"),
+        (
+            np.zeros((8, 8)),
+            ValueError,
+            r"got one image of shape \(8, 8\) instead: wrap it in a list",
+        ),
+        (
+            np.zeros((8, 9, 3)),
+            ValueError,
+            r"got one image of shape \(8, 9, 3\) instead: wrap it in a list",
+        ),
         (np.zeros(8), ValueError, r"got an array of shape \(8,\)"),
-        ("image.png", TypeError, "got the path 'image.png': wrap it in a list"),
+        ("image.png", TypeError, "got the path 'image.png' instead: wrap it in a list"),
         (3, TypeError, "got int instead"),
         ([], ValueError, "at least one image, got none"),
         (np.zeros((0, 8, 8)), ValueError, "at least one image, got none"),
@@ -79,17 +87,21 @@ def test_wrong_collections(X, error, message):
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [
-        (np.full((8, 8), np.nan), ValueError, r"X\[0\] contains NaN or infinity"),
-        (np.full((8, 8), np.inf), ValueError, r"X\[0\] contains NaN or infinity"),
-        (np.full((8, 8), 200.0), ValueError, r"X\[0\] contains floats from 200 to 200"),
-        (np.full((8, 8), -0.1), ValueError, r"floats must lie in \[0, 1\]. Divide"),
+        (np.full((8, 8), np.nan), ValueError, r"X\[0\] must be finite, got NaN or infinity"),
+        (np.full((8, 8), np.inf), ValueError, r"X\[0\] must be finite, got NaN or infinity"),
+        (
+            np.full((8, 8), 200.0),
+            ValueError,
+            r"X\[0\] must have floats in \[0, 1\], got values from 200 to 200",
+        ),
+        (np.full((8, 8), -0.1), ValueError, r"got values from -0.1 to -0.1 instead. Rescale"),
         (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
         (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),
         (np.zeros((8, 8), dtype="U1"), TypeError, "got <U1 instead"),
         ([[0, 1], [0]], ValueError, r"X\[0\] must have shape .*, got rows of unequal length"),
         ("x" * 300, FileNotFoundError, r"does not exist or is not a file. Check"),
         (np.zeros(8), ValueError, r"must have shape \(h, w\) or \(h, w, c\), got \(8,\)"),
-        (np.zeros((8, 0)), ValueError, r"X\[0\] has no pixels"),
+        (np.zeros((8, 0)), ValueError, r"X\[0\] must have pixels, got shape \(8, 0\)"),
         (np.zeros((8, 4)), ValueError, r"at least patch_size=5 .* got shape \(8, 4\)"),
         ("no.png", FileNotFoundError, r"X\[0\] \('no.png'\) does not exist"),
     ],
@@ -103,7 +115,9 @@ def test_wrong_images(image, error, message):
 def test_unreadable_file_is_named(tmp_path: Path, suffix: str):
     path = tmp_path / f"broken{suffix}"
     path.write_bytes(b"\x89PNG no image")
-    with pytest.raises(ValueError, match=rf"X\[0\] \('.*broken{suffix}'\) cannot be read as an"):
+    with pytest.raises(
+        ValueError, match=rf"X\[0\] \('.*broken{suffix}'\) cannot be read as an image: .*\. Replace"
+    ):
         Images([path])[0]
 
 
@@ -128,10 +142,14 @@ def test_formats(tmp_path: Path, suffix: str, shape: tuple[int, ...], dtype: typ
     np.testing.assert_array_equal(as_unit_float(read), expected)
 
 
-def test_channels_must_agree():
+def test_numbers_of_channels_must_agree():
     images = Images([np.zeros((8, 8)), np.zeros((8, 8, 3))])
-    with pytest.raises(ValueError, match=r"X\[1\] must have 1 channel\(s\) .* got 3"):
+    with pytest.raises(
+        ValueError, match=r"X\[1\] must have 1 channel\(s\) like the other .* got 3"
+    ):
         list(images)
+    with pytest.raises(ValueError, match=r"must have 3 channel\(s\) like the training .* got 1"):
+        Images([np.zeros((8, 8))], n_channels=3)[0]
 
 
 def test_palette_and_grey_with_alpha(tmp_path: Path):
@@ -145,7 +163,7 @@ def test_palette_and_grey_with_alpha(tmp_path: Path):
 
 
 def write_png_16(path: Path, pixels: np.ndarray, colour_type: int) -> None:
-    """Write the kinds of 16-bit PNG that Pillow cannot."""
+    """Write the kinds of 16-bit PNG that Pillow cannot write."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(kind + data)
@@ -165,7 +183,7 @@ def test_png_of_16_bits(tmp_path: Path, colour_type: int, stored: int, kept: int
     pixels = np.random.default_rng(0).integers(0, 2**16, (6, 7, stored), dtype=np.uint16)
     write_png_16(tmp_path / "image.png", pixels, colour_type)
     image = as_unit_float(Images([tmp_path / "image.png"])[0])
-    # All but grey lose the lower 8 bits in Pillow.
+    # Pillow drops the lower 8 bits of all but grey.
     np.testing.assert_allclose(image, pixels[..., :kept] / 65535, atol=1 / 255)
 
 
@@ -189,11 +207,13 @@ def test_tiff_of_many_kinds(tmp_path: Path):
     expected = np.moveaxis(palette[:, grey], 0, -1) / np.float32(65535)
     np.testing.assert_allclose(Images([path])[0], expected, rtol=1e-6)
     tifffile.imwrite(path, np.stack([grey] * 3), photometric="minisblack")
-    with pytest.raises(ValueError, match=r"cannot be read as an image: It holds 3 pages, not one"):
+    with pytest.raises(
+        ValueError, match=r"cannot be read as an image: It has 3 pages instead of one"
+    ):
         Images([path])[0]
 
 
-def test_tiff_that_declares_what_it_cannot_hold(tmp_path: Path):
+def test_tiff_that_declares_more_pixels_than_it_contains(tmp_path: Path):
     tags = [(256, 4, 2**15), (257, 4, 2**15), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     content = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
@@ -210,12 +230,12 @@ def test_flat_tiff_of_high_compression(tmp_path: Path):
 @pytest.mark.parametrize("suffix", [".jpg", ".tif"])
 def test_cmyk_is_refused(tmp_path: Path, suffix: str):
     PIL.Image.new("CMYK", (8, 8)).save(tmp_path / f"print{suffix}")
-    with pytest.raises(ValueError, match=r"Its colours are CMYK, not RGB. Replace the file"):
+    with pytest.raises(ValueError, match=r"Its colours are CMYK instead of RGB. Replace the file"):
         Images([tmp_path / f"print{suffix}"])[0]
 
 
 @pytest.mark.parametrize("kind", ["memmap", "reversed", "fortran", "big-endian", "read-only"])
-def test_any_layout(tmp_path: Path, kind: str):
+def test_any_memory_layout(tmp_path: Path, kind: str):
     image = np.random.default_rng(0).random((6, 7)).astype(np.float32)
     other = image
     if kind == "memmap":

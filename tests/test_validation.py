@@ -23,7 +23,7 @@ def test_make_rng():
 
 
 @pytest.mark.parametrize("value", [1, 255, True, 1.0])
-def test_masks_may_be_binary_or_bytes(value):
+def test_masks_of_0_and_1_or_255(value):
     mask = np.array([[0, value], [0, 0]])
     np.testing.assert_array_equal(check_mask(mask, "mask"), [[False, True], [False, False]])
 
@@ -31,7 +31,7 @@ def test_masks_may_be_binary_or_bytes(value):
 def test_wrong_masks():
     with pytest.raises(ValueError, match=r"mask must have shape \(h, w\), got shape \(3,\)"):
         check_mask(np.zeros(3), "mask")
-    with pytest.raises(ValueError, match=r"got the values \[1, 2\] in addition to 0"):
+    with pytest.raises(ValueError, match=r"got the values \[1, 2\] besides 0"):
         check_mask(np.array([[0, 1, 2]]), "mask")
 
 
@@ -46,16 +46,25 @@ def test_defect_labels():
 @pytest.mark.parametrize(
     ("y", "message"),
     [
-        ([1, -1, 1], r"y\[1\] is or contains -1: .* high means defective"),
-        (np.full((3, 4, 4), -1), r"y\[0\] is or contains -1: .* high means defective"),
+        (
+            [1, -1, 1],
+            r"y\[1\] must use 1 for defective .* got -1 instead. Here high means defective",
+        ),
+        (
+            np.full((3, 4, 4), -1),
+            r"y\[0\] must use 1 for defective .* got -1 instead. Here high means defective",
+        ),
         ([0, 2, 1], r"y\[1\] must be 0 \(good\) or 1 \(defective\), .* got 2"),
         (["a", "b", "c"], r"y\[0\] must be 0 .* got 'a'"),
         ([0, None, 1], r"y\[1\] must be 0 .* got None"),
         ([0, [0], 1], r"y\[1\] must be 0 .* got \[0\]"),
         ([np.array((0, 0.5), dtype="i4,f4"), 0, 1], r"y\[0\] must be 0 .* got array\(\(0"),
-        ([0, 1], "got 2 labels or masks for 3 images"),
-        (np.full((3, 4, 4), 7), r"y\[0\] must contain only 0"),
-        ([np.zeros((4, 4)), None, None], r"y\[1\] must contain numbers or booleans, got object"),
+        (
+            [0, 1],
+            "y must have one label or mask per image of X, got 2 labels or masks for 3 images",
+        ),
+        (np.full((3, 4, 4), 7), r"y\[0\] must hold only 0"),
+        ([np.zeros((4, 4)), None, None], r"y\[1\] must hold numbers or booleans, got object"),
         ([[[0, 1], [0]]] * 3, r"y\[0\] must have shape \(h, w\), got rows of unequal length"),
         (np.full((3, 4, 4), "x"), r"y\[0\] must contain numbers or booleans, got <U1"),
     ],
@@ -65,9 +74,9 @@ def test_wrong_labels(y, message):
         defect_labels(y, 3)
 
 
-def test_labels_of_any_index():
+def test_labels_with_another_index():
     class Labels(dict):
-        """Like a pandas Series after a split: the first label has not the key 0."""
+        """Like a pandas Series after a split: the first label does not have the key 0."""
 
         def __iter__(self):
             return iter(self.values())
@@ -88,16 +97,16 @@ def test_labels_of_any_index():
     ],
     ids=["bfloat16", "sparse", "conjugate", "meta"],
 )
-def test_tensors_that_numpy_cannot_hold(tensor):
+def test_tensors_that_numpy_cannot_represent(tensor):
     with pytest.raises(
-        TypeError, match="residual_maps must be dense and of a type that NumPy knows"
+        TypeError, match="residual_maps must be dense and of a type that NumPy supports"
     ):
         list(iter_masks_and_maps(np.zeros((2, 3)), tensor))
-    with pytest.raises(TypeError, match="mask must be dense and of a type that NumPy knows"):
+    with pytest.raises(TypeError, match="mask must be dense and of a type that NumPy supports"):
         check_mask(tensor, "mask")
 
 
-def test_tensors_with_a_gradient_are_arrays():
+def test_tensors_with_a_gradient_are_accepted():
     maps = torch.rand(1, 2, 3, requires_grad=True)
     ((_, scores),) = iter_masks_and_maps(torch.zeros(1, 2, 3), maps)
     np.testing.assert_array_equal(scores, maps[0].detach())
@@ -115,19 +124,19 @@ def test_masked_arrays_are_refused():
 
 
 @pytest.mark.parametrize("value", ["x", None, True, 1j, np.nan, np.inf, 11, -1, 10**400])
-def test_numbers_lie_in_their_interval(value):
+def test_numbers_outside_their_interval(value):
     with pytest.raises(ValueError, match="it must be a finite number from 0 to 10, got"):
         check_number(value, "it", 0, 10)
     check_number(np.float32(3), "it", 0, 10)
 
 
-def test_what_has_no_length_is_named():
+def test_non_collections_are_named():
     for items in (np.array(1), torch.tensor(1), list, 3):
         with pytest.raises(TypeError, match="masks must be an array or a sequence, got"):
             list(iter_masks_and_maps(items, []))
 
 
-def test_labels_are_a_collection():
+def test_labels_must_be_a_collection():
     for y in (0, np.array(1), "good"):
         with pytest.raises(TypeError, match="y must be masks, labels or None, got"):
             defect_labels(y, 3)

@@ -1,4 +1,4 @@
-"""Images for training and testing: synthetic textures and defects, public data."""
+"""Images to train and test on: synthetic textures and defects, folders and public data."""
 
 from sk_ssimae.datasets._checkerboards import make_checkerboards
 from sk_ssimae.datasets._defects import DefectiveImages, draw_defects

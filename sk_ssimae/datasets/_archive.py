@@ -1,9 +1,11 @@
-"""Unpacking of untrusted zip archives."""
+"""Unpack zip archives from untrusted sources."""
 
 import shutil
 import stat
 import zipfile
 from pathlib import Path, PureWindowsPath
+
+from sk_ssimae._validation import first_sentence
 
 _MAX_BYTES = 8 * 2**30
 _MAX_FILES = 100_000
@@ -19,7 +21,7 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = _MAX_BYTES) -> None:
     folder : path
         Folder to unpack into, which must exist.
     max_bytes : int
-        Largest number of bytes of all files together, unpacked.
+        Largest total size of the unpacked files in bytes.
 
     Raises
     ------
@@ -38,25 +40,26 @@ def unpack(archive: Path, folder: Path, *, max_bytes: int = _MAX_BYTES) -> None:
                 _write(content, member, folder)
     except OSError:
         raise
-    except Exception as error:  # zipfile and its decoders raise errors of any type.
+    except Exception as error:  # zipfile and its decoders raise errors of many types.
         raise OSError(
-            f"archive: the file cannot be unpacked as a zip archive: {error}. Download it again."
+            f"archive: the file cannot be unpacked as a zip archive: {first_sentence(error)} "
+            "Download it again."
         ) from error
 
 
 def _check_amount(members: list[zipfile.ZipInfo], max_bytes: int) -> None:
-    # zipfile reads no more of a member than the size that is declared here.
+    # zipfile never reads more of a member than the size declared here.
     n_bytes = sum(member.file_size for member in members)
     if n_bytes > max_bytes or len(members) > _MAX_FILES:
         raise OSError(
-            f"archive: its {len(members)} files have {n_bytes} bytes unpacked; at most "
-            f"{_MAX_FILES} files and {max_bytes} bytes are unpacked here. Look at the archive, and "
-            "unpack it by hand if it is correct."
+            f"archive must have at most {_MAX_FILES} files and {max_bytes} bytes unpacked, got "
+            f"{len(members)} files and {n_bytes} bytes instead. Inspect the archive, and unpack it "
+            "by hand if you trust it."
         )
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
-    # Read as on Windows, where backslashes separate folders and drives have letters, so that the
+    # Parsed as on Windows, where backslashes separate folders and drives have letters, so that the
     # result does not depend on the system.
     path = PureWindowsPath(member.filename)
     if path.drive or path.root or ".." in path.parts:

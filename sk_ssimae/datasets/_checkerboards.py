@@ -1,12 +1,11 @@
-"""Checkerboards of many scales and orientations."""
+"""Synthetic checkerboards of many scales and orientations."""
 
 from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._validation import make_rng
-from sk_ssimae.datasets._synthetic import check_n_samples_and_shape, is_pair
+from sk_ssimae.datasets._synthetic import Field, generate, is_pair
 
 _LARGEST = 10_000
 
@@ -20,7 +19,7 @@ def make_checkerboards(
 ) -> NDArray[np.float32]:
     """Generate images of checkerboards that differ in scale, orientation, phase and grey values.
 
-    The toy example of the paper: an autoencoder learns such boards, then reconstructs boards with
+    The paper's toy example: an autoencoder learns such boards, then reconstructs boards with
     strokes and dots on them (:func:`draw_defects` with the kinds ``"scratch"``, ``"cut"`` and
     ``"contamination"``).
 
@@ -31,10 +30,10 @@ def make_checkerboards(
     shape : tuple of two int, default=(256, 256)
         Height and width in pixels.
     square_size : tuple of two float, default=(8, 24)
-        Smallest and largest side of a square in pixels, from 2 to 10,000. The side is drawn
-        uniformly between them for each board; pass the same number twice for a fixed side.
+        Least and largest side of a square in pixels, from 2 to 10,000. The side is drawn uniformly
+        from this interval for each board; pass the same number twice to fix it.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed generates the same images.
+        Seed of the images; the same seed produces the same images.
 
     Returns
     -------
@@ -45,7 +44,7 @@ def make_checkerboards(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval.
+        If a parameter is outside its interval.
 
     References
     ----------
@@ -59,25 +58,27 @@ def make_checkerboards(
     >>> boards.shape, boards.dtype
     ((2, 64, 96), dtype('float32'))
     """
-    check_n_samples_and_shape(n_samples, shape)
     if not is_pair(square_size, Real) or not 2 <= square_size[0] <= square_size[1] <= _LARGEST:
         raise ValueError(
             "square_size must be (least, largest) in pixels with 2 <= least <= largest <= "
             f"{_LARGEST}, got {square_size!r} instead."
         )
-    rng = make_rng(random_state)
+    return generate(n_samples, shape, random_state, lambda rng: _board(shape, square_size, rng))
+
+
+def _board(
+    shape: tuple[int, int], square_size: tuple[float, float], rng: np.random.Generator
+) -> Field:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    boards = np.empty((n_samples, *shape), dtype=np.float32)
-    for board in boards:
-        size = rng.uniform(*square_size)
-        angle = rng.uniform(0, np.pi / 2)  # After a quarter turn a board is itself again.
-        dark, bright = rng.uniform(0, 0.3), rng.uniform(0.7, 1)
-        across, down = rng.uniform(0, 2 * size, size=2)
-        across = across + columns * np.cos(angle) + rows * np.sin(angle)
-        down = down + rows * np.cos(angle) - columns * np.sin(angle)
-        sign = _square_wave(across, size) * _square_wave(down, size)
-        board[:] = (bright + dark) / 2 + (bright - dark) / 2 * sign
-    return np.clip(boards, 0, 1, out=boards)
+    size = rng.uniform(*square_size)
+    angle = rng.uniform(0, np.pi / 2)  # A board repeats itself after a quarter turn.
+    dark, bright = rng.uniform(0, 0.3), rng.uniform(0.7, 1)
+    across, down = rng.uniform(0, 2 * size, size=2)
+    across = across + columns * np.cos(angle) + rows * np.sin(angle)
+    down = down + rows * np.cos(angle) - columns * np.sin(angle)
+    sign = _square_wave(across, size) * _square_wave(down, size)
+    board = (bright + dark) / 2 + (bright - dark) / 2 * sign
+    return np.clip(board, 0, 1).astype(np.float32)
 
 
 def _square_wave(position: NDArray[np.float64], size: float) -> NDArray[np.float64]:

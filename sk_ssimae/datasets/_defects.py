@@ -1,4 +1,4 @@
-"""Synthetic defects in good images, with exact masks."""
+"""Synthetic defects with exact masks."""
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
@@ -15,7 +15,7 @@ Mask = NDArray[np.bool_]
 
 
 class DefectiveImages(NamedTuple):
-    """Images with defects, of the shape of the good ones, and their masks of shape (n, h, w)."""
+    """Images with defects, in the shape of the good images, and their masks (n, h, w)."""
 
     images: Image
     masks: Mask
@@ -30,24 +30,24 @@ def draw_defects(
 ) -> DefectiveImages:
     """Draw synthetic defects into good images and mark every pixel that they change.
 
-    Two kinds have a high contrast: ``"cut"``, a dark gash, and ``"contamination"``, a bright lump.
-    Five have a low contrast: ``"stain"``, a faint shadow; ``"blur"``, washed-out texture;
-    ``"misweave"``, texture in another direction; ``"missing_thread"``, a strip of smeared texture;
-    and ``"doubled_thread"``, a strip of texture compressed to half its width. Blur, misweave,
-    missing and doubled threads change the structure and hardly the grey values. ``"scratch"`` is a
-    thin, long, nearly straight line, dark or bright, faint or strong.
+    High-contrast kinds are ``"cut"``, a dark gash, and ``"contamination"``, a bright lump.
+    Low-contrast kinds are ``"stain"``, a faint shadow; ``"blur"``, washed-out texture;
+    ``"misweave"``, texture that runs in another direction; ``"missing_thread"``, a strip of smeared
+    texture; and ``"doubled_thread"``, a strip of texture squeezed to half its width, with twice as
+    many threads. Blur, misweave, missing and doubled threads change the structure but hardly the
+    grey values. ``"scratch"`` is a thin, long, nearly straight line, dark or bright, faint or
+    strong.
 
     Parameters
     ----------
     images : array of shape (n, h, w) or (n, h, w, c)
         Good images in [0, 1], at least 32 pixels high and wide. They are not changed.
     kinds : sequence of str
-        Kinds to draw, any of those above, in turn: first for the defects of the first image, then
-        for those of the second, ….
+        Kinds to draw, any of those above. Defects cycle through them, image after image.
     n_defects : int, default=1
-        Number of defects per image. They may overlap.
+        Number of defects per image. They may touch each other.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the places and shapes.
+        Seed of the positions and shapes.
 
     Returns
     -------
@@ -58,9 +58,9 @@ def draw_defects(
     Raises
     ------
     TypeError
-        If the images do not contain real numbers.
+        If the images are not real numbers.
     ValueError
-        If the images have another rank, size or range, a kind is unknown or none is given, or
+        If the images have the wrong rank, size or range, a kind is unknown, `kinds` is empty, or
         `n_defects` is not positive.
 
     Examples
@@ -80,14 +80,17 @@ def draw_defects(
             f"least 32, got shape {good.shape} instead."
         )
     if not (good.min() >= 0 and good.max() <= 1):
-        raise ValueError("images must lie in [0, 1].")
+        raise ValueError(
+            f"images must lie in [0, 1], got values from {good.min():g} to {good.max():g} instead. "
+            "Divide by the largest possible value."
+        )
     defective = good.astype(np.float32, order="C")
     kinds = _check_kinds(kinds)
     if not isinstance(n_defects, Integral) or n_defects < 1:
         raise ValueError(f"n_defects must be an integer of at least 1, got {n_defects!r} instead.")
     rng = make_rng(random_state)
     masks = np.zeros(good.shape[:3], dtype=bool)
-    with_channels = defective.reshape(*good.shape[:3], -1)  # A view: drawn into below.
+    with_channels = defective.reshape(*good.shape[:3], -1)  # A view, changed in place below.
     for index, image in enumerate(with_channels):
         for number in range(n_defects):
             draw = _DRAWERS[kinds[(index * n_defects + number) % len(kinds)]]
@@ -104,8 +107,8 @@ def _check_kinds(kinds: Any) -> list[str]:
     return names
 
 
-# Each drawer takes an image (h, w, c). It returns the region (h, w) to change, and an image with
-# the new pixels, of c channels or of one for all.
+# Each drawer takes an image (h, w, c). It returns a mask (h, w) of the pixels to change and an
+# image with their new values, in c channels or one for all.
 
 
 def _cut(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
@@ -163,10 +166,10 @@ def _missing_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image
 def _doubled_thread(image: Image, rng: np.random.Generator) -> tuple[Mask, Image]:
     half = max(4, round(0.03 * min(image.shape[:2])))
     region, axis, first = _strip(image.shape[:2], rng, 2 * half, margin=half)
-    # The strip and half its width on either side are compressed onto the strip.
+    # The strip and half its width on either side are squeezed into the strip.
     first_source = 2 * (np.arange(image.shape[axis]) - first) + first - half
-    pushed = [np.take(image, first_source + shift, axis, mode="clip") for shift in (0, 1)]
-    return region, (pushed[0] + pushed[1]) / 2
+    squeezed = [np.take(image, first_source + shift, axis, mode="clip") for shift in (0, 1)]
+    return region, (squeezed[0] + squeezed[1]) / 2
 
 
 def _times(image: Image, factor: NDArray[np.float64]) -> Image:
@@ -177,7 +180,7 @@ def _times(image: Image, factor: NDArray[np.float64]) -> Image:
 def _strip(
     shape: tuple[int, ...], rng: np.random.Generator, width: int, margin: int
 ) -> tuple[Mask, int, int]:
-    """Return a straight region half as long as the image, its axis and its first line."""
+    """Draw a straight region half as long as the image; also return its axis and first line."""
     axis = int(rng.integers(2))
     first = margin + int(rng.integers(shape[axis] - width - 2 * margin))
     length = shape[1 - axis]
@@ -189,7 +192,7 @@ def _strip(
 
 
 def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Mask:
-    """Return a region with a wavy outline; `radius` is a share of the image's shorter side."""
+    """Draw a region with a wavy outline; `radius` is a fraction of the image's shorter side."""
     size = radius * min(shape)
     centre = [rng.uniform(min(2 * size, n / 3), n - min(2 * size, n / 3)) for n in shape]
     rows, columns = np.ogrid[: shape[0], : shape[1]]
@@ -204,10 +207,10 @@ def _blob(shape: tuple[int, ...], rng: np.random.Generator, radius: float) -> Ma
 def _curve(
     shape: tuple[int, ...], rng: np.random.Generator, length: float, bending: float = 0.03
 ) -> Mask:
-    """Return a curved line one pixel wide.
+    """Draw a curved line one pixel wide.
 
-    `length` is a share of the image's shorter side, `bending` the spread of the turns, in radians,
-    that the line takes every half pixel.
+    `length` is a fraction of the image's shorter side; `bending` is the standard deviation, in
+    radians, of the turn at every half pixel.
     """
     n_steps = int(length * min(shape) * 2)
     bends = np.cumsum(rng.normal(0, bending, n_steps)) + rng.uniform(0, 2 * np.pi)

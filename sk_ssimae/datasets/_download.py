@@ -1,4 +1,4 @@
-"""Archives of public data, downloaded once and kept unpacked in a folder."""
+"""Download archives of public data once and keep them unpacked in a folder."""
 
 import os
 import re
@@ -7,11 +7,12 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from sk_ssimae._validation import first_sentence
 from sk_ssimae.datasets._archive import unpack
 from sk_ssimae.datasets._folders import as_path
 
 _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
-_TIMEOUT = 60  # Seconds without an answer or a byte.
+_TIMEOUT = 60  # Seconds without a response or a byte.
 
 
 def fetch_archive(
@@ -25,17 +26,17 @@ def fetch_archive(
     n_retries: int,
     progress: bool,
 ) -> Path:
-    """Return the folder of an unpacked archive, after downloading it if needed.
+    """Return the folder of an unpacked archive, downloading it if necessary.
 
-    The folder appears with its complete content, or not at all: an interrupted download leaves
-    nothing that could be mistaken for it.
+    The folder appears complete or not at all: an interrupted download leaves nothing that could be
+    mistaken for it.
 
     Parameters
     ----------
     name : str
         Name of the folder in `data_home`.
     required : tuple of str
-        Folders that it must contain. In the archive they may be inside a folder of any name.
+        Folders that it must contain. In the archive they may lie in a folder of any name.
     url, data_home, download_if_missing, known_hash, n_retries, progress
         As in :func:`fetch_nanotwice`.
 
@@ -47,11 +48,11 @@ def fetch_archive(
     Raises
     ------
     OSError
-        If the folder is missing and may not or cannot be downloaded, or it is incomplete.
+        If the folder is missing and is not or cannot be downloaded, or it is incomplete.
     ImportError
         If a download needs packages that are not installed.
     ValueError
-        If a parameter is not as described.
+        If a parameter has the wrong form.
     """
     _check(url, known_hash, n_retries)
     default = os.environ.get("SK_SSIMAE_DATA") or "~/sk_ssimae_data"
@@ -61,16 +62,16 @@ def fetch_archive(
         return folder
     if folder.exists():
         raise OSError(
-            f"The folder {str(folder)!r} must contain {', '.join(required)}, but does not. "
-            "Complete it, or remove it to have it downloaded."
+            f"data_home: the folder {str(folder)!r} must contain {', '.join(required)}, but is "
+            "incomplete. Complete it, or remove it to download the data again."
         )
     if not download_if_missing:
         raise OSError(
-            f"The data are not in {str(folder)!r}. Call with download_if_missing=True, or unpack "
-            f"them there so that it contains {', '.join(required)}."
+            f"data_home: the folder {str(folder)!r} does not exist. Pass download_if_missing=True, "
+            f"or unpack the data there, so that it contains {', '.join(required)}."
         )
     home.mkdir(parents=True, exist_ok=True)
-    # Next to the folder, so that the complete one can be moved into place in one step.
+    # In the same parent folder, so that the complete data can be moved in one step.
     with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=home) as temporary:
         archive, unpacked = Path(temporary, "archive.zip"), Path(temporary, "unpacked")
         _download(url, archive, folder, known_hash, n_retries, progress)
@@ -128,14 +129,15 @@ def _download(
     )
     try:
         cache.fetch(archive.name, downloader=downloader)
-    # pooch raises ValueError for a wrong hash.
+    # pooch raises ValueError if the hash differs.
     except (OSError, ValueError) as error:
         raise OSError(
-            f"{url} could not be downloaded: {str(error).rstrip('.')}. Try again later, pass "
-            f"another url, or download it by hand and unpack it into {str(folder)!r}."
+            f"{url} could not be downloaded: {first_sentence(error)} Try again later, pass another "
+            f"url, or download it by hand and unpack it into {str(folder)!r}."
         ) from error
     if known_hash is None:
-        pooch.get_logger().info("Its known_hash is '%s'.", pooch.file_hash(str(archive)))
+        digits = pooch.file_hash(str(archive))
+        pooch.get_logger().info("Pass known_hash='%s' to check the next download.", digits)
 
 
 def _find(unpacked: Path, required: tuple[str, ...], url: str) -> Path:
@@ -146,8 +148,8 @@ def _find(unpacked: Path, required: tuple[str, ...], url: str) -> Path:
         if "__MACOSX" not in folder.parts and _is_complete(folder, required):
             return folder
     raise OSError(
-        f"The archive from {url} must contain the folders {', '.join(required)}, but does not. "
-        "Pass the url of the right archive."
+        f"url: the archive from {url} must contain the folders {', '.join(required)}, but does "
+        "not. Pass the url of the right archive."
     )
 
 

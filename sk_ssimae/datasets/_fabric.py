@@ -1,4 +1,4 @@
-"""Synthetic woven fabric, as seen by a line camera."""
+"""Synthetic woven fabric as seen by a line camera."""
 
 from typing import Literal
 
@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._validation import check_number, make_rng
-from sk_ssimae.datasets._synthetic import Field, check_n_samples_and_shape, smooth_noise
+from sk_ssimae._validation import check_number
+from sk_ssimae.datasets._synthetic import Field, generate, smooth_noise
 
 # Warp threads lie on top where (column + step * row) % repeat < floats.
 _WEAVES = {"plain": (1, 2, 1), "twill": (1, 3, 2), "satin": (2, 5, 4)}
@@ -34,13 +34,13 @@ def make_woven_fabric(
     shape : tuple of two int, default=(256, 256)
         Height and width in pixels.
     weave : {"plain", "twill", "satin"}, default="twill"
-        Pattern in which warp and weft lie on top.
+        Pattern in which warp and weft threads alternate on top.
     thread_spacing : float, default=8
         Distance between neighbouring threads in pixels, from 3 to 10,000.
     irregularity : float, default=1
-        Strength of all random deviations, at most 10; 0 for a perfectly regular fabric.
+        Strength of all random deviations, from 0, a perfectly regular fabric, to 10.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed generates the same images.
+        Seed of the images; the same seed produces the same images.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def make_woven_fabric(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval, or `weave` is unknown.
+        If a parameter is outside its interval, or `weave` is unknown.
 
     Examples
     --------
@@ -59,16 +59,16 @@ def make_woven_fabric(
     >>> fabric.shape, fabric.dtype
     ((2, 64, 96), dtype('float32'))
     """
-    check_n_samples_and_shape(n_samples, shape)
     if not (isinstance(weave, str) and weave in _WEAVES):
         raise ValueError(f"weave must be one of {sorted(_WEAVES)}, got {weave!r} instead.")
     check_number(thread_spacing, "thread_spacing", 3, 10_000)
     check_number(irregularity, "irregularity", 0, 10)
-    rng = make_rng(random_state)
-    images = np.empty((n_samples, *shape), dtype=np.float32)
-    for image in images:
-        image[:] = _weave(shape, weave, thread_spacing, irregularity, rng)
-    return images
+    return generate(
+        n_samples,
+        shape,
+        random_state,
+        lambda rng: _weave(shape, weave, thread_spacing, irregularity, rng),
+    )
 
 
 def _weave(
@@ -79,7 +79,7 @@ def _weave(
     rng: np.random.Generator,
 ) -> Field:
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-    # Where a pixel lies on the cloth, in threads: shifted by a random phase, and wandering.
+    # Position of each pixel on the cloth, in threads: shifted by a random phase, and wandering.
     wander = 0.35 * irregularity
     along_warp, along_weft = (
         (pixels + rng.uniform(0, 60 * spacing) + wander * smooth_noise(shape, 3 * spacing, rng))
@@ -90,7 +90,7 @@ def _weave(
     weft = _threads(along_warp, along_weft, irregularity, rng)
     step, repeat, floats = _WEAVES[weave]
     warp_on_top = (np.floor(along_weft) + step * np.floor(along_warp)) % repeat < floats
-    # A thread sinks towards the place where it passes under its neighbour.
+    # A thread sinks where it passes under its neighbour.
     warp_height = warp + np.where(warp_on_top, 0.25, -0.25)
     weft_height = weft * 0.85 + np.where(warp_on_top, -0.25, 0.25)
     cloth = 0.2 + 0.4 * np.maximum(warp_height, weft_height)
@@ -105,7 +105,7 @@ def _threads(across: Field, along: Field, irregularity: float, rng: np.random.Ge
     thread = np.floor(across).astype(np.intp)
     first = thread.min()
     n_threads = int(thread.max() - first) + 1
-    # Each thread has its own brightness, and its width varies along its length.
+    # Each thread has its own brightness and swells and thins along its length.
     brightness = 1 + 0.05 * irregularity * rng.standard_normal(n_threads)
     position = np.floor(along).astype(np.intp)
     knots = rng.standard_normal((n_threads, int(np.ptp(position)) + 1))

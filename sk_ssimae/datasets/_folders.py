@@ -1,4 +1,4 @@
-"""Images in folders, paired with their masks by name. Files are read when needed."""
+"""Images in folders, paired with their masks by name. Files are read only when needed."""
 
 import os
 from collections import defaultdict
@@ -21,11 +21,11 @@ def load_image_folder(
     *,
     return_X_y: bool = False,
 ) -> Any:
-    """Load good images, and defective ones with their masks, from folders.
+    """Load good images, and defective images with their masks, from folders.
 
     A mask belongs to the defective image whose file name has the same stem, or that stem followed
-    by ``_mask`` or ``_gt``. Images (PNG, TIFF, JPEG, BMP) are listed in the order of their names;
-    files whose names begin with a dot are ignored.
+    by ``_mask`` or ``_gt``. Images (PNG, TIFF, JPEG, BMP) are sorted by name; files whose names
+    begin with a dot are ignored.
 
     Parameters
     ----------
@@ -44,10 +44,10 @@ def load_image_folder(
         With attributes
 
         data : list of path
-            Good images, then defective ones.
+            Good images, then defective images.
         target : sequence of arrays (h, w), bool
-            Masks of `data`, all False for good images. A mask is read from its file on every
-            access; ``list(target)`` loads all into memory.
+            Masks of `data`, all False for good images. A mask is read from its file on each
+            access; ``list(target)`` keeps all in memory.
         good, defective : list of path
             The two parts of `data`.
         masks : sequence of arrays (h, w), bool
@@ -56,7 +56,7 @@ def load_image_folder(
     Raises
     ------
     FileNotFoundError
-        If a folder does not exist or contains no image.
+        If a folder does not exist or contains no images.
     ValueError
         If images and masks do not pair one to one; the message names the files.
 
@@ -66,10 +66,13 @@ def load_image_folder(
     >>> load_image_folder("no/such/folder")
     Traceback (most recent call last):
         ...
-    FileNotFoundError: good: the folder 'no/such/folder' does not exist.
+    FileNotFoundError: good: the folder 'no/such/folder' does not exist. Check the path.
     """
     if (defective is None) != (masks is None):
-        raise ValueError("defective and masks belong together: pass both folders or neither.")
+        given = "masks" if defective is None else "defective"
+        raise ValueError(
+            f"defective and masks must be passed together, got only {given}. Pass both or neither."
+        )
     good_files = list_images(good, "good")
     defective_files: list[Path] = []
     mask_files: list[Path] = []
@@ -83,7 +86,7 @@ def load_image_folder(
 def as_bunch(
     good: list[Path], defective: list[Path], masks: list[Path], *, test_good: Sequence[Path] = ()
 ) -> Bunch:
-    """Return good images, separate good test images, and defective ones as a Bunch."""
+    """Put good images, separate good test images if any, and defective images into a Bunch."""
     n_good = len(good) + len(test_good)
     data = [*good, *test_good, *defective]
     target = MaskFiles(data, [*[None] * n_good, *masks])
@@ -91,34 +94,36 @@ def as_bunch(
 
 
 def list_images(folder: str | Path, name: str) -> list[Path]:
-    """List the images of a folder by name; `name` says in messages what they are.
+    """List the images of a folder by name; `name` names them in messages.
 
     Raises
     ------
     TypeError
         If `folder` is not a path.
     FileNotFoundError
-        If the folder does not exist or holds no image.
+        If the folder does not exist or contains no images.
     """
     folder = as_path(folder, name)
     if not folder.is_dir():
-        raise FileNotFoundError(f"{name}: the folder {str(folder)!r} does not exist.")
+        raise FileNotFoundError(
+            f"{name}: the folder {str(folder)!r} does not exist. Check the path."
+        )
     files = sorted(
         path
         for path in folder.iterdir()
-        # Some archives contain files such as ._000.png, which are not images.
+        # Some archives contain files such as ._000.png that are not images.
         if path.suffix.lower() in _SUFFIXES and not path.name.startswith(".")
     )
     if not files:
         raise FileNotFoundError(
-            f"{name}: the folder {str(folder)!r} contains no image "
-            f"({', '.join(sorted(_SUFFIXES))})."
+            f"{name}: the folder {str(folder)!r} contains no images. Pass a folder of files with "
+            f"the suffixes {', '.join(sorted(_SUFFIXES))}."
         )
     return files
 
 
 def as_path(path: Any, name: str) -> Path:
-    """Convert a user's value to a path.
+    """Convert an argument to a path.
 
     Raises
     ------
@@ -136,7 +141,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
     Raises
     ------
     ValueError
-        If an image has no mask or several, or a mask no image or several; the message names all.
+        If images and masks do not pair one to one; the message names the files.
     """
     images_of_stem = defaultdict(list)
     for image in images:
@@ -152,7 +157,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
     problems = {
         "images without mask": [s for s in images_of_stem if s not in masks_of_stem],
         "masks without image": without_image,
-        "several of one name": [
+        "several with the same name": [
             path.name
             for stem, found in images_of_stem.items()
             for several in (found, masks_of_stem.get(stem, []))
@@ -165,7 +170,7 @@ def pair(images: Sequence[Path], masks: Sequence[Path]) -> list[Path]:
             f"Images of {str(images[0].parent)!r} and masks of {str(masks[0].parent)!r} must pair "
             "by name; "
             + "; ".join(f"{what}: {', '.join(n)}" for what, n in problems.items() if n)
-            + "."
+            + ". Rename, add or remove files until each image has one mask."
         )
     return [masks_of_stem[image.stem][0] for image in images]
 

@@ -13,14 +13,15 @@ Mask = NDArray[np.bool_]
 
 
 class MaskFiles(Sequence[Mask]):
-    """A sequence of masks (h, w) that reads each from its file on every access.
+    """Sequence of masks (h, w) that reads each mask from its file on every access.
 
     Parameters
     ----------
     images : sequence of path
         The images that the masks belong to.
     masks : sequence of path or None
-        The mask of each image, or None for a good image, whose mask is False everywhere.
+        The mask of each image, or None for a good image: its mask is False everywhere and has the
+        image's height and width.
     """
 
     def __init__(self, images: Sequence[Path], masks: Sequence[Path | None]) -> None:
@@ -43,7 +44,7 @@ class MaskFiles(Sequence[Mask]):
         image, mask = self._pairs[index]
         if mask is not None:
             return read_mask(mask)
-        # One value broadcast to all pixels: it takes no memory.
+        # A broadcast scalar takes no memory.
         return np.broadcast_to(np.False_, _image_shape(image))
 
     def __repr__(self) -> str:
@@ -64,7 +65,7 @@ def _image_shape(path: Path) -> tuple[int, int]:
     from PIL import Image
 
     try:
-        # Pillow warns of large files, which are expected here. It reads no pixels.
+        # Pillow warns of large images, which are normal here. It reads no pixels.
         with ignoring(Image.DecompressionBombWarning), Image.open(path) as image:
             return image.height, image.width
     except (OSError, Image.DecompressionBombError):

@@ -11,15 +11,15 @@ TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
 
 def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) -> Any:
-    """Load a category of MVTec AD, or of another data set of its layout.
+    """Load a category of MVTec AD, or of another data set with its layout.
 
-    MVTec offers the data set under the licence CC BY-NC-SA 4.0: download it from its page at
-    mvtec.com (company, research, datasets, MVTec AD) and unpack it.
+    The licence of the data set is CC BY-NC-SA 4.0. If you accept it, download the data set from its
+    page at mvtec.com (company, research, datasets, MVTec AD) and unpack it.
 
     Parameters
     ----------
     root : path
-        Folder of the categories. Each of them has good images for training in ``train/good``, test
+        Folder of the categories. Each has good images for training in ``train/good``, test
         images in ``test/good``, which may be missing, and ``test/<defect type>``, and the masks of
         ``test/<defect type>/000.png`` as ``ground_truth/<defect type>/000_mask.png``.
     category : str
@@ -34,7 +34,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
         With attributes
 
         data : list of path
-            Good images for training, good test images, then defective ones.
+            Good images for training, good test images, then defective images.
         target : sequence of arrays (h, w), bool
             Masks of `data`, all False for good images, read on access.
         good, test_good, defective : list of path
@@ -47,7 +47,7 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
     Raises
     ------
     FileNotFoundError
-        If `root` has no such category (the message lists those it has), or the category lacks a
+        If `root` has no such category (the message names those it has), or the category lacks a
         folder or images.
     ValueError
         If test images and masks do not pair; the message names the files.
@@ -93,12 +93,13 @@ def load_mvtec_textures(root: str | Path) -> Any:
     Returns
     -------
     Bunch
-        For each texture, by its name, the Bunch of :func:`load_mvtec_ad`.
+        The Bunch of :func:`load_mvtec_ad` for each texture, by name.
 
     Raises
     ------
     FileNotFoundError
-        If a texture is missing (the message lists the categories), or lacks a folder or images.
+        If a texture is missing (the message names the categories found), or lacks a folder or
+        images.
     ValueError
         If test images and masks do not pair.
 
@@ -114,12 +115,12 @@ def load_mvtec_textures(root: str | Path) -> Any:
 
 def _category_folder(root: Path, category: str) -> Path:
     if not root.is_dir():
-        raise FileNotFoundError(f"root: the folder {str(root)!r} does not exist.")
+        raise FileNotFoundError(f"root: the folder {str(root)!r} does not exist. Check the path.")
     found = [name for name in _subfolders(root) if (root / name / "train").is_dir()]
     if not (isinstance(category, str) and category in found):
         raise FileNotFoundError(
-            f"category must be one of those in {str(root)!r}, got {category!r} instead. Found "
-            f"there: {', '.join(found) or 'no folder with a folder train'}."
+            f"category must be one of the categories in {str(root)!r}, got {category!r} instead. "
+            f"Found there: {', '.join(found) or 'no folder with a subfolder train'}."
         )
     return root / category
 
@@ -127,14 +128,16 @@ def _category_folder(root: Path, category: str) -> Path:
 def _defect_types(test: Path, ground_truth: Path) -> list[str]:
     for folder, name in ((test, "test"), (ground_truth, "ground_truth")):
         if not folder.is_dir():
-            raise FileNotFoundError(f"{name}: the folder {str(folder)!r} does not exist.")
+            raise FileNotFoundError(
+                f"{name}: the folder {str(folder)!r} does not exist. Check root."
+            )
     of_images = [name for name in _subfolders(test) if name != "good"]
     of_masks = [name for name in _subfolders(ground_truth) if name != "good"]
     unpaired = sorted(set(of_images) ^ set(of_masks))
     if unpaired:
         raise ValueError(
             f"The defect types of {str(test)!r} and {str(ground_truth)!r} must be the same; only "
-            f"in one of them: {', '.join(unpaired)}."
+            f"in one of them: {', '.join(unpaired)}. Add or rename the missing folders."
         )
     return of_images
 

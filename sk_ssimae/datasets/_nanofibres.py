@@ -1,4 +1,4 @@
-"""Synthetic mats of nanofibres, as seen by a scanning electron microscope."""
+"""Synthetic mats of nanofibres as seen by a scanning electron microscope."""
 
 import math
 from numbers import Real
@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._validation import check_number, make_rng
-from sk_ssimae.datasets._synthetic import Field, check_n_samples_and_shape, smooth_noise
+from sk_ssimae._validation import check_number
+from sk_ssimae.datasets._synthetic import Field, generate, smooth_noise
 
-_LAYERS = 3.5  # Fibres that lie over a pixel on average.
+_LAYERS = 3.5  # Mean number of fibres over a pixel.
 
 
 def make_nanofibres(
@@ -24,9 +24,9 @@ def make_nanofibres(
 ) -> NDArray[np.float32]:
     """Generate images of defect-free nanofibrous material.
 
-    Thin, slightly curved fibres overlap in all directions. As under a scanning electron microscope,
-    fibres in front are nearly white and those behind darker, edges are brighter than the middle,
-    and a fibre casts a shadow on those below.
+    Thin, slightly curved fibres cross each other in all directions. As under a scanning electron
+    microscope, fibres in front are nearly white and deeper ones darker, edges are brighter than the
+    middle, and each fibre casts a shadow on those below.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ def make_nanofibres(
     fibre_diameter : float, default=8
         Mean diameter of the fibres in pixels, from 2 to 1,000.
     density : float, default=1
-        Relative number of fibres, above 0 and at most 5: at 0.5 there are half as many.
+        Relative number of fibres, above 0 and at most 5: 0.5 draws half as many.
     random_state : int, RandomState, Generator or None, default=None
-        Seed of the images; the same seed generates the same images.
+        Seed of the images; the same seed produces the same images.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def make_nanofibres(
     Raises
     ------
     ValueError
-        If a parameter is out of its interval.
+        If a parameter is outside its interval.
 
     Examples
     --------
@@ -58,15 +58,12 @@ def make_nanofibres(
     >>> fibres.shape, fibres.dtype
     ((2, 64, 96), dtype('float32'))
     """
-    check_n_samples_and_shape(n_samples, shape)
     check_number(fibre_diameter, "fibre_diameter", 2, 1_000)
     if not isinstance(density, Real) or not 0 < density <= 5:
         raise ValueError(f"density must be above 0 and at most 5, got {density!r} instead.")
-    rng = make_rng(random_state)
-    images = np.empty((n_samples, *shape), dtype=np.float32)
-    for image in images:
-        image[:] = _mat(shape, fibre_diameter, density, rng)
-    return images
+    return generate(
+        n_samples, shape, random_state, lambda rng: _mat(shape, fibre_diameter, density, rng)
+    )
 
 
 def _mat(
@@ -74,7 +71,7 @@ def _mat(
 ) -> Field:
     # A straight line of random offset crosses a given pixel with probability diameter / diagonal.
     n_fibres = max(1, round(_LAYERS * density * (np.hypot(*shape) / diameter + 1)))
-    # Parts of fibres outside the image are painted into a margin of one pixel.
+    # The parts of fibres outside the image are painted into a margin of one pixel.
     mat = np.full((shape[0] + 2, shape[1] + 2), 0.01, dtype=np.float32)
     # Fibres are drawn column by column, steep ones in the transposed image.
     is_steep = rng.random(n_fibres) < 0.5
@@ -143,7 +140,7 @@ def _lay_fibre(canvas: Field, course: _Courses, brightness: float) -> None:
     across = from_axis / course.radius
     to_axis = np.abs(across)
     place = (rows.astype(np.intp).clip(0, canvas.shape[0] - 1), np.arange(len(rows))[:, None])
-    # Few electrons escape from the gap between a fibre and one closely below it.
+    # Few electrons escape from between a fibre and the surface just below it.
     nearness = np.clip(1.9 - to_axis, 0, 0.9)
     below = canvas[place] * (1 - 0.45 * nearness * nearness)
     edge = np.minimum(to_axis, 1)

@@ -13,7 +13,7 @@ _URL = "http://web.mi.imati.cnr.it/ettore/NanoTWICE/dfg05er_Data.zip"
 def load_nanotwice(root: str | Path, *, return_X_y: bool = False) -> Any:
     """Load the NanoTWICE images: nanofibrous material under a scanning electron microscope.
 
-    Five normal images of 700 × 1024 and forty anomalous ones of 696 × 1024 pixels, 8-bit grey.
+    Five normal images of 700 × 1024 and forty anomalous images of 696 × 1024 pixels, 8-bit grey.
     Free for research; cite Carrera et al. :func:`fetch_nanotwice` downloads them.
 
     Parameters
@@ -26,7 +26,7 @@ def load_nanotwice(root: str | Path, *, return_X_y: bool = False) -> Any:
     Returns
     -------
     Bunch or tuple
-        As from :func:`load_image_folder`.
+        As returned by :func:`load_image_folder`.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def fetch_nanotwice(
     n_retries: int = 3,
     progress: bool = False,
 ) -> Any:
-    """Load the NanoTWICE images, after downloading them if needed.
+    """Load the NanoTWICE images, downloading them if necessary.
 
     They are kept in the folder ``nanotwice`` of `data_home`. Needs the extra ``data``:
     ``pip install "sk-ssimae[data]"``.
@@ -69,27 +69,27 @@ def fetch_nanotwice(
     Parameters
     ----------
     data_home : path, optional
-        Folder of data sets. Default: the value of the environment variable ``SK_SSIMAE_DATA``,
-        else ``~/sk_ssimae_data``.
+        Folder of data sets. By default the value of the environment variable ``SK_SSIMAE_DATA``,
+        or ``~/sk_ssimae_data`` if it is not set.
     download_if_missing : bool, default=True
         Download the images if they are missing, instead of raising an error.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     url : str
-        Address of the archive. The default is the ``dfg05er_Data.zip`` of the NanoTWICE project
-        page. It is served without encryption: pass `known_hash` if that matters.
+        Address of the archive. The default is ``dfg05er_Data.zip`` on the NanoTWICE project page.
+        It is served without encryption: pass `known_hash` if that matters.
     known_hash : str, optional
         Hash of the archive: a SHA-256 in hexadecimal digits, or ``"algorithm:digits"``. The
-        publishers state none; the hash of an unchecked download is logged, to be passed next time.
+        publishers provide none; the hash of an unchecked download is logged for the next call.
     n_retries : int, default=3
-        Number of retries after a failed download.
+        Number of further attempts after a failed download.
     progress : bool, default=False
         Show a progress bar.
 
     Returns
     -------
     Bunch or tuple
-        As from :func:`load_nanotwice`.
+        As returned by :func:`load_nanotwice`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def fetch_nanotwice(
     ImportError
         If the images are missing and the extra is not installed.
     ValueError
-        If `url`, `known_hash` or `n_retries` is not as described.
+        If `url`, `known_hash` or `n_retries` has the wrong form.
 
     Examples
     --------

@@ -1,5 +1,6 @@
-"""Parts shared by the generators of synthetic images."""
+"""Functions shared by the generators of synthetic images."""
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any
 
@@ -7,16 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sk_ssimae._validation import make_rng
+
 Field = NDArray[np.float32]
 
 
-def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
-    """Check the number and the shape of the images to generate.
+def generate(
+    n_samples: int,
+    shape: tuple[int, int],
+    random_state: int | np.random.RandomState | np.random.Generator | None,
+    draw: Callable[[np.random.Generator], Field],
+) -> Field:
+    """Draw `n_samples` images of a shape, all with one random generator.
 
     Raises
     ------
     ValueError
-        If `n_samples` is not a positive integer or `shape` is not a pair of positive integers.
+        If `n_samples` is not a positive integer, `shape` is not two positive integers, or
+        `random_state` is not a seed.
     """
     if not _is_number(n_samples, Integral) or n_samples < 1:
         raise ValueError(f"n_samples must be an integer of at least 1, got {n_samples!r} instead.")
@@ -24,10 +33,15 @@ def check_n_samples_and_shape(n_samples: int, shape: tuple[int, int]) -> None:
         raise ValueError(
             f"shape must be (height, width), both integers of at least 1, got {shape!r} instead."
         )
+    rng = make_rng(random_state)
+    images = np.empty((n_samples, *shape), dtype=np.float32)
+    for image in images:
+        image[:] = draw(rng)
+    return images
 
 
 def is_pair(value: Any, kind: Any) -> bool:
-    """Tell whether a value is a pair of numbers of the given type."""
+    """Return whether a value is two numbers of a kind."""
     return (
         isinstance(value, tuple | list | np.ndarray)
         and getattr(value, "ndim", 1) == 1
@@ -37,7 +51,7 @@ def is_pair(value: Any, kind: Any) -> bool:
 
 
 def _is_number(value: Any, kind: Any) -> bool:
-    # True is an integer for Python, but not a length for NumPy.
+    # True is an Integral, but NumPy rejects it in a shape.
     return isinstance(value, kind) and not isinstance(value, bool)
 
 

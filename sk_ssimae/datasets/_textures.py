@@ -1,4 +1,4 @@
-"""The woven textures of the paper."""
+"""The paper's woven textures."""
 
 from numbers import Integral
 from pathlib import Path
@@ -15,24 +15,24 @@ _URL = (
 
 
 def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bool = False) -> Any:
-    """Load one of the two woven textures of the paper, 512 × 512 pixels, 8-bit grey.
+    """Load one of the paper's two woven textures, 512 × 512 pixels, 8-bit grey.
 
     :func:`fetch_woven_textures` downloads them.
 
     Parameters
     ----------
     root : path
-        Folder of the unpacked ``textures.zip``, with ``texture_1`` and ``texture_2``. Each of these
+        Folder of the unpacked ``textures.zip``, with ``texture_1`` and ``texture_2``. Each
         has ``train/good``, ``test/defective`` and ``ground_truth/defective``.
     texture : {1, 2}, default=1
-        Which texture.
+        Number of the texture.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
 
     Returns
     -------
     Bunch or tuple
-        As from :func:`load_image_folder`.
+        As returned by :func:`load_image_folder`.
 
     Raises
     ------
@@ -51,8 +51,7 @@ def load_texture(root: str | Path, texture: Literal[1, 2] = 1, *, return_X_y: bo
     >>> from sk_ssimae.datasets import load_texture
     >>> fabric = load_texture("textures", 2)  # doctest: +SKIP
     """
-    if not (isinstance(texture, Integral) and texture in (1, 2)):
-        raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
+    _check_texture(texture)
     folder = as_path(root, "root") / f"texture_{texture}"
     good, defective, masks = (folder / name for name in _FOLDERS)
     return load_image_folder(good, defective, masks, return_X_y=return_X_y)
@@ -69,7 +68,7 @@ def fetch_woven_textures(
     n_retries: int = 3,
     progress: bool = False,
 ) -> Any:
-    """Load one of the woven textures of the paper, after downloading both if needed.
+    """Load one of the paper's woven textures, downloading both if necessary.
 
     They are kept in the folder ``textures`` of `data_home`. Needs the extra ``data``:
     ``pip install "sk-ssimae[data]"``.
@@ -77,30 +76,30 @@ def fetch_woven_textures(
     Parameters
     ----------
     texture : {1, 2}, default=1
-        Which texture.
+        Number of the texture.
     data_home : path, optional
-        Folder of data sets. Default: the value of the environment variable ``SK_SSIMAE_DATA``,
-        else ``~/sk_ssimae_data``.
+        Folder of data sets. By default the value of the environment variable ``SK_SSIMAE_DATA``,
+        or ``~/sk_ssimae_data`` if it is not set.
     download_if_missing : bool, default=True
         Download the images if they are missing, instead of raising an error.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     url : str
-        Address of the archive. The default is the ``textures.zip`` that MVTec's page of research
-        publications offers next to the paper, with its terms; if it has moved, copy the link from
+        Address of the archive. The default is the ``textures.zip`` offered next to the paper, with
+        its terms, on MVTec's page of research publications. If it has moved, copy the new link from
         there.
     known_hash : str, optional
         Hash of the archive: a SHA-256 in hexadecimal digits, or ``"algorithm:digits"``. The
-        publishers state none; the hash of an unchecked download is logged, to be passed next time.
+        publishers provide none; the hash of an unchecked download is logged for the next call.
     n_retries : int, default=3
-        Number of retries after a failed download.
+        Number of further attempts after a failed download.
     progress : bool, default=False
         Show a progress bar.
 
     Returns
     -------
     Bunch or tuple
-        As from :func:`load_texture`.
+        As returned by :func:`load_texture`.
 
     Raises
     ------
@@ -110,15 +109,14 @@ def fetch_woven_textures(
     ImportError
         If the images are missing and the extra is not installed.
     ValueError
-        If `texture` is neither 1 nor 2, or `url`, `known_hash` or `n_retries` is not as described.
+        If `texture` is neither 1 nor 2, or `url`, `known_hash` or `n_retries` has the wrong form.
 
     Examples
     --------
     >>> from sk_ssimae.datasets import fetch_woven_textures
     >>> fabric = fetch_woven_textures(2, progress=True)  # doctest: +SKIP
     """
-    if not (isinstance(texture, Integral) and texture in (1, 2)):
-        raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")
+    _check_texture(texture)
     root = fetch_archive(
         "textures",
         tuple(f"texture_{number}/{name}" for number in (1, 2) for name in _FOLDERS),
@@ -130,3 +128,8 @@ def fetch_woven_textures(
         progress=progress,
     )
     return load_texture(root, texture, return_X_y=return_X_y)
+
+
+def _check_texture(texture: int) -> None:
+    if not (isinstance(texture, Integral) and texture in (1, 2)):
+        raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")

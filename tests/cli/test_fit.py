@@ -237,7 +237,7 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
         (["--set=max_epochs=0", "--patches=9"], "The 'max_epochs' parameter"),
         (["--set=n_patches=9", "--patches=9"], "--patches and --set n_patches exclude each other"),
         (["--device=abacus"], "device must be 'auto' or a device that torch can use here, got"),
-        ([], "must be at least patch_size=128 pixels high and wide, got shape (40, 56)."),
+        ([], "must be at least patch_size=128 pixels high and wide, got shape (40, 56) instead."),
     ],
 )
 def test_wrong_options_are_named(run, tmp_path, folders, options, message):
@@ -252,7 +252,7 @@ def test_wrong_options_are_named(run, tmp_path, folders, options, message):
 def test_wrong_folders_are_named(run, tmp_path, folders, bad):
     for good_dir, output, message in [
         (tmp_path / "no", tmp_path / "m", "GOOD_DIR: the folder "),
-        (tmp_path, tmp_path / "m", "contains no image"),
+        (tmp_path, tmp_path / "m", "contains no images"),
         (folders.good, tmp_path / "no" / "m", "--output: the folder "),
         (folders.good, tmp_path, "--output must name a file, got the folder "),
         (folders.good, folders.good / "0.png", " is an input of this command ("),

@@ -14,7 +14,7 @@ def save(path: Path, image: np.ndarray) -> None:
 
 @pytest.fixture
 def save_image() -> Callable[[Path], None]:
-    """Give a function that saves a small image of noise."""
+    """Return a function that saves a small image of noise."""
     rng = np.random.default_rng(0)
 
     def save_noise(path: Path, shape: tuple[int, int] = (36, 48)) -> None:
@@ -25,7 +25,7 @@ def save_image() -> Callable[[Path], None]:
 
 @pytest.fixture
 def save_mask() -> Callable[[Path], None]:
-    """Give a function that saves a mask of 40 pixels, with the value 134."""
+    """Return a function that saves a mask of 40 pixels with the value 134."""
     mask = np.zeros((36, 48), dtype=np.uint8)
     mask[5:9, 10:20] = 134
     return lambda path: save(path, mask)
@@ -33,7 +33,7 @@ def save_mask() -> Callable[[Path], None]:
 
 @pytest.fixture
 def nanotwice(tmp_path, save_image, save_mask) -> Path:
-    """Make a small tree of the public layout, with its two kinds of masks."""
+    """Make a small tree in the public layout, with its two kinds of masks."""
     root = tmp_path / "nanotwice_tree"
     for number in (1141, 1142):
         save_image(root / f"Normal/ITIA{number}.tif", (40, 48))
@@ -50,7 +50,7 @@ def nanotwice(tmp_path, save_image, save_mask) -> Path:
 
 @pytest.fixture
 def textures(tmp_path, save_image, save_mask) -> Path:
-    """Make a small tree of the layout of textures.zip."""
+    """Make a small tree in the layout of textures.zip."""
     root = tmp_path / "textures_tree"
     for number in (1, 2):
         texture = root / f"texture_{number}"

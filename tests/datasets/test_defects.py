@@ -16,7 +16,7 @@ def test_masks_are_exact(kind, shape):
     changed = defective != good
     assert masks.any(axis=(1, 2)).all()
     assert masks.mean() < 0.3
-    # Nearly every marked pixel is changed: some may happen to keep their value.
+    # A few marked pixels may keep their value by chance.
     assert changed[masks].mean() > 0.9
     assert 0 <= defective.min() <= defective.max() <= 1
     again = draw_defects(good, kinds=[kind], random_state=0)
@@ -37,7 +37,7 @@ def test_high_and_low_contrast():
     assert max(contrast(kind, good) for kind in structural) < 0.2
 
 
-def test_default_kinds_are_all_but_the_newest():
+def test_default_kinds_are_unchanged():
     good = make_woven_fabric(6, shape=(64, 64), random_state=0)
     kinds = ["cut", "blur", "contamination", "missing_thread", "stain", "misweave"]
     for given, default in zip(
@@ -54,19 +54,19 @@ def test_scratches_are_thin_long_and_straight():
         rows, columns = np.nonzero(mask)
         places = np.c_[rows - rows.mean(), columns - columns.mean()]
         spread = np.linalg.svd(places, compute_uv=False)
-        length, width = np.sqrt(12 / len(rows)) * spread  # Of an even bar.
+        length, width = np.sqrt(12 / len(rows)) * spread  # Of a uniform bar.
         assert 0.35 * 256 < length < 0.85 * 256
         assert width < 0.1 * length
 
 
-def test_doubled_threads_lie_at_half_their_spacing():
+def test_doubled_threads_have_half_their_spacing():
     rows = np.arange(96)[:, None] + 0 * np.arange(96)
     stripes = 0.5 + 0.4 * np.sin(2 * np.pi * rows / 8)[None]
     doubled_rows = []
     for seed in range(10):
         defective, (mask,) = draw_defects(stripes, kinds=["doubled_thread"], random_state=seed)
         inside = np.flatnonzero(mask.any(axis=1))
-        if len(inside) > 16:  # The strip runs across the stripes, which does not double them.
+        if len(inside) > 16:  # The strip runs across the stripes, so they are not doubled.
             continue
         strip = defective[0][mask].reshape(len(inside), -1)
         doubled_rows.append(np.fft.rfft(strip[:, 0] - strip[:, 0].mean()))
@@ -76,7 +76,7 @@ def test_doubled_threads_lie_at_half_their_spacing():
 
 
 @pytest.mark.parametrize("kind", sorted(_DRAWERS))
-def test_colours_are_drawn_as_grey_is(kind):
+def test_defects_in_colour_equal_those_in_grey(kind):
     grey = make_woven_fabric(3, shape=(64, 80), random_state=0)
     of_grey, masks = draw_defects(grey, kinds=[kind], random_state=0)
     images, same_masks = draw_defects(
@@ -103,8 +103,8 @@ def test_kinds_take_turns():
         (np.zeros((64, 64)), {}, r"images must have shape \(n, h, w\)"),
         (np.zeros((0, 64, 64)), {}, "n at least 1"),
         (np.zeros((1, 20, 64)), {}, r"h and w at least 32, got shape \(1, 20, 64\)"),
-        (np.full((1, 64, 64), 3.0), {}, r"images must lie in \[0, 1\]"),
-        (np.full((1, 64, 64), np.nan), {}, r"images must lie in \[0, 1\]"),
+        (np.full((1, 64, 64), 3.0), {}, r"images must lie in \[0, 1\], got values from"),
+        (np.full((1, 64, 64), np.nan), {}, r"images must lie in \[0, 1\], got values from"),
         (
             np.zeros((1, 64, 64)),
             {"kinds": ["hole"]},
@@ -113,7 +113,7 @@ def test_kinds_take_turns():
         (np.zeros((1, 64, 64)), {"kinds": []}, r"got \[\]"),
         (np.zeros((1, 64, 64)), {"kinds": [["cut"]]}, r"kinds must be .* got \[\['cut'\]\]"),
         (np.zeros((1, 64, 64)), {"kinds": "cut"}, "kinds must be chosen from .* got 'cut'"),
-        (np.full((1, 64, 64), 1e300), {}, r"images must lie in \[0, 1\]"),
+        (np.full((1, 64, 64), 1e300), {}, r"images must lie in \[0, 1\], got values from"),
         ([[[0, 1], [0]]], {}, r"images must have shape .*, got rows of unequal length"),
         (np.zeros((1, 64, 64)), {"n_defects": 0}, "n_defects must be an integer .* got 0"),
         (np.zeros((1, 64, 64)), {"n_defects": 1.5}, "n_defects must be an integer .* got 1.5"),
@@ -124,7 +124,7 @@ def test_wrong_defects(images, params, message):
         draw_defects(images, **params)
 
 
-def test_images_are_numbers():
+def test_images_must_be_numbers():
     for images in (np.zeros((1, 64, 64), complex), np.zeros((1, 64, 64), str)):
         with pytest.raises(TypeError, match="images must contain real numbers, got"):
             draw_defects(images)

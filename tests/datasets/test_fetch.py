@@ -22,7 +22,7 @@ from sk_ssimae.datasets import (
 
 
 class Server:
-    """What the local server offers, and how often it was asked."""
+    """Local server with an archive, which counts its requests."""
 
     def __init__(self):
         self.content = b""
@@ -56,7 +56,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # Between a failure and the next try.
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # Between attempts.
     server = Server()
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -94,7 +94,7 @@ def test_fetch_downloads_once(fetch, server, nanotwice, prefix, tmp_path):
     assert [path.name for path in fetched.data] == [path.name for path in there.data]
     for mask, same in zip(fetched.target, there.target, strict=True):
         np.testing.assert_array_equal(mask, same)
-    # Nothing is left but the data, where a hand would have put them.
+    # Only the data are left, where a manual download belongs.
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["nanotwice"]
     assert load_nanotwice(tmp_path / "home" / "nanotwice").data == fetched.data
     X, _ = fetch(return_X_y=True)
@@ -113,7 +113,7 @@ def test_fetch_textures(server, tmp_path, textures):
         fetch(3)
 
 
-def test_folders_that_macos_adds_are_passed_over(fetch, server, tmp_path, nanotwice):
+def test_folders_added_by_macos_are_ignored(fetch, server, tmp_path, nanotwice):
     for folder in ("Normal", "Anomalous/images", "Anomalous/gt"):
         path = tmp_path / "mac/__MACOSX/x" / folder / "._0.png"
         path.parent.mkdir(parents=True)
@@ -140,11 +140,11 @@ def test_interrupted_download(fetch, server, tmp_path):
         fetch()
     assert is_untouched(tmp_path / "home")
     assert len(fetch(n_retries=2).data) == 4
-    assert server.n_requests == 3  # The second try of the second call was whole.
+    assert server.n_requests == 3  # The second attempt of the second call succeeded.
 
 
 def test_missing_file(fetch, server, tmp_path):
-    with pytest.raises(OSError, match="could not be downloaded: 404"):
+    with pytest.raises(OSError, match=r"could not be downloaded: 404 .*[^.]\. Try again"):
         fetch(url=server.url + ".old", n_retries=1)
     assert server.n_requests == 2
     assert is_untouched(tmp_path / "home")
@@ -156,7 +156,7 @@ def test_hashes(fetch, server, tmp_path, caplog, monkeypatch):
     assert is_untouched(tmp_path / "home")
     monkeypatch.setattr(pooch.get_logger(), "handlers", [caplog.handler])
     fetch()
-    assert f"Its known_hash is '{server.known_hash}'" in caplog.text
+    assert f"Pass known_hash='{server.known_hash}'" in caplog.text
     shutil.rmtree(tmp_path / "home")
     fetch(known_hash="md5:" + hashlib.md5(server.content).hexdigest())
 
@@ -166,15 +166,15 @@ def test_progress(fetch, capfd):
     assert "100%" in capfd.readouterr().err
 
 
-def test_data_that_are_not_there(fetch, server, tmp_path):
+def test_missing_and_incomplete_data(fetch, server, tmp_path):
     message = (
-        r"The data are not in '.*nanotwice'\. .* contains Normal, Anomalous/images, Anomalous/gt"
+        r"data_home: the folder '.*nanotwice' does not exist\. .* contains Normal, Anomalous/images"
     )
     with pytest.raises(OSError, match=message):
         fetch(download_if_missing=False)
     (tmp_path / "home/nanotwice/Normal").mkdir(parents=True)
     with pytest.raises(
-        OSError, match=r"nanotwice' must contain .*gt, but does not\. Complete it, or"
+        OSError, match=r"nanotwice' must contain .*gt, but is incomplete\. Complete"
     ):
         fetch()
     assert server.n_requests == 0
@@ -189,7 +189,7 @@ def test_missing_packages(fetch, server, monkeypatch, package):
     if package == "tqdm":
         fetch()
         monkeypatch.setitem(sys.modules, "pooch", None)
-        fetch()  # What is there needs no package.
+        fetch()  # Data on disk need no package.
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_wrong_parameters(fetch, params, message):
         fetch(**params)
 
 
-def test_the_folder_of_data_is_a_path(fetch):
+def test_data_home_must_be_a_path(fetch):
     with pytest.raises(TypeError, match="data_home must be the path of a folder, got 3"):
         fetch(data_home=3)
 
 
-def test_another_process_is_faster(fetch, monkeypatch, tmp_path, nanotwice):
+def test_another_process_finishes_first(fetch, monkeypatch, tmp_path, nanotwice):
     unpack = _download.unpack
 
     def unpack_late(archive, folder):
@@ -226,7 +226,7 @@ def test_another_process_is_faster(fetch, monkeypatch, tmp_path, nanotwice):
     assert [path.name for path in (tmp_path / "home").iterdir()] == ["nanotwice"]
 
 
-def test_a_place_that_is_taken_meanwhile(fetch, monkeypatch, tmp_path):
+def test_another_process_leaves_an_incomplete_folder(fetch, monkeypatch, tmp_path):
     unpack = _download.unpack
 
     def unpack_late(archive, folder):
@@ -268,10 +268,15 @@ SPECIAL = "is a link or another special file. Do not trust this archive"
         (archive_of((link("Normal"), "/tmp")), rf"'Normal' {SPECIAL}"),
         (archive_of((link("pipe", stat.S_IFIFO), "")), rf"'pipe' {SPECIAL}"),
         (archive_of(("x/", ""), ("x/a.txt", "x")), "must contain the folders Normal, .* does not"),
-        (b"<html>no archive</html>", "cannot be unpacked as a zip archive: .* Download it again"),
+        (
+            b"<html>not an archive</html>",
+            r"cannot be unpacked as a zip archive: .*[^.]\. Download it again",
+        ),
         (archive_of(("a.txt", 99 * "x"))[:-30], "cannot be unpacked as a zip archive"),
     ],
-    ids=lambda value: "" if isinstance(value, bytes) else value,  # An archive holds the time.
+    ids=lambda value: (
+        "" if isinstance(value, bytes) else value
+    ),  # The bytes of an archive change with the time.
 )
 def test_bad_archives(fetch, server, tmp_path, content, message):
     server.content = content
@@ -294,10 +299,12 @@ def test_too_much_to_unpack(tmp_path, monkeypatch):
     folder.mkdir()
     path.write_bytes(archive_of(*((f"{n}.txt", bytes(100_000)) for n in range(3))))
     assert path.stat().st_size < 2000
-    with pytest.raises(OSError, match=r"its 3 files have 300000 bytes .* and 299999 bytes are"):
+    with pytest.raises(
+        OSError, match=r"at most .* 299999 bytes unpacked, got 3 files and 300000 bytes"
+    ):
         _archive.unpack(path, folder, max_bytes=299_999)
     monkeypatch.setattr(_archive, "_MAX_FILES", 2)
-    with pytest.raises(OSError, match="at most 2 files"):
+    with pytest.raises(OSError, match="must have at most 2 files"):
         _archive.unpack(path, folder)
     assert list(folder.iterdir()) == []
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from sk_ssimae.datasets import load_image_folder
 
 @pytest.fixture
 def folders(tmp_path, save_image, save_mask):
-    """Make folders with two good and three defective images and their masks."""
+    """Make folders of two good images, three defective images and their masks."""
     good, defective, masks = (tmp_path / name for name in ("good", "defective", "masks"))
     for name in ("b", "a"):
         save_image(good / f"{name}.png", (32, 40))
@@ -21,7 +21,7 @@ def folders(tmp_path, save_image, save_mask):
     return good, defective, masks
 
 
-def test_images_and_masks_in_order_of_names(folders):
+def test_images_and_masks_are_sorted_by_name(folders):
     data = load_image_folder(*folders)
     assert [path.name for path in data.good] == ["a.png", "b.png"]
     assert [path.name for path in data.defective] == ["a.png", "b_mask.png", "c.png"]
@@ -37,7 +37,7 @@ def test_images_and_masks_in_order_of_names(folders):
     assert [mask.any() for mask in alone.target] == [False, False]
 
 
-def test_masks_are_read_when_they_are_asked_for(folders, save_mask):
+def test_masks_are_read_on_access(folders, save_mask):
     masks = folders[2]
     (masks / "c.png").write_bytes(b"")
     data = load_image_folder(*folders)
@@ -48,7 +48,7 @@ def test_masks_are_read_when_they_are_asked_for(folders, save_mask):
     assert data.masks[2].sum() == 40
 
 
-def test_masks_behave_as_a_list(folders):
+def test_masks_behave_like_a_list(folders):
     y = load_image_folder(*folders).target
     assert len(y) == len(list(y)) == 5
     assert repr(y) == "<masks of 2 good and 3 defective images>"
@@ -64,7 +64,7 @@ def test_masks_behave_as_a_list(folders):
     assert [mask.any() for mask in pickle.loads(pickle.dumps(y))] == [False] * 2 + [True] * 3
 
 
-def test_what_does_not_pair_is_named(folders, save_image, save_mask):
+def test_unpaired_files_are_named(folders, save_image, save_mask):
     _, defective, masks = folders
     (masks / "a_mask.png").unlink()
     save_mask(masks / "z.png")
@@ -73,13 +73,13 @@ def test_what_does_not_pair_is_named(folders, save_image, save_mask):
     message = (
         r"Images of '.*defective' and masks of '.*masks' must pair by name; "
         r"images without mask: a; masks without image: z\.png; "
-        r"several of one name: c\.png, c\.tif, c\.png, c_gt\.png\."
+        r"several with the same name: c\.png, c\.tif, c\.png, c_gt\.png\. Rename, add"
     )
     with pytest.raises(ValueError, match=message):
         load_image_folder(*folders)
 
 
-def test_hidden_files_and_other_files_are_passed_over(folders):
+def test_hidden_and_other_files_are_ignored(folders):
     for folder in folders:
         (folder / "._a.png").write_bytes(b"no image")
         (folder / "Thumbs.db").write_bytes(b"no image")
@@ -93,7 +93,10 @@ def test_missing_folders(tmp_path):
     message = f"good: the folder {str(tmp_path / 'good')!r} does not exist"
     with pytest.raises(FileNotFoundError, match=re.escape(message)):
         load_image_folder(tmp_path / "good")
-    with pytest.raises(FileNotFoundError, match=r"good: the folder .* contains no image \(.bmp"):
+    with pytest.raises(
+        FileNotFoundError, match=r"good: the folder .* contains no images\. .* \.bmp"
+    ):
         load_image_folder(tmp_path)
-    with pytest.raises(ValueError, match="defective and masks belong together"):
-        load_image_folder(tmp_path, defective=tmp_path)
+    for name in ("defective", "masks"):
+        with pytest.raises(ValueError, match=f"must be passed together, got only {name}"):
+            load_image_folder(tmp_path, **{name: tmp_path})

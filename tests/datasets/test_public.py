@@ -46,7 +46,7 @@ def test_texture(textures):
 
 @pytest.fixture
 def mvtec_ad(tmp_path, save_image, save_mask):
-    """Make a small tree of the layout of MVTec AD."""
+    """Make a small tree in the layout of MVTec AD."""
     for category in TEXTURES:
         folder = tmp_path / category
         for name in ("train/good/000", "train/good/001", "test/good/000"):
@@ -78,7 +78,7 @@ def test_mvtec_ad(mvtec_ad):
 
 def test_mvtec_ad_without_good_test_images(mvtec_ad):
     (mvtec_ad / "grid/test/good/000.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"test_good: the folder .* contains no image"):
+    with pytest.raises(FileNotFoundError, match=r"test_good: the folder .* contains no images"):
         load_mvtec_ad(mvtec_ad, "grid")
     (mvtec_ad / "grid/test/good").rmdir()
     data = load_mvtec_ad(mvtec_ad, "grid")
@@ -98,17 +98,19 @@ def test_mvtec_textures(mvtec_ad):
 
 
 @pytest.mark.parametrize("load", [load_nanotwice, load_texture, load_mvtec_textures])
-def test_a_root_is_a_path(load):
+def test_root_must_be_a_path(load):
     with pytest.raises(TypeError, match="root must be the path of a folder, got None"):
         load(None)
 
 
 def test_wrong_mvtec_ad(mvtec_ad):
-    with pytest.raises(FileNotFoundError, match=r"category must be one of those .* got \['grid'\]"):
+    with pytest.raises(
+        FileNotFoundError, match=r"category must be one of the categories .* got \['grid'\]"
+    ):
         load_mvtec_ad(mvtec_ad, ["grid"])
     with pytest.raises(FileNotFoundError, match=r"root: the folder '.*nowhere' does not exist"):
         load_mvtec_ad(mvtec_ad / "nowhere", "grid")
-    with pytest.raises(FileNotFoundError, match=r"Found there: no folder with a folder train"):
+    with pytest.raises(FileNotFoundError, match=r"Found there: no folder with a subfolder train"):
         load_mvtec_ad(mvtec_ad / "grid", "grid")
     (mvtec_ad / "grid/ground_truth/cut/000_mask.png").rename(
         mvtec_ad / "grid/ground_truth/cut/009_mask.png"

@@ -5,7 +5,7 @@ import pytest
 
 from sk_ssimae.datasets import make_checkerboards, make_nanofibres, make_woven_fabric
 
-MAKERS = [
+GENERATORS = [
     make_checkerboards,
     make_nanofibres,
     make_woven_fabric,
@@ -14,9 +14,9 @@ MAKERS = [
 ]
 
 
-@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("make", GENERATORS)
 @pytest.mark.parametrize("shape", [(64, 64), (40, 90)])
-def test_made_images_are_seeded_and_in_range(make, shape):
+def test_images_are_seeded_and_in_range(make, shape):
     images = make(3, shape=shape, random_state=1)
     assert images.shape == (3, *shape)
     assert images.dtype == np.float32
@@ -26,8 +26,8 @@ def test_made_images_are_seeded_and_in_range(make, shape):
     assert not np.array_equal(images[0], images[1])
 
 
-@pytest.mark.parametrize("make", MAKERS)
-def test_no_image_is_too_small(make):
+@pytest.mark.parametrize("make", GENERATORS)
+def test_tiny_shapes(make):
     for shape in [(1, 1), (1, 30), (30, 2)]:
         assert make(1, shape=shape, random_state=0).shape == (1, *shape)
 
@@ -41,7 +41,7 @@ def test_threads_repeat_at_their_spacing():
     regular = make_woven_fabric(1, shape=(96, 96), weave="plain", irregularity=0, random_state=0)[0]
     power = spectrum(regular)
     rows, columns = np.nonzero(power > 0.01)
-    # 12 threads on 96 pixels: whatever repeats does so at multiples of half that frequency.
+    # 12 threads on 96 pixels: all peaks lie at multiples of half that frequency.
     assert (rows % 6 == 0).all()
     assert (columns % 6 == 0).all()
 
@@ -60,7 +60,7 @@ def test_squares_have_their_size(size):
         rows, columns = np.fft.fftfreq(200)[:, None], np.fft.rfftfreq(200)
         power = spectrum(board)
         strongest = np.unravel_index(power.argmax(), power.shape)
-        # Along the diagonals squares follow each other at size / sqrt(2).
+        # Squares repeat along the diagonals at size / sqrt(2).
         frequency = np.hypot(rows[strongest[0], 0], columns[strongest[1]])
         assert frequency == pytest.approx(1 / (np.sqrt(2) * size), abs=0.005)
 
@@ -72,7 +72,7 @@ def test_boards_are_half_dark_and_half_bright():
         assert board.max() >= 0.7
         middle = (board.min() + board.max()) / 2
         assert (board > middle).mean() == pytest.approx(0.5, abs=0.06)
-    # Anti-aliasing: between the two values there are others, on the edges alone.
+    # Anti-aliasing: intermediate values lie on the edges only.
     board = make_checkerboards(1, square_size=(20, 20), random_state=0)[0]
     is_edge = (board > board.min() + 0.01) & (board < board.max() - 0.01)
     assert 0.02 < is_edge.mean() < 0.2

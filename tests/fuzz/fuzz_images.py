@@ -2,7 +2,7 @@
 
     python tests/fuzz/fuzz_images.py [CORPUS] [libFuzzer's options, such as -max_total_time=300]
 
-The first byte chooses the suffix, the others are the file. Errors must name image and file.
+The first byte selects the suffix, the rest is the file. Errors must name the image and the file.
 """
 
 import logging
@@ -46,7 +46,7 @@ def read(data: bytes) -> None:
 
 
 def write_seeds(corpus: Path) -> None:
-    """Write small images of every kind that the readers know."""
+    """Write small images of every kind that the readers support."""
     rng = np.random.default_rng(0)
     grey = rng.integers(0, 256, (6, 7), dtype=np.uint8)
     colour = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
@@ -59,7 +59,7 @@ def write_seeds(corpus: Path) -> None:
             try:
                 skimage.io.imsave(path, array, check_contrast=False)
             except (OSError, TypeError, ValueError):
-                continue  # Not every format holds every type.
+                continue  # Not every format supports every type.
             (corpus / f"{name}{suffix}").write_bytes(bytes([number]) + path.read_bytes())
     image = PIL.Image.fromarray(colour)
     for name, other in (("palette", image.quantize(4)), ("alpha", image.convert("LA"))):

@@ -2,10 +2,10 @@
 
     python tests/fuzz/fuzz_load.py [CORPUS] [libFuzzer's options, such as -max_total_time=300]
 
-An input is a file if its first byte is even. Else it is the header of one, which is given its right
-length and checksum and the tensors of a good file, so that what comes after these is reached, too.
-Half of its mutations exchange a value of its JSON for another.
-Errors must name the file; what loads must be a segmenter.
+If its first byte is even, an input is a file. Otherwise it is a header, completed by the right
+length and checksum and the tensors of a good file, so that the later checks are reached too. Half
+of the mutations of a header replace a value of its JSON.
+Errors must name the file; a loaded object must be a segmenter.
 """
 
 import gzip
@@ -41,7 +41,7 @@ TENSORS = split(next(content for name, content in GOOD.items() if "SSIM" in name
 
 
 def complete(header: bytes) -> bytes:
-    """Make a file of a header: whole, and with the right checksum if it has place for one."""
+    """Complete a header to a file, with the right checksum if the header has a place for it."""
     start = len(header).to_bytes(8, "little") + header
     ends = [int(end) for end in re.findall(rb'"data_offsets": ?\[\d{1,9}, ?(\d{1,7})\]', header)]
     tensors = (TENSORS * 4)[: max(ends, default=0)]
@@ -112,7 +112,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 
 def exchange(tree: Any, rng: random.Random) -> None:
-    """Walk down to some node and exchange, remove or double it."""
+    """Walk down to a random node and replace, remove or duplicate it."""
     while isinstance(tree, dict | list) and tree:
         key = rng.choice(list(tree) if isinstance(tree, dict) else range(len(tree)))
         if not isinstance(tree[key], dict | list) or not tree[key] or rng.random() < 0.2:

@@ -39,7 +39,9 @@ def assert_checks_images(make_case):
             score(masks, scores[:2])
         with pytest.raises(ValueError, match=r"residual_maps\[1\] must have the shape of masks"):
             score(masks, [scores[0], scores[1][:5], scores[2]])
-        with pytest.raises(ValueError, match=r"residual_maps\[2\] contains NaN or infinity"):
+        with pytest.raises(
+            ValueError, match=r"residual_maps\[2\] must be finite, got NaN or infinity"
+        ):
             score(masks, [scores[0], scores[1], np.where(masks[2], np.nan, scores[2])])
         with pytest.raises(
             ValueError, match=r"masks\[0\] must contain only 0 .* the values \[1, 2\]"

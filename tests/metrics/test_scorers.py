@@ -76,7 +76,7 @@ def test_wrong_inputs(case):
     with pytest.raises(TypeError, match="X must be an array or a sequence of images, got None"):
         metrics.pro_auc_scorer(Negative(), None, masks)
     estimator = Negative()
-    with pytest.raises(ValueError, match=r"marks no defect in these 3 .*DefectFreeKFold"):
+    with pytest.raises(ValueError, match=r"got none in 3 images: .*DefectFreeKFold"):
         metrics.pro_auc_scorer(estimator, X, np.zeros_like(masks))
     with pytest.raises(ValueError, match=r"y must contain a mask \(h, w\) for each image"):
         metrics.pixel_roc_auc_scorer(estimator, X, [0, 0, 1])

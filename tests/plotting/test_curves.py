@@ -50,7 +50,9 @@ def test_from_estimator(cls, segmenter, defective, maps):
     np.testing.assert_array_equal(display.line_.get_data(), expected.line_.get_data())
     assert display.name == "L2AutoencoderSegmenter"
     assert display.line_.get_color() == "tab:green"
-    with pytest.raises(ValueError, match="marks no defect in these 4 images"):
+    with pytest.raises(
+        ValueError, match="mark a defect in at least one image, got none in 4 images"
+    ):
         cls.from_estimator(segmenter, defective[0], np.zeros_like(defective[1]))
 
 

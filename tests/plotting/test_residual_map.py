@@ -97,7 +97,7 @@ def test_wrong_arrays(arrays):
             ResidualMapDisplay(image, **{"residual_map": residual_map, name: image * np.nan})
     with pytest.raises(ValueError, match="residual_map must contain real numbers, got <U"):
         ResidualMapDisplay(image, residual_map.astype(str))
-    with pytest.raises(ValueError, match="image contains floats from"):
+    with pytest.raises(ValueError, match=r"image must have floats in \[0, 1\], got"):
         ResidualMapDisplay(image * 255, residual_map)
 
 

@@ -1,4 +1,4 @@
-"""What is called with what, and the law that every call keeps."""
+"""Calls of public functions with random arguments, and the check of their results."""
 
 import re
 import signal
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 Strategy = st.SearchStrategy[Any]
 
 _SECONDS = 60
-# Where errors may be raised on purpose: here, in scikit-learn's checks of parameters, and in
-# matplotlib, which is handed what only it uses.
+# Deliberate errors come from this package, scikit-learn's checks of parameters, or matplotlib, to
+# which its own arguments are passed unchecked.
 _OURS = re.compile(
     r"/sk_ssimae/|/matplotlib/|/sklearn/(base|utils/_param_validation|utils/validation)\.py$"
 )
@@ -24,27 +24,27 @@ _OURS = re.compile(
 
 @dataclass(frozen=True)
 class Call:
-    """A public function with arguments for it.
+    """A public function and strategies for its arguments.
 
     Parameters
     ----------
     name : str
-        Name as in the documentation, without its package; methods follow their class.
+        Name as in the documentation, without the package; methods as ``Class.method``.
     function : callable
-        Is called with the arguments by name.
+        Called with the arguments by name.
     good : strategy of dict
-        Arguments that it must take.
+        Arguments that must be accepted.
     check : callable
-        Takes the result and the arguments; asserts that the result is what is promised. Results of
-        wild arguments have to pass, too.
-    wild : dict of strategy, or of callable that makes one of the good value
-        By argument: values with which the result is right or an error names the argument.
+        Takes the result and the arguments; asserts that the result is as documented. Results of
+        wild arguments must pass it too.
+    wild : dict of strategy, or of callable that makes one from the good value
+        By argument: values for which the result is right or an error names the argument.
     refused : dict of strategy
-        By argument: values of which an error must tell.
+        By argument: values that must raise an error.
     share : int
-        Share of the examples.
+        Relative number of examples.
     may_name : sequence of str
-        What errors may name where nothing is wild: arguments that do not go together.
+        Arguments that errors may name although none is wild, because they are incompatible.
     """
 
     name: str
@@ -83,7 +83,7 @@ def _situations(draw: Any, call: Call) -> tuple[dict[str, Any], list[str], bool]
 
 
 def check_call(call: Call, situation: tuple[dict[str, Any], list[str], bool]) -> None:
-    """Check that a result is right, or that an error was meant and names what was wild."""
+    """Check that the result is right, or that a deliberate error names a wild argument."""
     arguments, wild, must_fail = situation
     before = {name: _fingerprint(value) for name, value in arguments.items()}
     try:
@@ -94,7 +94,7 @@ def check_call(call: Call, situation: tuple[dict[str, Any], list[str], bool]) ->
             raise
         _check_error(error, {name: arguments.get(name) for name in (*wild, *call.may_name)})
     else:
-        assert not must_fail, f"{wild} went through: {[arguments[name] for name in wild]!r:.500}"
+        assert not must_fail, f"{wild} was accepted: {[arguments[name] for name in wild]!r:.500}"
         call.check(result, arguments)
     for name, value in arguments.items():
         assert _fingerprint(value) == before[name], f"{name} was changed"
@@ -113,7 +113,7 @@ def _check_error(error: Exception, wild: dict[str, Any]) -> None:
 
 
 class _TooLongError(BaseException):
-    """Nothing but the test catches it."""
+    """No subclass of Exception, so that only the test catches it."""
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def _time_limit() -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise _TooLongError(f"not done after {_SECONDS} seconds")
 
-    # Seconds of computing: on a busy machine those of the clock tell nothing.
+    # Processor seconds: wall-clock time means nothing on a busy machine.
     former = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, _SECONDS)
     try:
@@ -132,7 +132,7 @@ def _time_limit() -> Iterator[None]:
 
 
 def _fingerprint(value: Any) -> Any:
-    """Give what must not change."""
+    """Return a value's content, to detect changes."""
     if isinstance(value, np.ma.MaskedArray):
         return _fingerprint(value.data), _fingerprint(np.ma.getmaskarray(value))
     if isinstance(value, np.ndarray):

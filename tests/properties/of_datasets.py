@@ -1,4 +1,4 @@
-"""Makers and loaders of data sets."""
+"""Generators and loaders of data sets."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ _not_positive = no_integers | st.sampled_from((0, -1))
 
 
 def _is_no_pair(value):
-    # A number of NumPy compares with each item.
+    # A NumPy number would be compared with each item.
     return not isinstance(value, tuple) or value != (1, 2)
 
 
@@ -55,30 +55,30 @@ _NO_SQUARES = ((1, 3), (5, 4), (3, float("inf")), (3, float("nan")), (2, 1.7e308
 _too_small = no_numbers | st.sampled_from((0, -1, float("inf"), -float("inf"), 1e300))
 
 
-def _are_made(result: Any, arguments: dict[str, Any]) -> None:
+def _are_synthetic(result: Any, arguments: dict[str, Any]) -> None:
     assert result.dtype == np.float32
     assert result.shape == (arguments["n_samples"], *arguments["shape"])
     assert ((result >= 0) & (result <= 1)).all()
 
 
-def _maker(name: str, of_its_own: dict[str, Any], refused: dict[str, Any]) -> Call:
+def _generator(name: str, own: dict[str, Any], refused: dict[str, Any]) -> Call:
     return Call(
         f"datasets.{name}",
         getattr(datasets, name),
-        st.fixed_dictionaries(_common | of_its_own),
-        _are_made,
+        st.fixed_dictionaries(_common | own),
+        _are_synthetic,
         {
             "random_state": others,
             "n_samples": others.filter(_is_small),
             "shape": others.filter(_is_small),
-            **dict.fromkeys(of_its_own, others),
+            **dict.fromkeys(own, others),
         },
         {"n_samples": _not_positive, "shape": _no_shapes, **refused},
     )
 
 
 def _is_small(value: Any) -> bool:
-    """Leave out what is right but makes more images than memory holds."""
+    """Exclude valid values that need more memory than there is."""
     return not isinstance(value, int | float) or not value > 100
 
 
@@ -130,7 +130,7 @@ _fetched = {
 _own_home = {"data_home": _root, "download_if_missing": False}
 
 CALLS = [
-    _maker(
+    _generator(
         "make_woven_fabric",
         {
             "weave": st.sampled_from(("plain", "twill", "satin")),
@@ -139,12 +139,12 @@ CALLS = [
         },
         {"weave": others, "thread_spacing": _too_small, "irregularity": _not_finite},
     ),
-    _maker(
+    _generator(
         "make_checkerboards",
         {"square_size": st.tuples(st.floats(2, 100), st.floats(100, 10_000))},
         {"square_size": _too_small | st.sampled_from(_NO_SQUARES)},
     ),
-    _maker(
+    _generator(
         "make_nanofibres",
         {"fibre_diameter": st.floats(2, 1_000), "density": st.floats(0.01, 5)},
         {"fibre_diameter": _too_small, "density": _too_small},

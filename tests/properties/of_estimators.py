@@ -1,4 +1,4 @@
-"""Segmenters, the files they are saved in, and pictures of what they find."""
+"""Segmenters, their files, and plots of their results."""
 
 import copy
 import functools
@@ -44,7 +44,7 @@ _CLASSES = {
     "VariationalAutoencoderSegmenter": {"n_samples": 2},
     "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": nn.AvgPool2d(4)},
 }
-# What a parameter takes and memory or patience does not.
+# Parameters whose valid values may need too much memory or time.
 _TOO_LARGE = {
     *("latent_dim", "patch_size", "image_size", "n_patches", "max_epochs", "n_samples"),
 }
@@ -60,7 +60,7 @@ def _fitted(name: str, n_channels: int | None) -> Any:
     return _make(name).fit(np.random.default_rng(0).random(shape, dtype=np.float32))
 
 
-# What a segmenter gives for images.
+# Results of a segmenter for images.
 
 
 def _are_maps(dtype: type) -> Any:
@@ -130,7 +130,7 @@ def _is_fitted(result: Any, arguments: dict[str, Any]) -> None:
 
 
 def _computing(segmenter: Any) -> Any:
-    """Have a fitted segmenter compute a map: where training diverged it refuses."""
+    """Compute a map with a fitted segmenter, which raises if training diverged."""
     height = max(segmenter.patch_size, 24)
     maps = segmenter.decision_function(np.full((1, height, height, segmenter.n_channels_), 0.5))
     assert np.isfinite(maps).all()
@@ -143,7 +143,7 @@ def _fit(name: str, X: Any, y: Any = None) -> Any:
 
 @st.composite
 def _fittable(draw: Any) -> dict[str, Any]:
-    # Large enough for two regions where there is one image.
+    # Large enough for two regions in a single image.
     X = draw(images(least=40, n_channels=(None, None, 1, 2, 3, 5)))
     n = len(X)
     ys = [None, [0] * n, np.zeros(n)]
@@ -166,7 +166,7 @@ def _of_parameters(name: str) -> Call:
         return lambda value: not any(c.is_satisfied_by(value) for c in constraints[parameter])
 
     def call(**params: Any) -> Any:
-        # A fresh one of each: segmenters keep what they are given.
+        # A new dict each time: segmenters store their parameters.
         return _computing(_make(name, **params).fit(_PIXELS))
 
     return Call(
@@ -227,7 +227,7 @@ _OF_CLASS = {
 
 
 def _of_combinations(name: str) -> Call:
-    """Combine what each parameter allows: an error tells which do not go together."""
+    """Combine valid values of all parameters: an error names those that are incompatible."""
 
     def call(params: Any) -> Any:
         return _computing(_make(name, **params).fit(_PIXELS))
@@ -319,7 +319,7 @@ def _cover_the_image(result: Any, arguments: dict[str, Any]) -> None:
         assert np.isfinite(block.residual_map).all()
 
 
-# Pictures.
+# Plots.
 
 
 def _close(function: Any) -> Any:

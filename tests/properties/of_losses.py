@@ -55,7 +55,7 @@ def _with_pair(parameters: dict[str, Any]) -> Any:
 
 @st.composite
 def other_tensors(draw: Any) -> Any:
-    """Draw tensors of other ranks and types; NaN and numbers outside [0, 1] are not looked for."""
+    """Draw tensors of other ranks and types, but without NaN or numbers outside [0, 1]."""
     shape = tuple(draw(st.lists(st.integers(0, 3), max_size=5)))
     dtypes = (torch.float32, torch.int64, torch.bool, torch.complex64, torch.uint8)
     return _tensor(shape, draw(seeds), draw(st.sampled_from(dtypes)))

@@ -64,7 +64,7 @@ def _of_pairs(name: str, check: Any, **more: Any) -> list[Call]:
 
 
 class _Maps:
-    """A segmenter whose residual maps are known."""
+    """Segmenter with known residual maps."""
 
     def __init__(self, maps: Any) -> None:
         self.maps = maps
@@ -140,6 +140,13 @@ def _good_scores(array: bool) -> Any:
     several = st.lists(st.floats(-1e300, 1e300), min_size=10, max_size=30)
     return several.map(np.array) if array else several
 
+
+_calibrating = st.fixed_dictionaries(
+    {
+        "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
+        "target_fpr": st.floats(1e-300, 0.999999),
+    }
+)
 
 CALLS = [
     *_of_pairs(
@@ -234,7 +241,7 @@ CALLS = [
             _scored,
             in_unit,
             {"y": spoiled},
-            may_name=["masks"],  # What is wrong with all of y together.
+            may_name=["masks"],  # Errors about all of y.
         )
         for name in ("pixel_roc_auc", "pixel_average_precision", "pixel_f1_max", "pro_auc")
     ),
@@ -262,12 +269,7 @@ CALLS = [
     Call(
         "model_selection.pixel_fpr_threshold",
         model_selection.pixel_fpr_threshold,
-        st.fixed_dictionaries(
-            {
-                "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
-                "target_fpr": st.floats(1e-300, 0.999999),
-            }
-        ),
+        _calibrating,
         _is_finite,
         {"residual_maps": anything, "target_fpr": others},
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
@@ -275,12 +277,7 @@ CALLS = [
     Call(
         "model_selection.pixel_fpr_threshold",
         model_selection.pixel_fpr_threshold,
-        st.fixed_dictionaries(
-            {
-                "residual_maps": _pairs.map(lambda pair: pair["residual_maps"]),
-                "target_fpr": st.floats(1e-300, 0.999999),
-            }
-        ),
+        _calibrating,
         _is_finite,
         {"residual_maps": spoiled},
     ),
@@ -296,6 +293,6 @@ CALLS = [
         _is_finite,
         {"image_scores": anything, "target_fpr": others},
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
-        may_name=["target_fpr"],  # It asks for more scores than there are.
+        may_name=["target_fpr"],  # It may need more scores than there are.
     ),
 ]

@@ -1,4 +1,4 @@
-"""Laws that every public function keeps, whatever it is given."""
+"""Checks that every public function passes with any arguments."""
 
 import math
 import re
@@ -17,7 +17,7 @@ CALLS = [*of_datasets.CALLS, *of_estimators.CALLS, *of_losses.CALLS, *of_metrics
 MANY, FEW, LEAST = 20_000, 150, 2
 
 
-np.set_printoptions(threshold=20)  # What fails is printed.
+np.set_printoptions(threshold=20)  # Failing arguments are printed.
 
 
 def run(call: Call, total: int, *, derandomize: bool) -> None:
@@ -25,15 +25,15 @@ def run(call: Call, total: int, *, derandomize: bool) -> None:
         max_examples=max(LEAST, math.ceil(total * call.share / sum(c.share for c in CALLS))),
         derandomize=derandomize,
         deadline=None,
-        phases=[Phase.generate],  # What is found is small as it is.
+        phases=[Phase.generate],  # No shrinking: the examples are small.
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(situation=call.situations())
-    def passes(situation):
+    def passes_the_check(situation):
         check_call(call, situation)
 
-    passes()
+    passes_the_check()
 
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.name)
@@ -47,7 +47,7 @@ def test_many(call):
     run(call, MANY, derandomize=False)
 
 
-# Results, and what the properties of others go through.
+# Types of results, and names that the other calls cover.
 COVERED_BY_OTHERS = {
     *("SSIMComponents", "PixelF1Max", "DefectiveImages", "VariationalOutput"),
     *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),

@@ -1,4 +1,4 @@
-"""What users hand over: good arrays in every type and layout, and everything else."""
+"""Arguments: good arrays of every type and layout, and wrong ones of all kinds."""
 
 import functools
 import tempfile
@@ -23,7 +23,7 @@ def seeded(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-# Layouts: each gives equal values that lie otherwise in memory.
+# Layouts: each returns the same values with another layout in memory.
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ layouts = st.sampled_from(LAYOUTS)
 
 
 def as_dtype(unit: np.ndarray, dtype: str) -> np.ndarray:
-    """Bring values in [0, 1] to the range of a type that images may have."""
+    """Convert values in [0, 1] to the full range of an image type."""
     kind = np.dtype(dtype)
     if kind.kind == "u":
         return np.floor(unit * float(np.iinfo(kind).max) * 0.999).astype(kind)
@@ -72,7 +72,7 @@ def as_dtype(unit: np.ndarray, dtype: str) -> np.ndarray:
 
 @functools.cache
 def folder_of_images() -> Path:
-    """Make a folder of image files that the process leaves behind for the system to clear."""
+    """Make a temporary folder of image files, left for the system to remove."""
     folder = Path(tempfile.mkdtemp(prefix="sk_ssimae-"))
     rng = seeded(0)
     for suffix in (".png", ".tif"):
@@ -104,7 +104,7 @@ def _save(root: Path, *folders: str) -> None:
         imsave(root / folder / "000.png", pixels, check_contrast=False)
 
 
-# What is neither an array nor a list of arrays.
+# Neither arrays nor lists of arrays.
 
 _SCALARS: tuple[Any, ...] = (
     *(
@@ -166,7 +166,7 @@ _FRESH = (
     lambda: bytearray(4),
 )
 others = st.sampled_from(_SCALARS) | st.sampled_from(_FRESH).map(lambda make: make())
-#: What is certainly no number.
+#: Values that are not numbers.
 no_numbers = st.sampled_from(
     (None, "text", "", 1j, b"bytes", Ellipsis, (), (1, 2), Path("no/such"), int, float("nan"))
 ) | st.sampled_from((list, dict, set, object)).map(lambda make: make())
@@ -205,7 +205,7 @@ anything = others | any_arrays() | st.lists(any_arrays(), max_size=3)
 
 
 def spoiled(good: Any) -> Strategy:
-    """Draw what is nearly as good as what is given: one of its items is spoiled, or its form."""
+    """Draw a nearly good value: with one item or the structure spoiled."""
     ways = (_item_spoiled, _item_spoiled, _dropped, _one_more, _transposed, _object, _nested)
     return st.tuples(st.sampled_from(ways), seeds, others).map(
         lambda drawn: drawn[0](good, *drawn[1:])
@@ -289,7 +289,7 @@ def contain(stack: np.ndarray, container: str) -> Any:
 
 @st.composite
 def images(draw: Any, *, least: int = 16, n_channels: tuple[int | None, ...] = (None,)) -> Any:
-    """Draw images that segmenters must take."""
+    """Draw images that segmenters must accept."""
     shape = (
         draw(st.integers(1, 3)),
         draw(st.integers(least, least + 8)),
