@@ -33,7 +33,7 @@ class Images:
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
         Images; a sequence may mix arrays, paths and sizes.
     min_size : int
-        Smallest height and width in pixels.
+        Least height and width in pixels.
     n_channels : int or None
         Number of channels of the training images, or None to use that of the first image read.
 
@@ -42,7 +42,7 @@ class Images:
     TypeError
         If `X` is neither an array nor a sequence.
     ValueError
-        If `X` is empty or a single image.
+        If `X` is empty or a lone image.
     """
 
     def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
@@ -65,7 +65,7 @@ class Images:
         elif not isinstance(X, Sequence | np.ndarray):
             raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
         if (isinstance(X, np.ndarray) and X.ndim == 0) or len(X) == 0:
-            raise ValueError("X must hold at least one image, got none.")
+            raise ValueError("X must contain at least one image, got none.")
         self.has_channel_axis = self.is_array and X.ndim == 4
         self._source = X
         self._min_size = min_size
@@ -113,7 +113,7 @@ class SlicedImage:
     image : array-like of shape (h, w) or (h, w, c)
         Object with a shape that reads a part on ``image[first:last, first:last]``.
     min_size : int
-        Smallest height and width in pixels.
+        Least height and width in pixels.
     n_channels : int
         Number of channels of the training images, without alpha.
 
@@ -235,8 +235,8 @@ def _read_other(path: Path) -> Image:
 def check_image(item: Any, name: str) -> Image:
     """Convert one image to (h, w, c), uint8 or float32 in [0, 1]; drop an alpha channel.
 
-    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`. uint8 is
-    kept, because it needs a quarter of the memory: see :func:`as_unit_float`.
+    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`; uint8 stays
+    as it is, because it needs a quarter of the memory: see :func:`as_unit_float`.
 
     Raises
     ------

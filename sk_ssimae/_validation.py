@@ -120,7 +120,7 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
     values = np.unique(array[marked])
     if len(values) > 1 or not np.isin(values, (1, 255)).all():
         raise ValueError(
-            f"{name} must hold only 0 (good) and 1 or 255 (defective), got the values "
+            f"{name} must contain only 0 (good) and 1 or 255 (defective), got the values "
             f"{np.array2string(values[:5], separator=', ')} besides 0. Threshold it first."
         )
     return marked
@@ -190,7 +190,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
         None means that all images are good; a label is 1 for a defective image and 0 for a good
         image; a mask marks defective pixels.
     n_images : int
-        Number of images that `y` describes.
+        Number of images that `y` must describe.
 
     Returns
     -------
@@ -232,7 +232,7 @@ def check_masks(y: Any) -> None:
     """
     if not holds_masks(y):
         raise ValueError(
-            "y must hold a mask (h, w) for each image, got no masks: scores of residual maps "
+            "y must contain a mask (h, w) for each image, got no masks: scores of residual maps "
             "compare pixels."
         )
 

@@ -17,7 +17,7 @@ def make_checkerboards(
     square_size: tuple[float, float] = (8.0, 24.0),
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Generate images of checkerboards that differ in scale, orientation, phase and grey values.
+    """Make images of checkerboards that differ in scale, orientation, phase and grey values.
 
     The paper's toy example: an autoencoder learns such boards, then reconstructs boards with
     strokes and dots on them (:func:`draw_defects` with the kinds ``"scratch"``, ``"cut"`` and

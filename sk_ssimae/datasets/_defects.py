@@ -28,7 +28,7 @@ def draw_defects(
     n_defects: int = 1,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> DefectiveImages:
-    """Draw synthetic defects into good images and mark every pixel that they change.
+    """Draw defects into good images and mark every pixel that they touch.
 
     High-contrast kinds are ``"cut"``, a dark gash, and ``"contamination"``, a bright lump.
     Low-contrast kinds are ``"stain"``, a faint shadow; ``"blur"``, washed-out texture;

@@ -157,6 +157,6 @@ def _move_into_place(source: Path, folder: Path, required: tuple[str, ...]) -> N
     try:
         source.rename(folder)
     except OSError:
-        # Another process may have moved it first.
+        # Another process may have been faster.
         if not _is_complete(folder, required):
             raise

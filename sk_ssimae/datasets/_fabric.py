@@ -22,10 +22,10 @@ def make_woven_fabric(
     irregularity: float = 1.0,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Generate images of defect-free woven fabric.
+    """Make images of defect-free woven fabric.
 
-    Warp and weft threads cross over and under each other. As in real cloth, threads wander, vary in
-    width and brightness, and consist of fibres; the light varies slowly and the camera is noisy.
+    Warp and weft threads cross over and under each other. As in cloth, threads wander, swell and
+    differ in brightness, fibres run along them, the light falls off slowly and the camera is noisy.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ def make_nanofibres(
     density: float = 1.0,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> NDArray[np.float32]:
-    """Generate images of defect-free nanofibrous material.
+    """Make images of defect-free nanofibrous material.
 
     Thin, slightly curved fibres cross each other in all directions. As under a scanning electron
     microscope, fibres in front are nearly white and deeper ones darker, edges are brighter than the

@@ -155,7 +155,7 @@ def test_curves(tiny, mixed):
     }
     for curve, params in curves.items():
         # They also score the training images, which are all good: that score is not defined.
-        with pytest.warns(UserWarning, match="training scores are undefined"):
+        with pytest.warns(UserWarning, match="training scores are not defined"):
             *_, train, test = curve(
                 segmenter, *mixed, cv=cv, scoring=pixel_roc_auc_scorer, **params
             )
