@@ -219,6 +219,55 @@ def test_functions_that_stand_for_operators(path):
         OnnxSegmenter(path)
 
 
+HIDDEN = {
+    "six bytes": b"\xa2\x80\x80\x80\x80\x02\x04Loop",  # The key 4 << 3 | 2, plus 2**36.
+    "32 bits": b"\xa2\x80\x80\x80\x10\x04Loop",  # The same, plus 2**32.
+    "overlong": b"\xa2\x80\x80\x80\x80\x00\x04Loop",  # The same key in six bytes.
+    "number 0": b"\x02\x04Loop",
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+def test_keys_that_parsers_truncate(path, hidden):
+    """A node checked as Identity ran as Loop: its second operator had a key beyond 32 bits."""
+    content = path.read_bytes()
+    model, document = onnx.load_from_string(content), read_document(content)
+    del model.metadata_props[:]
+    whole = model.SerializeToString()
+    path.write_bytes(pack(whole + hidden, document))
+    with refused(path, "it is not a file of export_onnx, or it was truncated"):
+        OnnxSegmenter(path)
+    node = onnx.NodeProto(op_type="Identity").SerializeToString() + hidden
+    graph = bytes([1 << 3 | 2, len(node)]) + node
+    path.write_bytes(pack(whole + bytes([7 << 3 | 2, len(graph)]) + graph, document))
+    with refused(path, "A (field|truncated number)"):
+        OnnxSegmenter(path)
+
+
+def test_attributes_and_nodes_that_are_never_written(path):
+    def document(model):
+        model.graph.node[0].doc_string = "more"
+
+    forge(path, document)
+    with refused(path, r"its node contains fields that export_onnx never writes: \[6\]"):
+        OnnxSegmenter(path)
+
+
+def test_texts_among_the_attributes(path):
+    def text(model):
+        model.graph.node[0].attribute[0].s = b"more"
+
+    forge(path, text)
+    with refused(path, r"its attribute contains fields that export_onnx never writes: \[4\]"):
+        OnnxSegmenter(path)
+
+
+def test_numbers_of_weights_that_are_never_written(path):
+    forge(path, lambda model: model.graph.initializer[0].float_data.append(1.0))
+    with refused(path, r"its weights contains fields that export_onnx never writes: \[4\]"):
+        OnnxSegmenter(path)
+
+
 def test_sparse_weights(path):
     forge(path, lambda model: model.graph.sparse_initializer.add())
     with refused(path, r"its graph contains fields that export_onnx never writes: \[15\]"):

@@ -20,14 +20,21 @@ OPERATORS = {
 }
 
 # The numbers of onnx.proto. Those of a model that are written: IR version, producer, graph,
-# operator sets, metadata. Of a graph: nodes, name, weights, inputs, outputs.
+# operator sets, metadata. Of a graph: nodes, name, weights, inputs, outputs. Of a node: inputs,
+# outputs, name, operator, attributes. Of an attribute: name, float, int, ints, type. Of weights:
+# dimensions, type, name, data.
 _GRAPH, _METADATA = 7, 14
 _OF_MODEL = {1, 2, _GRAPH, 8, _METADATA}
 _NODE, _WEIGHTS = 1, 5
 _OF_GRAPH = {_NODE, 2, _WEIGHTS, 11, 12}
-_OPERATOR_OF_NODE, _DOMAIN_OF_NODE = 4, 7
+_OPERATOR_OF_NODE, _ATTRIBUTE_OF_NODE, _DOMAIN_OF_NODE = 4, 5, 7
+_OF_NODE = {1, 2, 3, _OPERATOR_OF_NODE, _ATTRIBUTE_OF_NODE, _DOMAIN_OF_NODE}
+_OF_ATTRIBUTE = {1, 2, 3, 8, 20}
+_OF_WEIGHTS = {1, 2, 8, 9}
 _EXTERNAL_OF_WEIGHTS = {13, 14}
 _KEY, _VALUE = 1, 2
+# Longer keys and sizes are refused: parsers truncate them, each in its way.
+_BYTES_OF_KEY, _LARGEST_KEY, _LARGEST_SIZE = 5, 2**32 - 1, 2**31 - 1
 
 _NO_DIGEST = "0" * 64
 _FOREIGN = "it is not a file of export_onnx, or it was truncated."
@@ -105,9 +112,10 @@ def _check_harmless(of_model: list[Field]) -> None:
             if field.number == _NODE:
                 _check_operator(field.value)
             elif field.number == _WEIGHTS:
-                numbers = {of_weights.number for of_weights in _fields(field.value)}
-                if numbers & _EXTERNAL_OF_WEIGHTS:
+                of_weights = list(_fields(field.value))
+                if {of.number for of in of_weights} & _EXTERNAL_OF_WEIGHTS:
                     raise ValueError("its weights must be in it, but some are in another file.")
+                _check_numbers(of_weights, _OF_WEIGHTS, "weights")
 
 
 def _check_numbers(fields: list[Field], known: set[int], what: str) -> None:
@@ -117,7 +125,8 @@ def _check_numbers(fields: list[Field], known: set[int], what: str) -> None:
 
 
 def _check_operator(node: memoryview) -> None:
-    values = {field.number: field.value for field in _fields(node)}
+    fields = list(_fields(node))
+    values = {field.number: field.value for field in fields}
     operator = _decode(values.get(_OPERATOR_OF_NODE))
     domain = _decode(values.get(_DOMAIN_OF_NODE, b""))
     if domain or operator not in OPERATORS:
@@ -125,6 +134,10 @@ def _check_operator(node: memoryview) -> None:
             "its graph must contain only operators that export_onnx writes, got "
             f"{operator!r:.80} of the domain {domain!r:.80} instead."
         )
+    _check_numbers(fields, _OF_NODE, "node")
+    for field in fields:
+        if field.number == _ATTRIBUTE_OF_NODE:
+            _check_numbers(list(_fields(field.value)), _OF_ATTRIBUTE, "attribute")
 
 
 def _dump(digest: str, document: dict[str, Any]) -> bytes:
@@ -151,14 +164,18 @@ def _fields(message: memoryview) -> Iterator[Field]:
     position = 0
     while position < len(message):
         start = position
-        key, position = _read_number(message, position)
+        key, position = _read_number(message, position, _BYTES_OF_KEY)
+        if not 8 <= key <= _LARGEST_KEY:
+            raise ValueError(f"A field of the number {key >> 3}, beyond all that there are.")
         kind = key & 7
         if kind == 0:
             value, position = _read_number(message, position)
             yield Field(key >> 3, start, value)
             continue
         if kind == 2:
-            size, position = _read_number(message, position)
+            size, position = _read_number(message, position, _BYTES_OF_KEY)
+            if size > _LARGEST_SIZE:
+                raise ValueError("A field that is too long.")
         elif kind in (1, 5):
             size = 8 if kind == 1 else 4
         else:
@@ -169,10 +186,10 @@ def _fields(message: memoryview) -> Iterator[Field]:
         position += size
 
 
-def _read_number(message: memoryview, position: int) -> tuple[int, int]:
-    """Read a number, seven bits a byte and the lowest first, and where it ends."""
+def _read_number(message: memoryview, position: int, n_bytes: int = 10) -> tuple[int, int]:
+    """Read a number, seven bits per byte and the lowest first, and return it and its end."""
     number = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 7 * n_bytes, 7):
         if position == len(message):
             break
         byte = message[position]
