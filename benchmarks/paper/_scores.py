@@ -7,8 +7,8 @@ import numpy as np
 from _data import Dataset
 from numpy.typing import NDArray
 
-from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae.estimators import BaseAutoencoderSegmenter
+from sk_ssimae import SSIMAutoencoderSegmenter, paper_protocol
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
 from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pixel_roc_curve,
@@ -17,8 +17,12 @@ from sk_ssimae.metrics import (
 )
 from sk_ssimae.metrics._regions import region_overlaps
 
-# The paper's residual maps, and the default ones.
-PUBLISHED_MAPS: dict[str, Any] = {"taper": 0, "smoothing": 0}
+# The paper's residual maps, and the default ones; both have the stride of the segmenter.
+PUBLISHED_MAPS: dict[str, Any] = {
+    name: value
+    for name, value in paper_protocol("nanotwice").items()
+    if name in BaseAutoencoderSegmenter.parameter_names(Role.INFERENCE) and name != "stride"
+}
 BY_DEFAULT = SSIMAutoencoderSegmenter().get_params()
 MAPS = {"published": PUBLISHED_MAPS, "default": {name: BY_DEFAULT[name] for name in PUBLISHED_MAPS}}
 RATES = np.linspace(0, 0.3, 61)

@@ -20,7 +20,7 @@ from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
 from sk_ssimae.cli._terminal import INTERRUPTED, Terminal, count
 from sk_ssimae.datasets._folders import list_images
-from sk_ssimae.estimators import BaseAutoencoderSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.persistence._parts import storable_classes
 
@@ -36,7 +36,6 @@ _ELSEWHERE = {
     "verbose": "--quiet",
     "callbacks": "Python",
     "net_params": "Python",
-    "checkpoint_dir": "Python",  # It tells runs apart by callbacks, and progress is one.
 }
 
 
@@ -113,7 +112,7 @@ def make_segmenter(
     if method not in offered:
         raise ValueError(f"--method must be one of {', '.join(offered)}, got {method!r} instead.")
     cls = offered[method]
-    parsed = dict(_parse_setting(setting, cls._get_param_names()) for setting in settings)
+    parsed = dict(_parse_setting(setting, cls) for setting in settings)
     if patches is not None and "n_patches" in parsed:
         raise ValueError("--patches and --set n_patches exclude each other: leave one out.")
     segmenter = cls(**parameters, **parsed)
@@ -124,14 +123,16 @@ def make_segmenter(
     return segmenter
 
 
-def _parse_setting(setting: str, names: list[str]) -> tuple[str, Any]:
+def _parse_setting(setting: str, cls: type[BaseAutoencoderSegmenter]) -> tuple[str, Any]:
     name, separator, text = setting.partition("=")
     if not separator:
         raise ValueError(f"--set must be given NAME=VALUE, got {setting!r} instead.")
-    if name in _ELSEWHERE:
-        raise ValueError(f"--set {name}: use {_ELSEWHERE[name]} for it.")
-    if name not in names:
-        free = sorted({*names} - {*_ELSEWHERE})
+    # Parameters of the machine are not stored in the model, which other machines load.
+    elsewhere = dict.fromkeys(cls.parameter_names(Role.MACHINE), "Python") | _ELSEWHERE
+    if name in elsewhere:
+        raise ValueError(f"--set {name}: use {elsewhere[name]} for it.")
+    if name not in cls.parameters:
+        free = sorted({*cls.parameters} - {*elsewhere})
         close = difflib.get_close_matches(name, free, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(free)}."
         raise ValueError(f"--set {name}: there is no such parameter. {hint}")
