@@ -9,7 +9,7 @@ import sk_ssimae
 
 ROOT = Path(sk_ssimae.__file__).parent
 LEAVES = {"exceptions", "_atomic", "_validation", "_images", "_patches", "_formulas"}
-# Which rooms a room may import from, beside itself.
+# Subpackages that each may import from, besides itself.
 DIRECTIONS = {
     **dict.fromkeys(LEAVES, LEAVES),
     "metrics": LEAVES,
@@ -28,7 +28,7 @@ DIRECTIONS = {
     | {"datasets", "plotting", "persistence"},
     "__main__": {"cli"},
 }
-# What rooms without torch may import beside NumPy.
+# Imports allowed besides NumPy where torch is not.
 WITHOUT_TORCH: dict[str, set[str]] = {
     **{room: set() for room in LEAVES | {"model_selection"}},
     "metrics": {"scipy"},

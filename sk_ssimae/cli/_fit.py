@@ -24,7 +24,7 @@ from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.persistence._parts import storable_classes
 
-# Parameters that are set by an option of their own, or in Python, instead of --set.
+# Parameters with their own option, or only set in Python.
 _ELSEWHERE = {
     "latent_dim": "--latent-dim",
     "patch_size": "--patch-size",
@@ -101,12 +101,12 @@ def fit(
 def make_segmenter(
     method: str, parameters: dict[str, Any], settings: list[str], patches: int | None
 ) -> BaseAutoencoderSegmenter:
-    """Make the segmenter that the options describe.
+    """Return the segmenter described by the options.
 
     Raises
     ------
     ValueError
-        If a setting has no name, or one that is unknown or has an option of its own.
+        If the method or the name of a setting is unknown, or the setting has its own option.
     """
     offered = methods()
     if method not in offered:
@@ -114,10 +114,10 @@ def make_segmenter(
     cls = offered[method]
     parsed = dict(_parse_setting(setting, cls) for setting in settings)
     if patches is not None and "n_patches" in parsed:
-        raise ValueError("--patches and --set n_patches exclude each other: leave one out.")
+        raise ValueError("--patches and --set n_patches exclude each other: use one of them.")
     segmenter = cls(**parameters, **parsed)
     epochs = segmenter.max_epochs
-    # What is no number of epochs, fit refuses by itself.
+    # fit refuses a value that is not a number of epochs.
     if patches is not None and isinstance(epochs, Integral) and epochs > 0:
         segmenter.set_params(n_patches=math.ceil(patches / epochs))
     return segmenter
@@ -126,11 +126,11 @@ def make_segmenter(
 def _parse_setting(setting: str, cls: type[BaseAutoencoderSegmenter]) -> tuple[str, Any]:
     name, separator, text = setting.partition("=")
     if not separator:
-        raise ValueError(f"--set must be given NAME=VALUE, got {setting!r} instead.")
+        raise ValueError(f"--set must be NAME=VALUE, got {setting!r} instead.")
     # Parameters of the machine are not stored in the model, which other machines load.
     elsewhere = dict.fromkeys(cls.parameter_names(Role.MACHINE), "Python") | _ELSEWHERE
     if name in elsewhere:
-        raise ValueError(f"--set {name}: use {elsewhere[name]} for it.")
+        raise ValueError(f"--set {name}: use {elsewhere[name]} instead.")
     if name not in cls.parameters:
         free = sorted({*cls.parameters} - {*elsewhere})
         close = difflib.get_close_matches(name, free, n=1)

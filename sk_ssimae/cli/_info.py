@@ -6,7 +6,7 @@ from pathlib import Path
 from sklearn.exceptions import NotFittedError
 
 from sk_ssimae.cli._model import open_model, promise, was_interrupted
-from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.cli._terminal import Terminal, count
 from sk_ssimae.estimators import BaseSegmenter
 
 
@@ -53,7 +53,7 @@ def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:
 def _say_training(segmenter: BaseSegmenter) -> str:
     losses = [row["train_loss"] for row in segmenter.history_ if "train_loss" in row]
     seconds = sum(row.get("dur", 0.0) for row in segmenter.history_)
-    text = f"{len(losses)} epochs in {seconds:.0f} s"
+    text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"
     if losses:
         text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
     return f"{text}, interrupted" if was_interrupted(segmenter) else text

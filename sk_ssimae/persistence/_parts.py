@@ -1,4 +1,4 @@
-"""Network and loss of a fitted segmenter, and what it takes to build them again."""
+"""Network and loss of a fitted segmenter, and the blueprint to build them again."""
 
 import copy
 import inspect
