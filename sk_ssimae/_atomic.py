@@ -1,4 +1,4 @@
-"""Write a file atomically: after any failure the old or the new file is there, complete."""
+"""Write a file atomically: after a failure, the complete old or new file remains."""
 
 import contextlib
 import errno
@@ -20,7 +20,7 @@ def resolve(path: Path) -> Path:
         target = path.resolve()
     except RuntimeError:  # Raised for a loop before Python 3.13.
         target = path
-    if target.is_symlink():  # Since 3.13 the link is returned.
+    if target.is_symlink():  # Python 3.13 and later return the link.
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return target
 
@@ -38,8 +38,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises
     ------
     OSError
-        If the folder does not exist or cannot be written to, the disk is full, or the path is not
-        that of a file, but of a device, for example.
+        If the folder does not exist or cannot be written to, the disk is full, or the path is
+        not a file but, for example, a device.
     """
     target = resolve(path)
     if target.is_dir():
@@ -55,8 +55,8 @@ def replace_file(path: Path, content: bytes) -> None:
     # In the same folder, because replacing is atomic only within a file system.
     temporary = target.with_name(f".sk_ssimae-{secrets.token_hex(8)}")
     try:
-        # The temporary file has the permissions of the old one from the start, so that nobody can
-        # read it who could not read the old one.
+        # Create the temporary file with the permissions of the old one, so that nobody gains
+        # access in the meantime.
         mode = target.stat().st_mode & 0o7777 if target.exists() else 0o666
         with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)

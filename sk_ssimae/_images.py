@@ -18,7 +18,7 @@ Image = NDArray[Any]
 _ALPHA_CHANNELS = (2, 4)
 _CHANGING_WARNINGS = threading.Lock()
 _TIFF = (".tif", ".tiff")
-# Above the ratio of any TIFF compression. tifffile makes up pixels that are missing in the file.
+# No TIFF compression has a higher ratio. tifffile fills in pixels that are missing from the file.
 _HIGHEST_COMPRESSION = 40_000
 _COLLECTION = (
     "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays or paths"
@@ -35,7 +35,7 @@ class Images:
     min_size : int
         Least height and width in pixels.
     n_channels : int or None
-        Number of channels of the training images, or None to use that of the first image read.
+        Number of channels of the training images, or None to take it from the first image read.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class Images:
         X = from_torch(X, "X")
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
         if self.is_array:
-            # At most 4 columns is too narrow for an image: the last axis is that of the colours.
+            # At most 4 columns is too narrow for an image: the last axis must be the channels.
             if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
                 raise ValueError(
                     f"X must be a collection of images, got one image of shape {X.shape} instead: "
@@ -70,7 +70,7 @@ class Images:
         self._source = X
         self._min_size = min_size
         self._n_channels = n_channels
-        self._reference = "other" if n_channels is None else "training"
+        self._reference = "the training images"
 
     def __len__(self) -> int:
         return len(self._source)
@@ -92,11 +92,11 @@ class Images:
     def _check_size(self, image: Image, name: str) -> None:
         height, width, channels = image.shape
         if self._n_channels is None:
-            self._n_channels = channels
+            self._n_channels, self._reference = channels, name
         if channels != self._n_channels:
             raise ValueError(
-                f"{name} must have {self._n_channels} channel(s) like the {self._reference} "
-                f"images, got {channels} instead. Convert it to the same colours first."
+                f"{name} must have {self._n_channels} channel(s) like {self._reference}, got "
+                f"{channels} instead. Convert it to the same colours first."
             )
         if min(height, width) < self._min_size:
             raise ValueError(
@@ -137,7 +137,8 @@ class SlicedImage:
         if _n_colours(shape) != n_channels:
             raise ValueError(
                 f"image must have {n_channels} channel(s) like the training images, got "
-                f"{_n_colours(shape)}: its shape is {shape}. Pass one image with the same colours."
+                f"{_n_colours(shape)} instead (shape {shape}). Pass one image with the same "
+                "colours."
             )
         if min(shape[:2]) < min_size:
             raise ValueError(
@@ -158,7 +159,7 @@ def ignoring(category: type[Warning]) -> Iterator[None]:
     """Ignore warnings of a category.
 
     Warning filters are a setting of the whole process: a lock keeps threads from restoring each
-    other's.
+    other's filters.
     """
     with _CHANGING_WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore", category)
@@ -201,7 +202,7 @@ def _read_tiff(path: Path) -> Image:
         n_bytes = math.prod(page.shape) * (page.dtype.itemsize if page.dtype else 1)
         if n_bytes > _HIGHEST_COMPRESSION * path.stat().st_size:
             raise ValueError(
-                f"It declares {n_bytes} bytes of pixels, far more than fit into the file."
+                f"It declares {n_bytes} bytes of pixels, far more than its size allows."
             )
         image = np.asarray(page.asarray())
         if image.ndim == 3 and page.axes.startswith("S"):  # Each colour in its own plane.
@@ -225,8 +226,8 @@ def _read_other(path: Path) -> Image:
             raise ValueError("Its colours are CMYK instead of RGB.")
         # Pillow converts 16-bit grey with alpha to colours.
         is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
-    # Opened here, because imageio, given a name, leaves an unreadable file open. While it tries its
-    # plugins it also warns of deprecated ones.
+    # Opened here, because imageio, given a name, leaves an unreadable file open. It also warns
+    # about deprecated plugins while it tries them.
     with path.open("rb") as file, ignoring(DeprecationWarning):
         pixels = np.asarray(imread(file))
     return pixels[..., 0] if is_grey else pixels

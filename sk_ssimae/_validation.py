@@ -1,4 +1,4 @@
-"""Checks of arguments that several subpackages share."""
+"""Argument checks that several subpackages share."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence, Sized
@@ -15,8 +15,8 @@ _SIGN = (
 
 
 def first_sentence(error: Exception) -> str:
-    """Return the first line of an error's message, closed by a full stop, to embed in another."""
-    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip()
+    """Return the first line of an error's message as a sentence, to embed in another message."""
+    line = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(" \t,;:")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
@@ -26,7 +26,7 @@ def make_rng(random_state: int | np.random.RandomState | np.random.Generator | N
     Parameters
     ----------
     random_state : int, RandomState, Generator or None
-        Seed; generator, which is advanced; or None for fresh entropy.
+        Seed, generator to advance, or None for fresh entropy.
 
     Returns
     -------
@@ -77,13 +77,15 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
         )
     try:
         return np.asarray(item)
-    # Items of foreign types may raise any of these.
+    # Objects of other libraries may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} must have shape {shape}, got rows of unequal length.") from error
+        raise ValueError(
+            f"{name} must have shape {shape}, got rows of unequal length instead."
+        ) from error
 
 
 def from_torch(item: Any, name: str) -> Any:
-    """Convert a torch tensor, recognised without importing torch; return all else unchanged."""
+    """Convert a torch tensor, without importing torch; return anything else unchanged."""
     if not hasattr(item, "detach"):
         return item
     try:
@@ -238,7 +240,7 @@ def check_masks(y: Any) -> None:
 
 
 def count_images(X: Any) -> int:
-    """Count images without looking at them.
+    """Count images without reading them.
 
     Raises
     ------
@@ -304,7 +306,8 @@ def _check_label(label: Any, name: str) -> bool:
     if is_comparable and label == -1:
         raise ValueError(f"{name} {_SIGN}")
     raise ValueError(
-        f"{name} must be 0 (good) or 1 (defective), or all items of y masks, got {label!r} instead."
+        f"{name} must be 0 (good) or 1 (defective), got {label!r} instead. If y has masks, every "
+        "item must be a mask."
     )
 
 

@@ -4,4 +4,4 @@ __all__ = ["InterruptedFitWarning"]
 
 
 class InterruptedFitWarning(UserWarning):
-    """Training was interrupted from the keyboard; the estimator keeps the weights so far."""
+    """Training was interrupted from the keyboard; the weights trained so far are kept."""

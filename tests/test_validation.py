@@ -7,10 +7,24 @@ from sk_ssimae._validation import (
     check_mask,
     check_number,
     defect_labels,
+    first_sentence,
     iter_masks_and_maps,
     make_rng,
     to_array,
 )
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ("cannot identify image file 'x.png'", "cannot identify image file 'x.png'."),
+        ("Not a PNG.\nSecond line", "Not a PNG."),
+        ("The file is damaged:\nbad checksum", "The file is damaged."),
+        ("", "ValueError."),
+    ],
+)
+def test_embedded_messages_end_with_a_full_stop(message, sentence):
+    assert first_sentence(ValueError(message)) == sentence
 
 
 def test_make_rng():
@@ -54,7 +68,7 @@ def test_defect_labels():
             np.full((3, 4, 4), -1),
             r"y\[0\] must use 1 for defective .* got -1 instead. Here high means defective",
         ),
-        ([0, 2, 1], r"y\[1\] must be 0 \(good\) or 1 \(defective\), .* got 2"),
+        ([0, 2, 1], r"y\[1\] must be 0 \(good\) or 1 \(defective\), got 2 instead"),
         (["a", "b", "c"], r"y\[0\] must be 0 .* got 'a'"),
         ([0, None, 1], r"y\[1\] must be 0 .* got None"),
         ([0, [0], 1], r"y\[1\] must be 0 .* got \[0\]"),
