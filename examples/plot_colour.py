@@ -3,8 +3,8 @@ What does a colour camera add?
 ==============================
 
 Some defects are invisible in grey images. Here a dye differs from the fabric in colour but has the
-same mean of red, green and blue. Colour images need no other segmenter: patches have three
-channels, and residuals are averaged over them.
+same mean of red, green and blue. The same segmenters accept colour images: patches have
+three channels, and residuals are averaged over them.
 """
 
 import matplotlib.pyplot as plt
@@ -50,7 +50,7 @@ for name, residual_maps in maps.items():
 # %%
 # In grey the spots are invisible. In colour the squared error finds whole spots, by their red and
 # blue values. SSIM finds only their outlines: inside, the threads are intact, and a change of level
-# hardly counts. For defects of colour, :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better
+# hardly counts. For colour defects, :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better
 # choice.
 
 fig, axes = plt.subplots(2, 5, figsize=(11, 4.8), layout="constrained")

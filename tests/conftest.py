@@ -11,7 +11,7 @@ from sk_ssimae import estimators
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 
 matplotlib.use("Agg")
-torch.set_num_threads(1)  # Networks are tiny here, and tests run side by side.
+torch.set_num_threads(1)  # Networks are tiny here, and tests run in parallel.
 
 SEGMENTERS = [
     cls
@@ -21,7 +21,7 @@ SEGMENTERS = [
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="cpu", help="where the estimators compute")
+    parser.addoption("--device", default="cpu", help="device of the estimators")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def device(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def tiny(device: str) -> dict[str, Any]:
-    """Parameters of a segmenter that trains in a moment."""
+    """Return parameters of a segmenter that trains quickly."""
     return {
         "latent_dim": 8,
         "patch_size": 16,
@@ -59,7 +59,7 @@ def defective(good: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def with_extractor(cls: Any) -> Any:
-    """Give a class, where it needs one with a small feature extractor."""
+    """Bind a small feature extractor to a class that needs one."""
     if cls is not estimators.FeatureMatchingAutoencoderSegmenter:
         return cls
     made = functools.partial(cls, feature_extractor=nn.AvgPool2d(4))
@@ -79,7 +79,7 @@ def all_segmenter_classes() -> list[Any]:
 
 @pytest.fixture
 def disk_full():
-    """Let the system refuse to write large files, as it does when the disk is full."""
+    """Make the system refuse to write large files, as if the disk were full."""
     import resource  # Windows has none.
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""Fuzz the reading of image files, guided by coverage.
+"""Fuzz the image readers, guided by coverage.
 
     python tests/fuzz/fuzz_images.py [CORPUS] [libFuzzer's options, such as -max_total_time=300]
 

@@ -41,7 +41,7 @@ TENSORS = split(next(content for name, content in GOOD.items() if "SSIM" in name
 
 
 def complete(header: bytes) -> bytes:
-    """Complete a header to a file, with the right checksum if the header has a place for it."""
+    """Turn a header into a file, with the right checksum if the header has a place for it."""
     start = len(header).to_bytes(8, "little") + header
     ends = [int(end) for end in re.findall(rb'"data_offsets": ?\[\d{1,9}, ?(\d{1,7})\]', header)]
     tensors = (TENSORS * 4)[: max(ends, default=0)]

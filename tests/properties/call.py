@@ -1,4 +1,4 @@
-"""Calls of public functions with random arguments, and the check of their results."""
+"""Call public functions with random arguments and check the results."""
 
 import re
 import signal
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 Strategy = st.SearchStrategy[Any]
 
 _SECONDS = 60
-# Deliberate errors come from this package, scikit-learn's checks of parameters, or matplotlib, to
-# which its own arguments are passed unchecked.
+# Deliberate errors come from this package, scikit-learn's parameter checks, or matplotlib, which
+# receives some arguments unchecked.
 _OURS = re.compile(
     r"/sk_ssimae/|/matplotlib/|/sklearn/(base|utils/_param_validation|utils/validation)\.py$"
 )
@@ -113,7 +113,7 @@ def _check_error(error: Exception, wild: dict[str, Any]) -> None:
 
 
 class _TooLongError(BaseException):
-    """No subclass of Exception, so that only the test catches it."""
+    """Not a subclass of Exception, so that only the test catches it."""
 
 
 @contextmanager
@@ -121,14 +121,14 @@ def _time_limit() -> Iterator[None]:
     def stop(*_: Any) -> None:
         raise _TooLongError(f"not done after {_SECONDS} seconds")
 
-    # Processor seconds: wall-clock time means nothing on a busy machine.
-    former = signal.signal(signal.SIGPROF, stop)
+    # CPU seconds: wall-clock time means nothing on a busy machine.
+    previous = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, _SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, former)
+        signal.signal(signal.SIGPROF, previous)
 
 
 def _fingerprint(value: Any) -> Any:

@@ -78,7 +78,7 @@ def _generator(name: str, own: dict[str, Any], refused: dict[str, Any]) -> Call:
 
 
 def _is_small(value: Any) -> bool:
-    """Exclude valid values that need more memory than there is."""
+    """Exclude valid values that need more memory than is available."""
     return not isinstance(value, int | float) or not value > 100
 
 

@@ -130,7 +130,7 @@ def _is_fitted(result: Any, arguments: dict[str, Any]) -> None:
 
 
 def _computing(segmenter: Any) -> Any:
-    """Compute a map with a fitted segmenter, which raises if training diverged."""
+    """Compute a map, which raises if training diverged, and return the segmenter."""
     height = max(segmenter.patch_size, 24)
     maps = segmenter.decision_function(np.full((1, height, height, segmenter.n_channels_), 0.5))
     assert np.isfinite(maps).all()
@@ -227,7 +227,7 @@ _OF_CLASS = {
 
 
 def _of_combinations(name: str) -> Call:
-    """Combine valid values of all parameters: an error names those that are incompatible."""
+    """Combine valid values of all parameters: an error must name incompatible ones."""
 
     def call(params: Any) -> Any:
         return _computing(_make(name, **params).fit(_PIXELS))

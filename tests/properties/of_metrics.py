@@ -241,7 +241,7 @@ CALLS = [
             _scored,
             in_unit,
             {"y": spoiled},
-            may_name=["masks"],  # Errors about all of y.
+            may_name=["masks"],  # Errors about y as a whole.
         )
         for name in ("pixel_roc_auc", "pixel_average_precision", "pixel_f1_max", "pro_auc")
     ),

@@ -53,7 +53,7 @@ COVERED_BY_OTHERS = {
     *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
     *("fold_normalization", "InterruptedFitWarning", "image_estimator_checks"),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
-    # Bases and their tables: of the families that the properties call.
+    # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
     *("SegmenterParameters", "AutoencoderParameters", "all_segmenters"),

@@ -1,4 +1,4 @@
-"""Arguments: good arrays of every type and layout, and wrong ones of all kinds."""
+"""Arguments: valid arrays of every type and layout, and invalid values of all kinds."""
 
 import functools
 import tempfile
@@ -205,7 +205,7 @@ anything = others | any_arrays() | st.lists(any_arrays(), max_size=3)
 
 
 def spoiled(good: Any) -> Strategy:
-    """Draw a nearly good value: with one item or the structure spoiled."""
+    """Draw a nearly valid value, with one item or the structure spoiled."""
     ways = (_item_spoiled, _item_spoiled, _dropped, _one_more, _transposed, _object, _nested)
     return st.tuples(st.sampled_from(ways), seeds, others).map(
         lambda drawn: drawn[0](good, *drawn[1:])
