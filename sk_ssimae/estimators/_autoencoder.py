@@ -19,6 +19,7 @@ from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
+from sk_ssimae.estimators._results import is_finite
 from sk_ssimae.estimators._training import train
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.modules import (
@@ -181,7 +182,6 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         InterruptedFitWarning
             If the keyboard interrupted training. The estimator is then fitted as far as it got.
         """
-        self.check_parameters()
         resolve_device(self.device)  # Fails before images are read.
         super().fit(X, y)
         if self.net_.interrupted_:
@@ -206,7 +206,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
                 f"stride must be at most the patch_size of fit, {self.min_image_size}, got "
                 f"{self.stride} instead."
             )
-        self._prepare_prediction()
+        # A net that was moved in inference mode could never be trained again.
+        self.net_.prepare_inference(resolve_device(self.device))
 
     def residual_radius(self) -> int | None:
         """Return how many pixels around a pixel its residual depends on, beyond its patches."""
@@ -287,10 +288,6 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         )
         return averaged
 
-    def _prepare_prediction(self) -> None:
-        # A net that was moved in inference mode could never be trained again.
-        self.net_.prepare_inference(resolve_device(self.device))
-
     @torch.inference_mode()
     def _residual_over(self, image: Image, patches: Patches) -> NDArray[np.float32]:
         """Compute the residual (h, w) of the area (h, w, c) that patches cover."""
@@ -299,8 +296,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             residual: NDArray[np.float32] = (
                 self.residual_over_patches(pixels, patches).cpu().numpy()
             )
-        # The extremes tell, and no array of booleans is made.
-        if not np.isfinite([residual.min(), residual.max()]).all():
+        if not is_finite(residual):
             raise ValueError(
                 "Training diverged in its last step: a residual map contains NaN or infinity. Fit "
                 f"again with a smaller lr, got {self.lr:g}."

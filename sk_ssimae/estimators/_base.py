@@ -1,5 +1,6 @@
 """The template of all segmenters: learn from good images, find the threshold on others."""
 
+import copy
 import html
 import math
 from abc import abstractmethod
@@ -18,7 +19,7 @@ from sk_ssimae._images import Image, Images
 from sk_ssimae._inference._decision import image_score
 from sk_ssimae._inference._region import Region, working_pixels
 from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
-from sk_ssimae.estimators._calibration import Calibration, snapshot
+from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
 from sk_ssimae.estimators._parameters import (
     Parameter,
@@ -138,7 +139,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
     def residual_range(self) -> tuple[float, float]:
         """Return the smallest and largest possible residual; infinite where there is no bound.
 
-        It may use what `fit` has learned. Residual maps written as 16-bit images cover it.
+        It may depend on the results of `fit`. Residual maps written as 16-bit images cover it.
         """
         return 0.0, math.inf
 
@@ -171,10 +172,11 @@ class BaseSegmenter(Segmentation, ParameterTable):
         split = self._hold_out(good, rng)
         self.fit_regions([working_pixels(region) for region in split.training], rng)
         self.__dict__.pop("calibration_", None)  # It belongs to an earlier fit.
-        self.fitted_parameters_ = snapshot(self._values(Role.NETWORK))
+        self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
         self.n_channels_ = good[0].pixels.shape[2]
         self.n_defective_dropped_ = n_defective
         if split.held_out:
+            self.check_ready()
             self._calibrate(split.held_out, split.kind)
         return self
 
@@ -277,7 +279,6 @@ class BaseSegmenter(Segmentation, ParameterTable):
         return split
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
-        self._prepare_prediction()
         opened = (self._open(self._residual_map(region)) for region in held_out)
         if self.threshold == "pixel_fpr":
             threshold = pixel_fpr_threshold(list(opened), self.target_fpr)
@@ -290,18 +291,16 @@ class BaseSegmenter(Segmentation, ParameterTable):
             self.target_fpr,
             kind,
             len(held_out),
-            snapshot(self._calibrated_parameters()),
+            # A copy, so that a dictionary changed in place later is noticed.
+            copy.deepcopy(self._calibrated_parameters()),
         )
-
-    def _prepare_prediction(self) -> None:
-        """Prepare for prediction; parameters have been checked."""
 
     def _calibrated_parameters(self) -> dict[str, Any]:
         """Return the parameters without which a threshold means nothing."""
         return self._values(Role.INFERENCE, Role.DECISION)
 
     def _smallest_side(self) -> int:
-        """Return what `min_image_size` will be after `fit`."""
+        """Return `min_image_size` as it will be after `fit`."""
         return int(getattr(self, "patch_size", 1))
 
     def _values(self, *roles: Role) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from sk_ssimae._inference._decision import (
     smoothing_sigma,
 )
 from sk_ssimae._patches import Area
-from sk_ssimae.estimators._results import SegmentedBlock
+from sk_ssimae.estimators._results import SegmentedBlock, check_residual
 
 if TYPE_CHECKING:
     from sk_ssimae.estimators._segmentation import Segmentation
@@ -28,7 +28,9 @@ def segment_block(
     sigma = smoothing_sigma(segmenter.smoothing, image.shape)
     to_open = with_halo(area, opening_radius(segmenter.opening_diameter), image.shape)
     to_smooth = with_halo(to_open, smoothing_radius(sigma), image.shape)
-    smoothed = smooth(segmenter.compute_area_residual(image, to_smooth), sigma)
+    shape = tuple(part.stop - part.start for part in to_smooth)
+    residual = segmenter.compute_area_residual(image, to_smooth)
+    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
     smoothed = smoothed[within(to_open, to_smooth)]
     opened = open_map(smoothed, segmenter.opening_diameter)[within(area, to_open)]
     # A copy, so that the halo is released.

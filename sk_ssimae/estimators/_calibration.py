@@ -1,6 +1,5 @@
 """How a threshold was found, and for which parameters it holds."""
 
-import copy
 from typing import Any, NamedTuple
 
 
@@ -49,8 +48,3 @@ class Calibration(NamedTuple):
     def changes(self, parameters: dict[str, Any]) -> list[str]:
         """Return the names of the parameters that have changed since the threshold was found."""
         return [name for name, value in parameters.items() if value != self.parameters.get(name)]
-
-
-def snapshot(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Copy values, so that changing a dictionary in place later is noticed."""
-    return copy.deepcopy(parameters)

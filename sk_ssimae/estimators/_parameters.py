@@ -49,9 +49,15 @@ class Parameter:
     *constraints
         Allowed values, in scikit-learn's notation: types, None, ``Interval``, ``StrOptions``. A
         value needs to satisfy one of them; without any, all values are allowed.
+
+    Raises
+    ------
+    TypeError
+        If `role` is not a Role.
     """
 
     def __init__(self, role: Role, *constraints: Any) -> None:
+        _check_role(role)
         self.role = role
         self.constraints = list(constraints)
 
@@ -89,6 +95,8 @@ class ParameterTable(BaseEstimator):
     @classmethod
     def parameter_names(cls, *roles: Role) -> list[str]:
         """Return the names of the parameters that have one of the roles."""
+        for role in roles:
+            _check_role(role)
         return [name for name, parameter in cls.parameters.items() if parameter.role in roles]
 
     def check_parameters(self) -> None:
@@ -131,12 +139,24 @@ def as_pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
+def _check_role(role: Any) -> None:
+    if not isinstance(role, Role):
+        raise TypeError(f"role must be a Role, such as Role.TRAINING, got {role!r} instead.")
+
+
 def _check_table(cls: type[BaseEstimator], table: dict[str, Parameter]) -> None:
-    unlisted = sorted({*cls._get_param_names()} - {*table})
-    if unlisted:
+    names = {*cls._get_param_names()}
+    unlisted, unknown = sorted(names - {*table}), sorted({*table} - names)
+    wrong = [name for name, parameter in table.items() if not isinstance(parameter, Parameter)]
+    if unlisted or wrong:
         raise TypeError(
-            f"{cls.__name__} must list its parameters {unlisted} in the class attribute "
+            f"{cls.__name__} must list its parameters {unlisted + wrong} in the class attribute "
             "`parameters`, each as Parameter(role, *constraints)."
+        )
+    if unknown:
+        raise TypeError(
+            f"{cls.__name__} must not list {unknown} in the class attribute `parameters`: its "
+            "constructor has no such parameters."
         )
 
 

@@ -1,6 +1,6 @@
 """Results of segmentation."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,3 +48,28 @@ class SegmentedBlock(NamedTuple):
     residual_map: Map
     mask: Mask
     score: float
+
+
+def is_finite(residual: Map) -> bool:
+    """Tell whether a map has neither NaN nor infinity; its extremes tell, without more memory."""
+    return bool(np.isfinite([residual.min(), residual.max()]).all())
+
+
+def check_residual(residual: Any, shape: tuple[int, ...], name: str) -> Map:
+    """Check a residual that a segmenter, called `name` in messages, has computed.
+
+    Raises
+    ------
+    ValueError
+        If it has not the height and width of the image, or is not finite: resized, or compared with
+        the threshold, it would give a wrong mask without a word.
+    """
+    if np.shape(residual) != shape:
+        raise ValueError(
+            f"{name} must compute a residual of the height and width of the image, {shape}, got "
+            f"shape {np.shape(residual)} instead."
+        )
+    checked: Map = np.asarray(residual, dtype=np.float32)
+    if not is_finite(checked):
+        raise ValueError(f"{name} must compute finite residuals, got NaN or infinity instead.")
+    return checked

@@ -19,7 +19,13 @@ from sk_ssimae.estimators._blocks import (
     with_halo,
     within,
 )
-from sk_ssimae.estimators._results import Map, Mask, SegmentedBlock, SegmentedImage
+from sk_ssimae.estimators._results import (
+    Map,
+    Mask,
+    SegmentedBlock,
+    SegmentedImage,
+    check_residual,
+)
 from sk_ssimae.metrics import pixel_roc_auc_score
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -82,7 +88,7 @@ class Segmentation(metaclass=ABCMeta):
         return None
 
     def check_ready(self) -> None:  # noqa: B027  # a hook that may stay empty
-        """Check what may have changed since `fit` and prepare for prediction.
+        """Check everything that may have changed since `fit`, and prepare for prediction.
 
         It is called once by each method that predicts, before any image is read.
         """
@@ -297,7 +303,10 @@ class Segmentation(metaclass=ABCMeta):
         return Region.of_image(image, self.working_size)
 
     def _residual_map(self, region: Region) -> Map:
-        residual = self.compute_residual(working_pixels(region))
+        pixels = working_pixels(region)
+        residual = check_residual(
+            self.compute_residual(pixels), pixels.shape[:2], type(self).__name__
+        )
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         return smooth(resize(residual, region.shape), sigma)
 

@@ -72,6 +72,39 @@ def test_a_segmenter_without_a_network(good):
         assert found.score == segmenter.score_images([image])[0]
 
 
+@pytest.mark.parametrize(
+    ("compute", "message"),
+    [
+        (
+            lambda image: image[..., 0][::2],
+            r"Wrong must compute .* image, \(40, 56\), got .*\(20, 56",
+        ),
+        (lambda image: image, r"got shape \(40, 56, 1\) instead"),
+        (lambda image: np.full(image.shape[:2], np.nan), "finite residuals, got NaN or infinity"),
+    ],
+)
+def test_a_wrong_residual_is_refused(good, compute, message):
+    class Wrong(BrightnessSegmenter):
+        def compute_residual(self, image):
+            return compute(image)
+
+    segmenter = Wrong(threshold=0.5).fit(good)
+    with pytest.raises(ValueError, match=message):
+        segmenter.decision_function(good)
+    with pytest.raises(ValueError, match="Wrong must compute"):
+        list(segmenter.segment_blocks(good[0]))
+
+
+def test_a_residual_in_float64_becomes_float32(good):
+    class Precise(BrightnessSegmenter):
+        def compute_residual(self, image):
+            return super().compute_residual(image).astype(np.float64)
+
+    for smoothing in (0, 1):
+        segmenter = Precise(threshold=0.5, smoothing=smoothing).fit(good)
+        assert segmenter.decision_function(good).dtype == np.float32
+
+
 def test_bases_without_a_network_need_no_torch():
     code = (
         "import sys\n"
@@ -214,8 +247,7 @@ class Pretrained(ConvolutionalAutoencoder):
 class OfPretrained(L2AutoencoderSegmenter):
     def make_module(self, n_channels, generator):
         network = Pretrained(n_channels, self.latent_dim, self.patch_size)
-        network.decoder[-1].bias.data.fill_(9).requires_grad_(False)
-        network.decoder[-1].bias.requires_grad_(False)
+        network.decoder[-1].bias.requires_grad_(False).fill_(9)
         return network
 
 
@@ -261,6 +293,20 @@ def test_a_dictionary_changed_in_place_is_noticed(tiny, good):
     changes["gamma"] = 3
     with pytest.raises(NotFittedError, match="residual_params"):
         segmenter.predict(good)
+
+
+def test_a_role_is_no_text():
+    with pytest.raises(TypeError, match=r"role must be a Role, .* got 'network' instead"):
+        Parameter("network", int)
+    with pytest.raises(TypeError, match=r"role must be a Role, .* got 'network' instead"):
+        BaseSegmenter.parameter_names("network")
+
+
+def test_a_table_lists_the_parameters_of_the_constructor():
+    with pytest.raises(TypeError, match=r"Extra must not list \['alpha'\]"):
+        type("Extra", (BaseSegmenter,), {"parameters": {"alpha": Parameter(Role.TRAINING)}})
+    with pytest.raises(TypeError, match=r"Other must list its parameters \['smoothing'\]"):
+        type("Other", (BaseSegmenter,), {"parameters": {"smoothing": [float]}})
 
 
 def test_a_parameter_needs_a_role():

@@ -244,6 +244,15 @@ def test_a_family_that_names_its_residual_is_exported(tiny, good, images, tmp_pa
     assert_agrees(segmenter, images, tmp_path)
 
 
+def test_a_residual_that_exports_do_not_know(tiny, good, tmp_path):
+    class Unknown(OwnFamily):
+        def numpy_residual(self):
+            return "l2"
+
+    with pytest.raises(TypeError, match=r"numpy_residual of Unknown must .*'L2Residual'.*'l2'"):
+        export_onnx(Unknown(**tiny).fit(good), tmp_path / "a.onnx")
+
+
 def test_only_segmenters_with_a_known_residual_are_exported(ssim, trained, tiny, tmp_path):
     path = tmp_path / "a.onnx"
     with pytest.raises(NotFittedError, match="not fitted yet"):

@@ -3,7 +3,7 @@
 import os
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ import torch
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration
+from sk_ssimae.estimators._residuals import Residual
 from sk_ssimae.persistence._onnx._file import pack
 from sk_ssimae.persistence._onnx._settings import Settings, describe
 from sk_ssimae.persistence._parts import storable_classes, take_apart
@@ -116,7 +117,7 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
         opening_diameter=int(segmenter.opening_diameter),
         threshold=threshold,
         calibration=calibration,
-        residual=segmenter.numpy_residual(),
+        residual=_residual(segmenter),
         versions={
             "python": platform.python_version(),
             "sk_ssimae": sk_ssimae.__version__,
@@ -125,6 +126,16 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
             **versions,
         },
     )
+
+
+def _residual(segmenter: BaseAutoencoderSegmenter) -> Residual:
+    residual = segmenter.numpy_residual()
+    if not isinstance(residual, Residual):
+        raise TypeError(
+            f"numpy_residual of {type(segmenter).__name__} must return one of "
+            f"{[cls.__name__ for cls in get_args(Residual)]}, got {residual!r} instead."
+        )
+    return residual
 
 
 def _check_class(segmenter: Any) -> None:

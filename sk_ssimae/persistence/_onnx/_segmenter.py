@@ -127,7 +127,7 @@ class OnnxSegmenter(ReconstructionMixin):
         patches = Patches.of_image(image.shape, settings.patch_size, settings.stride).over(seen)
         planes = _as_planes(image.read(*patches.area))
         residual = settings.residual.compute(planes, self._network._replace(patches=patches))
-        return residual.astype(np.float32, copy=False)[within(area, patches.area)]
+        return residual[within(area, patches.area)]
 
     def __repr__(self) -> str:
         return f"<OnnxSegmenter: {self.settings.segmenter_class}, threshold_={self.threshold_:.4g}>"
@@ -139,8 +139,7 @@ class OnnxSegmenter(ReconstructionMixin):
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the residual (h, w) of an image (h, w, c)."""
-        residual = self.settings.residual.compute(_as_planes(image), self._network)
-        return residual.astype(np.float32, copy=False)
+        return self.settings.residual.compute(_as_planes(image), self._network)
 
     def compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
         """Compute the reconstruction (h, w, c) of an image (h, w, c)."""
