@@ -126,7 +126,7 @@ class Dataset(NamedTuple):
 
 
 def main() -> None:
-    """Run what is missing, then print all results."""
+    """Run the missing recipes, then print all results."""
     arguments = parse_arguments()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for run in [] if arguments.table else missing_runs(arguments):

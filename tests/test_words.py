@@ -9,7 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 WORDS = tomllib.loads((Path(__file__).parent / "words_to_avoid.toml").read_text())
-FOLDERS = {"sk_ssimae": ".py", "docs": ".rst", "examples": ".py", "benchmarks": ".py"}
+FOLDERS = {
+    "sk_ssimae": ".py",
+    "docs": ".rst",
+    "examples": ".py",
+    "benchmarks": ".py",
+    "tests": ".py",
+}
 GENERATED = ("_build", "auto_examples", "generated", "sg_execution_times.rst", "__pycache__")
 DOCUMENTS = ("README.md", "examples/README.rst", "CONTRIBUTING.md", "CHANGES.md")
 # Between two words of one sentence: a space, or a line break with the sign of a comment.
@@ -26,7 +32,7 @@ def texts() -> list[Path]:
         path
         for folder, suffix in FOLDERS.items()
         for path in sorted((ROOT / folder).rglob(f"*{suffix}"))
-        if not set(GENERATED) & set(path.relative_to(ROOT).parts)
+        if path != Path(__file__) and not set(GENERATED) & set(path.relative_to(ROOT).parts)
     ]
     return [*(ROOT / name for name in DOCUMENTS), *found]
 

@@ -78,7 +78,7 @@ WAYS: dict[str, Way] = {
 
 
 def run(studio: Studio) -> None:
-    """Train and score what is missing, and write all ways to one table."""
+    """Train and score the missing networks, and write all evaluations to one table."""
     for dataset in find((NANOTWICE,), studio.data):
         results = {family: scores(studio, dataset, family) for family in LOSSES}
         columns = ["evaluation"]

@@ -13,7 +13,7 @@ from sk_ssimae.plotting import PixelRocCurveDisplay, RegionOverlapDisplay
 
 
 def run(studio: Studio) -> None:
-    """Train and score what is missing, and draw the curves, for each data set in turn."""
+    """Train and score the missing networks and draw the curves, for each data set in turn."""
     for dataset in find(ALL, studio.data):
         results = {family: scores(studio, dataset, family) for family in FAMILIES}
         save_table(studio, dataset, results)

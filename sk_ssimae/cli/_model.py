@@ -104,7 +104,7 @@ def was_interrupted(segmenter: BaseAutoencoderSegmenter) -> bool:
 
 
 def promise(segmenter: BaseSegmenter) -> str:
-    """Say in plain words what the threshold promises."""
+    """Return the promise of the threshold in plain words."""
     if isinstance(segmenter.threshold, str):
         return segmenter.calibration_.promise()
     return "It is a fixed number, not found on good images: it promises nothing."

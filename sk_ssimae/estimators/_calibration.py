@@ -30,7 +30,7 @@ class Calibration(NamedTuple):
     parameters: dict[str, Any]
 
     def promise(self) -> str:
-        """Say in plain words what the threshold promises, and what it does not."""
+        """Return the promise of the threshold in plain words, and its limits."""
         share = f"{100 * self.target_fpr:g} %"
         held_out = f"{self.n_held_out} held-out {self.held_out}"
         if self.rule == "image_fpr":

@@ -77,7 +77,7 @@ class ReconstructionNet(NeuralNet):
         super().__init__(*args, **kwargs)
         if cuda_graph and torch.device(self.device).type != "cuda":
             raise ValueError(
-                f"cuda_graph=True records what a GPU does, but the device is {str(self.device)!r}: "
+                f"cuda_graph=True needs a GPU, but the device is {str(self.device)!r}: "
                 "leave it out, or choose device='cuda'."
             )
         self.precision = precision

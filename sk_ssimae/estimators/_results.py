@@ -61,8 +61,8 @@ def check_residual(residual: Any, shape: tuple[int, ...], name: str) -> Map:
     Raises
     ------
     ValueError
-        If it has not the height and width of the image, or is not finite: resized, or compared with
-        the threshold, it would give a wrong mask without a word.
+        If its shape is not that of the image, or it is not finite: resized, or compared with the
+        threshold, it would silently lead to a wrong mask.
     """
     if np.shape(residual) != shape:
         raise ValueError(

@@ -112,9 +112,9 @@ def _initialized_net(
         defaults["optimizer__fused"] = may_be_fused
     if settings.keys() & net_params.keys():
         raise ValueError(
-            "net_params must not set what the segmenter's own parameters set, got "
-            f"{sorted(settings.keys() & net_params.keys())}. It may set, for example, optimizer or "
-            "optimizer__betas."
+            "net_params must not contain names that the segmenter sets itself, got "
+            f"{sorted(settings.keys() & net_params.keys())}. It may contain, for example, "
+            "optimizer or optimizer__betas."
         )
     try:
         return segmenter.net_class(**settings, **(defaults | net_params)).initialize()

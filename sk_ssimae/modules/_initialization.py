@@ -20,7 +20,7 @@ _Convolution = nn.Conv2d | nn.ConvTranspose2d
 def initialize_autoencoder(
     module: nn.Module, *, generator: torch.Generator, mean_intensity: Tensor
 ) -> None:
-    """Draw the weights of an autoencoder so that what it encodes can be decoded from the start.
+    """Draw the weights of an autoencoder whose decoder inverts its encoder from the start.
 
     Every layer keeps the variance of its activations, after He et al. [1]_ for leaky rectifiers; a
     transposed convolution counts the inputs that reach an output pixel: in_channels ·

@@ -23,7 +23,7 @@ def storable_classes() -> dict[str, type[BaseAutoencoderSegmenter]]:
 
 
 class Parts(NamedTuple):
-    """Network and loss, without what only training needs."""
+    """Network and loss, without parts that only training needs."""
 
     network: nn.Module
     loss: nn.Module
@@ -88,7 +88,7 @@ class Blueprint(NamedTuple):
         ValueError
             If a parameter is out of its interval.
         RuntimeError, TypeError
-            If a size is beyond what torch can count.
+            If a size is too large for torch.
         """
         with torch.device("meta"):
             network = self.segmenter.make_module(self.n_channels, torch.Generator())

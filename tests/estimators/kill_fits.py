@@ -1,4 +1,4 @@
-"""Kill fits with SIGKILL at random moments until one ends, and compare it with one left alone.
+"""Kill fits with SIGKILL at random moments until one completes; compare it with one undisturbed.
 
     python tests/estimators/kill_fits.py --kills 100
 
@@ -40,7 +40,7 @@ def tensors(segmenter):
 
 
 def kill_one(folder, seconds):
-    """Fit in a process of its own and kill it after some seconds; tell whether it ended before."""
+    """Fit in a separate process, kill it after some seconds, and return whether it ended before."""
     child = os.fork()
     if child == 0:
         try:
@@ -58,7 +58,7 @@ def kill_one(folder, seconds):
 
 
 def epochs_done(folder):
-    """Read all checkpoints, which fails if one is not whole."""
+    """Read all checkpoints; fails if one is incomplete."""
     return max((len(_read(path)["history"]) for path in folder.glob("*.pt")), default=0)
 
 

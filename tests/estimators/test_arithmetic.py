@@ -7,7 +7,7 @@ from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.estimators import _arithmetic, _autoencoder, _training
 from sk_ssimae.estimators._arithmetic import reproducible
 
-# Builds of torch without CUDA have its settings too.
+# Builds of torch without CUDA have these settings too.
 CUDNN = torch.backends.cudnn
 CUDA = torch.device("cuda")
 OF_THE_PROCESS = False, True, True, "medium"
@@ -83,7 +83,7 @@ def test_where_layers_are_set_apart():
 
 
 def test_training_and_inference_compute_so(tiny, good, monkeypatch):
-    for module in (_training, _autoencoder):  # Whatever the device.
+    for module in (_training, _autoencoder):  # On any device.
         monkeypatch.setattr(module, "reproducible", lambda device: _arithmetic.reproducible(CUDA))
     seen = []
 

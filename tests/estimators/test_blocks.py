@@ -14,14 +14,14 @@ from sk_ssimae import (
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
-# The Gaussian ends where its weight is still 2e-4: what lies beyond shows.
+# The Gaussian is cut off at a weight of 2e-4, which is visible.
 FAR = {"smoothing": 1.12, "opening_diameter": 5, "stride": 11}
 PLAIN = {"smoothing": 0, "opening_diameter": 0, "stride": 11}
 
 
 @pytest.fixture(scope="module")
 def image():
-    """Give an image of which no side is a multiple of a stride or block."""
+    """Return an image with sides that are no multiples of a stride or block."""
     image = make_woven_fabric(1, shape=(41, 55), thread_spacing=6, random_state=1)[0]
     image[20:30, 30:34] = 0.9
     image.flags.writeable = False
@@ -30,7 +30,7 @@ def image():
 
 @pytest.fixture(scope="module")
 def fitted(tiny, good):
-    """Fit each class once; its threshold is a number, which holds whatever else is set."""
+    """Fit each class once, with a number as threshold, which is never stale."""
     cache = {}
 
     def fit(cls, **params):
@@ -59,7 +59,7 @@ def put_together(segmenter, image, block_size):
 
 def check_equals_whole(segmenter, image, block_size):
     opened = np.sort(segmenter.decision_function([image])[0], axis=None)
-    # In the widest gap between the largest values, so that no pixel is in doubt.
+    # In the widest gap between large values, so that rounding changes no pixel.
     largest = opened[-500:]
     gap = np.argmax(np.diff(largest))
     segmenter.set_params(threshold=float(largest[gap : gap + 2].mean()))
@@ -80,7 +80,7 @@ def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, b
     ("cls", "params"),
     [
         (SSIMAutoencoderSegmenter, {}),
-        (SSIMAutoencoderSegmenter, {"smoothing": 60}),  # It sees more than the image.
+        (SSIMAutoencoderSegmenter, {"smoothing": 60}),  # Its radius exceeds the image.
         (SSIMAutoencoderSegmenter, {**PLAIN, "residual_params": {"window_size": 15}}),
         (SSIMAutoencoderSegmenter, {**FAR, "residual_params": {"window": "gaussian", "gamma": 2}}),
         (SSIMAutoencoderSegmenter, {**FAR, "test_time_augmentation": "dihedral"}),
@@ -102,19 +102,19 @@ def test_blocks_of_a_pixel(fitted, image):
 
 def test_windows_that_the_halo_just_reaches(fitted, image):
     # The window of SSIM around pixel 11, the last of a block, ends with pixel 16, where another
-    # window of the network begins.
+    # patch begins.
     check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN | {"stride": 16}), image, 12)
 
 
 def test_flat_images(fitted):
-    # What a block sees of an image must not change how SSIM rounds.
+    # The part of an image that a block reads must not change the rounding of SSIM.
     image = np.full((40, 64), 0.02, dtype=np.float32)
     image[:, 32:] = 0.98
     check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN), image, 16)
 
 
 class OnDisk:
-    """An image that gives parts of itself and nothing else, and notes which."""
+    """Image that can only be sliced, and records the slices."""
 
     def __init__(self, pixels):
         self._pixels = pixels
@@ -139,7 +139,7 @@ def test_little_is_read_at_a_time(fitted):
     for n_read in range(1, 11):
         next(blocks)
         assert len(image.parts) == n_read
-    # The disk's reach, the Gaussian's, and windows that lie over one pixel more.
+    # The radii of disk and Gaussian, and patches that cover one pixel more.
     longest = 20 + 2 * (4 + 4 + 15)
     sides = [axis.stop - axis.start for part in image.parts for axis in part]
     assert max(sides) <= longest
@@ -236,7 +236,7 @@ def test_bad_parameters(fitted, image):
 
 
 class MeanError(nn.Module):
-    """A loss whose residual is everywhere the mean of the image."""
+    """Loss whose residual is the mean of the image everywhere."""
 
     def forward(self, output, target):
         return (output - target).square().mean()

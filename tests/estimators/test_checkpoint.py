@@ -18,7 +18,7 @@ from sk_ssimae.estimators import _checkpoint
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.exceptions import InterruptedFitWarning
 
-N_STEPS = 2  # Of an epoch of `tiny`.
+N_STEPS = 2  # In an epoch of `tiny`.
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,12 @@ def tiny(tiny):
 
 
 class Killed(BaseException):
-    """The end of a process, as far as a test can have it within its own."""
+    """Stands for the end of the process."""
 
 
 @pytest.fixture
 def kill(monkeypatch):
-    """Let training end at a step, counted over the epochs of one fit from 1."""
+    """End training at a step, counted from 1 over the epochs of one fit."""
     cut = PatchSampler._cut
 
     def kill(at_step, error=Killed):
@@ -51,7 +51,7 @@ def kill(monkeypatch):
 
 @pytest.fixture
 def resume(kill):
-    """Fit, and be killed in the second epoch and in the third, before it goes well."""
+    """Fit three times: killed in the second epoch, killed in the third, and to the end."""
 
     def resume(segmenter, images, kills=(N_STEPS + 2, N_STEPS + 1)):
         for step in kills:
@@ -65,7 +65,7 @@ def resume(kill):
 
 
 def state(segmenter):
-    """Give what a fit ends with, but for seconds."""
+    """Return the final state of a fit, without its seconds."""
     net = segmenter.net_
     tensors = [*net.module_.state_dict().values(), *net.criterion_.state_dict().values()]
     history = [{name: value for name, value in row.items() if name != "dur"} for row in net.history]
@@ -104,7 +104,7 @@ def test_other_training(tiny, good, tmp_path, resume, params):
 
 
 class Memory(Callback):
-    """Keep what training was like, in attributes that a checkpoint holds and in one it does not."""
+    """Record training in attributes that a checkpoint stores, and in one that it does not."""
 
     def __init__(self):
         self.rates = []
@@ -137,7 +137,7 @@ def test_a_finished_fit_is_not_trained_again(tiny, good, tmp_path, kill):
     first = SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=tmp_path)
     first.set_params(threshold="pixel_fpr").fit(good)
     kill(at_step=1)
-    with pytest.raises(Killed):  # What is held out is not trained on.
+    with pytest.raises(Killed):  # Other images are held out, so training differs.
         clone(first).set_params(validation_fraction=0.5).fit(good)
     again = clone(first).set_params(smoothing=0, stride=16, target_fpr=0.1).fit(good)
     assert state(again)[:2] == state(first)[:2]
@@ -150,7 +150,7 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
         "n_patches": 31, "augmentation": "dihedral", "cutout": 0.5, "max_epochs": 2,
         "batch_size": 15, "lr": 1e-3, "lr_schedule": None, "weight_decay": 0, "random_state": 1,
         "callbacks": [Memory()], "net_params": {"optimizer__betas": (0.8, 0.99)},
-        "threshold": "pixel_fpr",  # It holds images out.
+        "threshold": "pixel_fpr",  # With it, images are held out.
         "window_size": 9, "window": "gaussian", "alpha": 2, "beta": 2, "gamma": 2, "c1": 1e-3,
         "c2": 1e-3,
     }  # fmt: skip

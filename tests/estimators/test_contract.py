@@ -1,4 +1,4 @@
-"""What a family may bring: no network, further trained parts, its own network and parameters."""
+"""Families without a network, with further trained parts, and with their own networks."""
 
 import copy
 import pickle
@@ -319,7 +319,7 @@ def test_a_parameter_needs_a_role():
 
 
 class Labelled:
-    """A mixin with a parameter of its own, and no constructor in the class that uses it."""
+    """Mixin with its own parameter; the class that uses it has no constructor."""
 
     parameters = {"label": Parameter(Role.MACHINE, str)}
 

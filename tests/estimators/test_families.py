@@ -1,4 +1,4 @@
-"""Families of one's own, over the base class."""
+"""Custom families over the base classes."""
 
 import inspect
 
@@ -68,7 +68,7 @@ def test_documentation_is_completed():
 
 
 class Linear(nn.Module):
-    """A network whose layers the package does not initialise."""
+    """Network whose layers the package does not initialise."""
 
     def __init__(self, n_channels, patch_size):
         super().__init__()
@@ -101,7 +101,7 @@ def test_seed_fixes_layers_of_a_family(tiny, good):
 
 
 class PlainVariational(BaseAutoencoderSegmenter):
-    """A network that gives more than a reconstruction."""
+    """Family whose network returns more than a reconstruction."""
 
     def make_loss(self):
         return EvidenceLowerBound()

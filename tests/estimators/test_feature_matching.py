@@ -12,7 +12,7 @@ from sk_ssimae.model_selection import DefectFreeKFold
 
 
 class Features(nn.Module):
-    """A small network with everything that could be trained by mistake."""
+    """Small network with all kinds of state that training could change by mistake."""
 
     def __init__(self):
         super().__init__()

@@ -6,7 +6,7 @@ from sk_ssimae.estimators._holdout import hold_out, hold_out_images
 
 
 def numbered_images(n, shape, working_shape=None):
-    """Make images in which every pixel of every image has a number of its own."""
+    """Return images in which every pixel has a different value."""
     numbers = np.arange(n * shape[0] * shape[1]).reshape(n, *shape, 1)
     return [Region(image, working_shape or shape, shape) for image in numbers]
 

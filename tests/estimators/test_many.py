@@ -27,7 +27,7 @@ N_THREADS = 8
 
 
 class Made(Sequence):
-    """Images that are made when they are asked for, and kept by nobody here."""
+    """Images that are generated on access and not stored."""
 
     def __init__(self, n_images, shape):
         self._n_images, self._shape = n_images, shape
@@ -45,7 +45,7 @@ def test_maps_are_not_kept(tiny, good):
     segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
     shape, n_images = (24, 32), 120
     images = Made(n_images, shape)
-    segmenter.decision_function([images[0]])  # The network of inference is there now.
+    segmenter.decision_function([images[0]])  # This makes the network of inference.
     gc.collect()
     tracemalloc.start()
     try:
@@ -54,7 +54,7 @@ def test_maps_are_not_kept(tiny, good):
     finally:
         tracemalloc.stop()
     assert n_maps == n_images
-    # An image, its map on the way and what smoothing needs: a third of what the maps would take.
+    # One image, its map and the buffers of smoothing: a third of the memory of all maps.
     assert peak < n_images / 3 * 4 * math.prod(shape)
 
 
@@ -117,7 +117,7 @@ def test_a_network_in_use_is_left_alone(segmenter_class, tiny, good, monkeypatch
     assert not touched
     segmenter.net_.module_.training = True
     segmenter.score_images(good)
-    assert touched  # What is not as it should be is prepared again.
+    assert touched  # Parts that are not ready are prepared again.
 
 
 def test_reading_in_threads_leaves_warnings_as_they_are(tmp_path, monkeypatch):
@@ -126,7 +126,7 @@ def test_reading_in_threads_leaves_warnings_as_they_are(tmp_path, monkeypatch):
     read = skimage.io.imread
 
     def read_slowly(file):
-        # Those that begin last end last, and would restore what those before them had set.
+        # Threads that begin last end last, and would restore the settings of earlier ones.
         time.sleep(0.01)
         return read(file)
 
@@ -144,7 +144,7 @@ def test_reading_in_threads_leaves_warnings_as_they_are(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Give a folder of good and defective images with masks."""
+    """Return a folder of good and defective images with masks."""
     good = make_woven_fabric(8, shape=(40, 56), thread_spacing=6, random_state=0)
     defective, masks = draw_defects(good[:4], random_state=0)
     for name, images in [("good", good[4:]), ("defective", defective), ("mask", masks)]:
@@ -157,7 +157,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def cluster(monkeypatch):
-    """Start two worker processes, of one thread each."""
+    """Start two worker processes with one thread each."""
     distributed = pytest.importorskip("distributed", reason="the extra distributed is missing")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}

@@ -28,7 +28,7 @@ READS = {
 
 
 class CountHostReads(TorchFunctionMode):
-    """Count what makes a GPU wait: numbers that the host reads, and tensors made of its numbers."""
+    """Count calls that make a GPU wait: reads by the host, and tensors made from its numbers."""
 
     def __init__(self):
         super().__init__()
@@ -46,7 +46,7 @@ class CountHostReads(TorchFunctionMode):
 
 
 def host_reads(segmenter, images):
-    """Count reads while fitting once, and while fitting twice as many patches; calls likewise."""
+    """Count reads and calls of a fit, and of one with twice as many patches."""
     counts = []
     for n_patches in (64, 128):
         with CountHostReads() as count:
@@ -157,13 +157,13 @@ def test_unknown_precision(tiny, good):
         segmenter.fit(good)
 
 
-@pytest.mark.filterwarnings("default")  # Tracing warns of what it does itself.
+@pytest.mark.filterwarnings("default")  # Tracing warns of its own operations.
 def test_compiled_training_is_the_same_training(segmenter_class, tiny, good):
-    # This backend computes as without it, but for rounding, which batch normalization and Adam's
-    # first steps blow up.
+    # This backend only rounds differently, which batch normalization and the first steps of Adam
+    # would amplify.
     sgd = {"optimizer": torch.optim.SGD}
     compiled = {**sgd, "compile": True, "compile__backend": "eager"}
-    # The evidence lower bound is a sum over a patch, which diverges at the rate of the others.
+    # The evidence lower bound sums over a patch and diverges at the learning rate of the others.
     lr = 1e-5 if segmenter_class is VariationalAutoencoderSegmenter else 4e-3
     params = {**tiny, "normalization": None, "lr": lr}
     plain = segmenter_class(**params, net_params=sgd).fit(good)
@@ -194,7 +194,7 @@ def test_maps_are_computed_without_compilation(tiny, good):
         net_params={"compile": True, "compile__backend": backend},
     )  # fmt: skip
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Tracing warns of what it does itself.
+        warnings.simplefilter("ignore")  # Tracing warns of its own operations.
         segmenter.fit(good)
     n_calls = len(calls)
     assert n_calls > 0
@@ -226,7 +226,7 @@ def test_other_implementations_of_adam(tiny, good):
 
 
 def pickled_devices(thing):
-    """Give the devices of all tensors that a pickle would hold, and "generator" for generators."""
+    """Return the devices of all tensors in a pickle, and "generator" for generators."""
     devices = set()
 
     class Recorder(pickle.Pickler):
@@ -245,7 +245,7 @@ def pickled_devices(thing):
 
 @pytest.fixture
 def other_device(monkeypatch):
-    """Give a device in the place of a GPU: none of its tensors may be left in a pickle."""
+    """Return a device that stands for a GPU: no tensor of it may be in a pickle."""
     bring = torch.Tensor.cpu
 
     def cpu(tensor):
@@ -259,7 +259,7 @@ def test_pickles_made_on_a_gpu_open_without_one(segmenter_class, tiny, good, oth
     segmenter = segmenter_class(**tiny).fit(good)
     net = segmenter.net_
     modules = [net.module_, net.criterion_]
-    net.criterion_.register_buffer("some", torch.ones(3))  # Not all losses have one of their own.
+    net.criterion_.register_buffer("some", torch.ones(3))  # Not all losses have a buffer.
     if isinstance(segmenter, FeatureMatchingAutoencoderSegmenter):
         segmenter.feature_extractor = nn.Linear(2, 2)
         modules.append(segmenter.feature_extractor)
@@ -271,7 +271,7 @@ def test_pickles_made_on_a_gpu_open_without_one(segmenter_class, tiny, good, oth
     loaded = pickle.loads(pickle.dumps(segmenter))
     assert loaded.net_.device == "cpu"
     assert loaded.predict(good).shape == good.shape
-    assert {tensor.device for tensor in net.module_.parameters()} == {other_device}  # As it was.
+    assert {tensor.device for tensor in net.module_.parameters()} == {other_device}  # Unchanged.
 
 
 def test_a_net_is_gone_with_its_last_reference(tiny, good):

@@ -73,7 +73,7 @@ def test_residual_is_that_of_the_loss(all_segmenter_classes, fitted, good):
         "L2AutoencoderSegmenter": L2Loss(),
         "FeatureMatchingAutoencoderSegmenter": L2Loss(),
     }
-    # That of the variational one is averaged over samples: see test_variational.py.
+    # The variational residual is averaged over samples: see test_variational.py.
     compared = [cls for cls in all_segmenter_classes if cls.__name__ in losses]
     assert len(compared) == len(losses)
     for cls in compared:
@@ -177,7 +177,7 @@ def test_augmented_maps_turn_with_the_image(fitted, good, all_segmenter_classes)
     for cls in all_segmenter_classes:
         segmenter = fitted(cls)
         if cls.__name__ == "VariationalAutoencoderSegmenter":
-            # The noise of the other residual belongs to a place, not to what is there.
+            # The noise of the other residual depends on the place and does not turn.
             segmenter.set_params(residual="kl")
         plain = segmenter.decision_function(square)
         segmenter.set_params(test_time_augmentation="dihedral")
@@ -196,7 +196,7 @@ def test_automatic_smoothing_is_a_hundredth_of_the_shorter_side(fitted, tiny, go
     raw = segmenter.set_params(smoothing=0).decision_function(good)
     automatic = segmenter.set_params(smoothing="auto").decision_function(good)
     np.testing.assert_allclose(automatic, [smooth(map_, 0.4) for map_ in raw], atol=1e-6)
-    # What is held out of an image is smoothed as the whole image will be, not as its band.
+    # The held-out band is smoothed with the width for the whole image.
     few = [
         clone(segmenter).set_params(smoothing=width, **tiny).fit(good).threshold_
         for width in ("auto", 0.4, 0)
@@ -221,7 +221,7 @@ def test_smoothing_opening_threshold(segmenter_class, fitted, defective):
 
 
 def test_pixel_rule_bounds_the_share_of_held_out_pixels(segmenter_class, tiny, good):
-    # Many images are held out whole, so calibrating on the same ones must give the same number.
+    # Whole images are held out, so that calibrating on the same ones gives the same threshold.
     many = np.concatenate([good, good[:, ::-1], good[:, :, ::-1]])
     segmenter = segmenter_class(**tiny, target_fpr=0.05).fit(many)
     assert segmenter.calibration_.held_out == "images"
@@ -338,7 +338,7 @@ def test_pickles_hold_weights_and_little_else(segmenter_class, fitted, good, tmp
     assert loaded.net_.optimizer_ is None
     assert loaded.net_.callbacks_ == []
     assert loaded.history_ == segmenter.history_
-    assert segmenter.net_.optimizer_ is not None  # The original can go on.
+    assert segmenter.net_.optimizer_ is not None  # The original can still be trained.
 
 
 def test_grid_search(segmenter_class, tiny, good, defective):
@@ -377,7 +377,9 @@ def test_pipeline(segmenter_class, tiny, good, defective):
 def test_clone_and_repr(segmenter_class, fitted):
     segmenter = fitted(segmenter_class)
     copied = clone(segmenter)
-    assert str(copied.get_params()) == str(segmenter.get_params())  # A module equals itself alone.
+    assert str(copied.get_params()) == str(
+        segmenter.get_params()
+    )  # Modules are compared by identity.
     assert not hasattr(copied, "net_")
     assert segmenter_class.__name__ in repr(segmenter)
     assert segmenter_class.__name__ in segmenter._repr_html_()
@@ -455,7 +457,7 @@ def test_families_share_their_defaults_and_their_documentation(segmenter_class):
             assert documented[1] == "1e-4 and 9e-4"
         elif documented:
             assert ast.literal_eval(documented[1]) == value
-        else:  # It has to be given.
+        else:  # It has no default.
             assert name == "feature_extractor"
 
 

@@ -29,7 +29,7 @@ def many_steps(tiny):
 
 
 def ends(segmenter):
-    """Give what training ends with, to the bit."""
+    """Return the final weights, to be compared exactly."""
     tensors = [
         *segmenter.net_.module_.state_dict().values(),
         *segmenter.net_.criterion_.state_dict().values(),
@@ -101,7 +101,7 @@ def test_what_depends_on_values_is_refused(many_steps, good):
     with pytest.raises(ValueError, match=r"cuda_graph.*must not depend on values"):
         segmenter.fit(good)
     assert torch.cuda.current_stream() == before
-    torch.rand(1, device="cuda")  # Of the default generator.
+    torch.rand(1, device="cuda")  # Uses the default generator.
     segmenter.set_params(net_params=None).fit(good)
 
 
@@ -161,7 +161,7 @@ def test_memory_is_given_back(many_steps, good):
 
 
 class NoGraph:
-    """Stand in for a CUDA graph: what is recorded is computed, and a replay changes nothing."""
+    """Stand-in for a CUDA graph: recording computes, and a replay does nothing."""
 
     def register_generator_state(self, generator):
         pass
@@ -171,7 +171,7 @@ class NoGraph:
 
 
 class NoGenerator:
-    state = "as if recording went on"
+    state = "as if recording were still active"
 
     def clone_state(self):
         return "a copy"
@@ -181,7 +181,7 @@ class NoGenerator:
 
 
 class NoGenerators:
-    """Stand in for those of all devices."""
+    """Stand-in for the default generators of all devices."""
 
     default = NoGenerator()
 
@@ -217,7 +217,7 @@ def without_gpu(monkeypatch):
 
 
 def make_step(compute, generators=()):
-    """Make a recorded step of a parameter, and a function that takes steps with so many patches."""
+    """Return a recorded step of a parameter, and a function that takes steps of n patches."""
     weight = nn.Parameter(torch.ones(()))
     recorded = RecordedStep([weight], generators)
 
@@ -275,7 +275,7 @@ def test_why_a_record_failed_is_said(error, raised, message):
     _, step = make_step(compute, generators)
     for _ in range(3):
         step(1)
-    NoGenerators.default.state = "as if recording went on"
+    NoGenerators.default.state = "as if recording were still active"
     with pytest.raises(raised, match=message):
         step(1)
     assert {generator.state for generator in (NoGenerators.default, *generators)} == {"a copy"}

@@ -8,7 +8,7 @@ SHAPES = [(20, 30), (16, 40), (25, 16)]
 
 
 def coordinate_images():
-    """Make images whose channels tell where a pixel lies: image, row, column."""
+    """Return images whose channels are the place of a pixel: image, row, column."""
     images = []
     for index, (height, width) in enumerate(SHAPES):
         rows, columns = np.mgrid[:height, :width]
@@ -70,7 +70,7 @@ def test_bytes_are_kept_as_bytes_and_scaled_in_patches():
 
 
 def painted_pixels(sampler):
-    """Tell, for each patch of a pass, the pixels that differ from the target, and their greys."""
+    """Return, for each patch of a pass, the pixels that differ from the target, and their greys."""
     for seen, target in sampler:
         assert seen.is_contiguous(memory_format=torch.channels_last)
         for patch, original in zip(seen, target, strict=True):
@@ -85,14 +85,16 @@ def test_a_square_of_one_grey_is_painted_over_each_patch():
     for changed, values in painted_pixels(make_sampler(images, cutout=0.25, **options)):
         rows, columns = np.nonzero(changed)
         height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
-        assert changed.sum() == height * width  # A rectangle: what of a square lies inside.
+        assert (
+            changed.sum() == height * width
+        )  # A rectangle: the part of a square inside the patch.
         inside = [lines.min() > 0 and lines.max() < side - 1 for lines in (rows, columns)]
         assert height == 8 if inside[0] else 4 <= height <= 8
         assert width == 8 if inside[1] else 4 <= width <= 8
         assert np.ptp(values) == 0
         centres.append((rows.mean() / side, columns.mean() / side))
         greys.append(values[0, 0])
-    # Anywhere: in each tenth of the interval lies a tenth, up to four standard deviations.
+    # Uniform: each tenth of the interval has a tenth of them, within four standard deviations.
     counts, _ = np.histogram(greys, bins=10, range=(0, 1))
     assert np.abs(counts - 200).max() < 4 * np.sqrt(200)
     assert np.ptp(centres, axis=0).min() > 0.8

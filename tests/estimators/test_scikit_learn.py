@@ -71,7 +71,7 @@ class RowsAsImages:
 
 
 def adapt(cls):
-    """Make an adapter of a segmenter, where pickle finds it."""
+    """Return an adapter of a segmenter, as a global that pickle finds."""
     name = f"{cls.__name__}OfRows"
     needs_features = cls is FeatureMatchingAutoencoderSegmenter
     init = init_with_features if needs_features else cls.__init__
@@ -81,7 +81,7 @@ def adapt(cls):
 
 
 def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_weight=1, **shared):
-    """Give a default to what has none, since scikit-learn makes estimators without arguments."""
+    """Add a default for the extractor: scikit-learn makes estimators without arguments."""
     FeatureMatchingAutoencoderSegmenter.__init__(
         self, feature_extractor=feature_extractor, feature_weight=feature_weight, **shared
     )
@@ -107,7 +107,7 @@ CASES = [
 
 def test_all_checks_are_generated():
     # scikit-learn 1.9 generates 41 for each estimator; with two_d_array=False it would be 1. All
-    # pass; the one of array API input skips itself unless SciPy is told to take part.
+    # pass; the one of array API input skips itself unless SCIPY_ARRAY_API is set.
     assert len(ADAPTED) >= 4
     assert len(CASES) >= 40 * len(ADAPTED)
 

@@ -218,7 +218,7 @@ def test_diverging_training_is_refused(segmenter_class, tiny, good):
 
 
 class Spoil(Callback):
-    """Let something become NaN after a number of steps."""
+    """Set a value to NaN after a number of steps."""
 
     def __init__(self, n_steps, also_press_ctrl_c=False):
         self.n_steps, self.also_press_ctrl_c = n_steps, also_press_ctrl_c
@@ -246,7 +246,7 @@ def test_it_is_said_in_which_step_training_diverged(tiny, good, n_steps, message
     for callback in (Spoil(n_steps), Spoil(n_steps, also_press_ctrl_c=True)):
         with pytest.raises(ValueError, match=rf"{message}\. Choose a smaller lr, got 0\.004\.$"):
             segmenter.set_params(callbacks=[callback]).fit(good)
-    # What an earlier fit has found stays.
+    # The results of an earlier fit stay.
     np.testing.assert_array_equal(segmenter.decision_function(good), before)
     assert np.isfinite(segmenter.threshold_)
 
@@ -321,6 +321,6 @@ def test_cutout_paints_a_square_over_what_the_network_sees(tiny, good, cutout):
     callbacks = [("painted", CountPainted())]
     segmenter = SSIMAutoencoderSegmenter(**params, callbacks=callbacks).fit(good)
     (count,) = [c for _, c in segmenter.net_.callbacks_ if isinstance(c, CountPainted)]
-    # Of each axis c of the square lies inside, less c / 8 on either end, as it is anywhere.
+    # Along each axis the share c of the square is inside, less c / 8 at either end.
     expected = (cutout * (1 - cutout / 4)) ** 2
     assert count.n_painted_ / count.n_pixels_ == pytest.approx(expected, abs=0.01)

@@ -24,14 +24,14 @@ def with_params(segmenter):
 
 
 def one_window(segmenter, image):
-    """Give the network, the loss and the only window of an image, on the CPU."""
+    """Return the network, the loss and the only patch of an image, on the CPU."""
     network, loss = segmenter.net_.module_.cpu().eval(), segmenter.net_.criterion_.cpu().eval()
     return network, loss, torch.from_numpy(image.copy())[None, None]
 
 
 @torch.inference_mode()
 def mean_improbability(segmenter, image, column):
-    """Compute the improbability of a window whose first column is that one, of three samples."""
+    """Compute the improbability of the patch at a column, averaged over three samples."""
     network, loss, window = one_window(segmenter, image[:, column : column + 16])
     mean, log_variance = network.encode(window)
     bits = np.random.Philox(key=network.noise_key, counter=[0, 0, 0, column])

@@ -15,7 +15,7 @@ def test_disk(diameter, n_pixels):
 
 
 def reference_opening(mask, element):
-    """Mark each place of the element, its centre inside, whose pixels inside are all marked."""
+    """Open a mask by definition: keep the elements whose pixels inside the image are all marked."""
     n = len(element)
     padded = np.pad(mask, n, constant_values=True)
     opened = np.zeros_like(padded)

@@ -14,7 +14,7 @@ from sk_ssimae.persistence._container import pack, read_header, read_tensors
 
 @pytest.fixture(scope="session")
 def trained(tiny, good):
-    """Segmenters trained once."""
+    """Train one segmenter of each family."""
     named = {"feature_extractor": "efficientnet-lite0"}
     segmenters = [
         SSIMAutoencoderSegmenter(
@@ -29,13 +29,13 @@ def trained(tiny, good):
 
 @pytest.fixture
 def ssim(trained):
-    """A fitted segmenter to do with as one likes."""
+    """Return a fitted SSIM segmenter that a test may change."""
     return copy.deepcopy(trained[SSIMAutoencoderSegmenter])
 
 
 @pytest.fixture
 def segmenter(trained, segmenter_class):
-    """Likewise, of each family."""
+    """Return a fitted segmenter of each family that a test may change."""
     return copy.deepcopy(trained[type(segmenter_class())])
 
 
@@ -48,7 +48,7 @@ def content(trained, tmp_path_factory):
 
 @pytest.fixture
 def saved(content, tmp_path):
-    """A file of `ssim`."""
+    """Write a file of `ssim`."""
     path = tmp_path / "saved.safetensors"
     path.write_bytes(content)
     return path
@@ -56,13 +56,13 @@ def saved(content, tmp_path):
 
 @pytest.fixture(scope="session")
 def images(defective):
-    """Few windows' worth of texture and defects."""
+    """Return an image of a few patches, with defects."""
     return defective[0][:1, 8:32, 8:40]
 
 
 @pytest.fixture
 def forge():
-    """Change what a file holds and give it the checksum that belongs to it."""
+    """Change the content of a file and correct its checksum."""
 
     def forge(path, change):
         with path.open("rb") as file:

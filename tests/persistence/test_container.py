@@ -1,4 +1,4 @@
-"""Damaged, foreign and hostile files: a clear error, no code, bounded memory."""
+"""Corrupted, foreign and hostile files: a clear error, no code, bounded memory."""
 
 import hashlib
 import json
@@ -160,7 +160,7 @@ def test_tensors_that_overlap(saved):
     raw = saved.read_bytes()
     start = 8 + header_length(saved)
     header = json.loads(raw[8:start])
-    # Two of one size in one place: what they declare is right, each by itself.
+    # Two tensors of one size at one place: each declaration is valid by itself.
     header["network.encoder.6.bias"]["data_offsets"] = header["network.encoder.0.bias"][
         "data_offsets"
     ]
@@ -190,7 +190,7 @@ def test_history_too_long_to_be_read_back_is_not_written():
 
 
 def change(*path, to):
-    """Give a change of one value of a document."""
+    """Return a function that changes one value of a document."""
 
     def apply(document, tensors):
         for key in path[:-1]:
@@ -285,7 +285,7 @@ def test_hostile_files_with_the_right_checksum(saved, forge, forgery, message):
 
 
 def peak_memory():
-    """Give the largest memory of this process in KiB since it was reset."""
+    """Return the peak memory of this process in KiB since the last reset."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
 
@@ -312,12 +312,12 @@ def test_loading_runs_nothing_and_opens_nothing_else(saved, forge):
         if listening:
             seen.append((event, args))
 
-    load(saved)  # What is imported on first use is imported now.
+    load(saved)  # Import now everything that is imported on first use.
     forge(saved, change("versions", "torch", to="../../etc/passwd"))
     sys.addaudithook(listen)
     listening = True
     load(saved)
-    listening = False  # The hook stays as long as the process.
+    listening = False  # The hook cannot be removed.
     assert [args[0] for event, args in seen if event == "open"] == [str(saved)]
     harmless = {"open", "builtins.id", "sys._getframe", "object.__getattr__", "object.__setattr__"}
     assert {event for event, _ in seen} <= harmless

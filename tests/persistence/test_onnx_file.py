@@ -1,4 +1,4 @@
-"""Damaged, foreign and hostile ONNX files: a clear error, no code, no other file."""
+"""Corrupted, foreign and hostile ONNX files: a clear error, no code, no other file."""
 
 import json
 import re
@@ -23,7 +23,7 @@ def refused(path, message):
 
 @pytest.fixture(scope="session")
 def contents(trained, tmp_path_factory):
-    """What files of two families hold."""
+    """Return the content of the files of two families."""
     path = tmp_path_factory.mktemp("onnx") / "a.onnx"
     found = {}
     for cls in (SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter):
@@ -40,7 +40,7 @@ def path(contents, tmp_path):
 
 
 def forge(path, change_model=lambda model: None, change_document=lambda document: None):
-    """Change what a file holds and give it the checksum that belongs to it."""
+    """Change the content of a file and correct its checksum."""
     content = path.read_bytes()
     model, document = onnx.load_from_string(content), read_document(content)
     del model.metadata_props[:]

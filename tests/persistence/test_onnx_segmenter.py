@@ -1,4 +1,4 @@
-"""What is exported computes as the original does, and without torch."""
+"""Exports compute the same as the original, without torch."""
 
 import copy
 import pickle
@@ -42,7 +42,7 @@ def assert_same(results, expected):
 
 
 def assert_agrees(segmenter, images, tmp_path):
-    """Compare all that both can compute; the threshold lies between the residuals."""
+    """Compare all results of both; the threshold lies between residuals."""
     levels = np.unique(segmenter.set_params(threshold=0.0).decision_function(images[:1])[0])
     middle = np.diff(levels).argmax()
     segmenter.set_params(threshold=float(levels[middle : middle + 2].mean()))
@@ -135,7 +135,7 @@ def test_a_pickle_reads_the_file_again(ssim, good, tmp_path, monkeypatch):
 
 
 def test_score(ssim, defective, tmp_path):
-    # Residuals that are nearly equal may change places.
+    # Nearly equal residuals may change their order.
     expected = pytest.approx(ssim.score(*defective), abs=1e-4)
     assert exported(ssim, tmp_path).score(*defective) == expected
 
@@ -143,7 +143,7 @@ def test_score(ssim, defective, tmp_path):
 WITHOUT_TORCH = """
 import sys
 for package in ("torch", "skorch", "sklearn", "onnx", "safetensors"):
-    sys.modules[package] = None  # To import it is an ImportError.
+    sys.modules[package] = None  # Importing it raises ImportError.
 import numpy as np
 from sk_ssimae.persistence import OnnxSegmenter
 segmenter = OnnxSegmenter(sys.argv[1], n_threads=1)
@@ -226,14 +226,14 @@ def test_missing_packages(ssim, tmp_path, monkeypatch):
 
 
 class OwnFamily(L2AutoencoderSegmenter):
-    """Its residual might be anything."""
+    """Family with its own loss, and so perhaps its own residual."""
 
     def make_loss(self):
         return L2Loss()
 
 
 class Exportable(OwnFamily):
-    """Says how NumPy computes its residual."""
+    """Family that names its residual in NumPy."""
 
     def numpy_residual(self):
         return L2Residual()
@@ -288,7 +288,7 @@ def test_networks_that_cannot_be_exported_leave_the_file_as_it_was(ssim, tmp_pat
     with pytest.raises(ValueError, match="net_ must be as SSIMAutoencoderSegmenter makes it"):
         export_onnx(replaced, path)
     other = copy.deepcopy(ssim)
-    other.net_.module_.encoder[2] = nn.ReLU()  # Has no weights by which it could be told.
+    other.net_.module_.encoder[2] = nn.ReLU()  # It has no weights to compare.
     with pytest.raises(TypeError, match=r"layers of this package's networks .* got a ReLU"):
         export_onnx(other, path)
     assert path.read_text() == "there before"

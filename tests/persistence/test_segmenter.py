@@ -1,4 +1,4 @@
-"""What is saved and loaded is the same segmenter; what cannot be is refused."""
+"""Saving and loading restore a segmenter exactly, or raise an error."""
 
 import copy
 import io
@@ -40,7 +40,7 @@ def round_trip(segmenter, tmp_path):
 
 
 def assert_same(loaded, segmenter, images):
-    """Compare all that a fitted segmenter shows, to the last bit."""
+    """Compare all results of two fitted segmenters exactly."""
     assert type(loaded) is type(segmenter)
     given, read = (
         {name: getattr(one, name) for name in one.parameter_names(*STORED)}
@@ -189,7 +189,7 @@ def test_what_only_training_uses_is_none_when_loaded(ssim, images, tmp_path):
         "random_state": np.random.default_rng(0),
     }
     ssim.set_params(**trained_with)
-    ssim.history_.record("learner", Callback())  # What callbacks record may be anything.
+    ssim.history_.record("learner", Callback())  # Callbacks may record any object.
     loaded = round_trip(ssim, tmp_path)
     assert {name: loaded.get_params()[name] for name in trained_with} == dict.fromkeys(trained_with)
     assert "learner" not in loaded.history_[-1]
@@ -226,7 +226,7 @@ def test_device_given_to_load(ssim, saved):
     ssim.set_params(device="cuda:7")  # As on a machine with GPUs.
     save(ssim, saved)
     loaded = load(saved)
-    assert loaded.device == "auto"  # That of the machine that trained is not stored.
+    assert loaded.device == "auto"  # The device of training is not stored.
     assert {p.device.type for p in loaded.net_.module_.parameters()} == {"cpu"}
     assert load(saved, device="cpu").device == "cpu"
     with pytest.raises(TypeError, match=r"device must be a str or torch.device, got 3 instead"):
@@ -240,7 +240,7 @@ class Level(IntEnum):
 
 
 class OneOfMyOwn(SSIMAutoencoderSegmenter):
-    """A family that only its own code can restore."""
+    """Family that only its own code can restore."""
 
 
 def test_what_cannot_be_saved(ssim, tmp_path):
