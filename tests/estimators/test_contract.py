@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -45,6 +46,16 @@ class BrightnessSegmenter(BaseSegmenter):
         return image / np.float32(255) if image.dtype == np.uint8 else image
 
 
+class SmoothedSegmenter(BrightnessSegmenter):
+    """Segment by the mean deviation around a pixel."""
+
+    def compute_residual(self, image):
+        return ndimage.uniform_filter(super().compute_residual(image), 7)
+
+    def residual_radius(self):
+        return 3
+
+
 CASES = list(image_estimator_checks(BrightnessSegmenter(random_state=0)))
 
 
@@ -63,13 +74,21 @@ def test_a_segmenter_without_a_network(good):
     assert not hasattr(segmenter, "reconstruct")
     assert segmenter.residual_range() == (0, np.inf)
     segmenter = BrightnessSegmenter(random_state=0).fit(good)
-    mask = np.empty(good[0].shape, dtype=bool)
-    for block in segmenter.segment_blocks(good[0], block_size=13):
-        mask[block.rows, block.columns] = block.mask
-    np.testing.assert_array_equal(mask, segmenter.predict(good)[0])
     for image, found in zip(good, segmenter.segment_images(good), strict=True):
         np.testing.assert_array_equal(found.mask, segmenter.predict([image])[0])
         assert found.score == segmenter.score_images([image])[0]
+
+
+@pytest.mark.parametrize("cls", [BrightnessSegmenter, SmoothedSegmenter])
+@pytest.mark.parametrize("params", [{}, {"smoothing": 0, "opening_diameter": 0}])
+def test_blocks_of_a_segmenter_without_a_network(good, cls, params):
+    segmenter = cls(random_state=0, **params).fit(good)
+    residual_map, mask = np.empty_like(good[0]), np.empty(good[0].shape, dtype=bool)
+    for block in segmenter.segment_blocks(good[0], block_size=13):
+        residual_map[block.rows, block.columns] = block.residual_map
+        mask[block.rows, block.columns] = block.mask
+    np.testing.assert_allclose(residual_map, segmenter.decision_function(good)[0], atol=1e-6)
+    np.testing.assert_array_equal(mask, segmenter.predict(good)[0])
 
 
 @pytest.mark.parametrize(

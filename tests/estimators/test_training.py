@@ -206,7 +206,7 @@ def test_net_params_reach_the_net(tiny, good):
     assert segmenter.net_.optimizer_.param_groups[0]["momentum"] == 0.5
     with pytest.raises(ValueError, match=r"unexpected argument.*no_such"):
         segmenter.set_params(net_params={"no_such": 1}).fit(good)
-    with pytest.raises(ValueError, match=r"own parameters set, got \['callbacks', 'lr'\]"):
+    with pytest.raises(ValueError, match=r"the segmenter sets itself, got \['callbacks', 'lr'\]"):
         segmenter.set_params(net_params={"lr": 1, "callbacks": []}).fit(good)
 
 

@@ -63,6 +63,14 @@ def assert_agrees(segmenter, images, tmp_path):
         assert (mask != other_mask).mean() < 0.01
 
 
+def test_blocks_together_are_the_whole(segmenter, good, tmp_path):
+    other = exported(segmenter, tmp_path)
+    together = np.empty_like(good[0])
+    for block in other.segment_blocks(good[0], block_size=11):
+        together[block.rows, block.columns] = block.residual_map
+    assert_same(together[np.newaxis], other.decision_function(good[:1]))
+
+
 def test_families_agree(segmenter, images, tmp_path):
     assert_agrees(segmenter, images, tmp_path)
 

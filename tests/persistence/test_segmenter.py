@@ -285,7 +285,11 @@ def _other_loss(segmenter):
     segmenter.net_.criterion_ = nn.MSELoss()
 
 
-@pytest.mark.parametrize("change", [_double, _other_network, _other_loss])
+def _other_constant(segmenter):
+    segmenter.net_.criterion_.c1 = 0.5
+
+
+@pytest.mark.parametrize("change", [_double, _other_network, _other_loss, _other_constant])
 def test_a_changed_net_cannot_be_saved(ssim, tmp_path, change):
     change(ssim)
     with pytest.raises(ValueError, match=r"net_ must be as SSIM\w+ makes it in fit.*joblib.dump"):
