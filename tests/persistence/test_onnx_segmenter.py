@@ -26,6 +26,8 @@ from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
 
 TOLERANCE = 1e-5
+# Blocks of the size of a patch end where their patches end.
+PLAIN = {"stride": 16, "smoothing": 0, "opening_diameter": 0, "threshold": 0.5}
 
 
 def exported(segmenter, tmp_path):
@@ -63,10 +65,11 @@ def assert_agrees(segmenter, images, tmp_path):
         assert (mask != other_mask).mean() < 0.01
 
 
-def test_blocks_together_are_the_whole(segmenter, good, tmp_path):
-    other = exported(segmenter, tmp_path)
+@pytest.mark.parametrize(("params", "block_size"), [({}, 11), (PLAIN, 16)])
+def test_blocks_together_are_the_whole(segmenter, good, tmp_path, params, block_size):
+    other = exported(segmenter.set_params(**params), tmp_path)
     together = np.empty_like(good[0])
-    for block in other.segment_blocks(good[0], block_size=11):
+    for block in other.segment_blocks(good[0], block_size=block_size):
         together[block.rows, block.columns] = block.residual_map
     assert_same(together[np.newaxis], other.decision_function(good[:1]))
 
