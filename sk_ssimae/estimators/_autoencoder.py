@@ -153,6 +153,37 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             "residual without torch. Implement numpy_residual."
         )
 
+    def check_hooks(self, module: nn.Module, loss: nn.Module) -> None:
+        """Fail before the first epoch if a hook of the family does not return what is needed.
+
+        Parameters
+        ----------
+        module, loss : Module
+            Results of :meth:`make_module` and :meth:`make_loss`.
+
+        Raises
+        ------
+        TypeError
+            If one is not as described; the message names the hook.
+        """
+        cls = type(self)
+        for hook, made in (("make_module", module), ("make_loss", loss)):
+            if not isinstance(made, nn.Module):
+                raise TypeError(
+                    f"{hook} of {cls.__name__} must return a torch module, got {made!r} instead."
+                )
+        is_needed = cls.residual_over_patches is BaseAutoencoderSegmenter.residual_over_patches
+        if is_needed and not callable(getattr(loss, "residual_map", None)):
+            raise TypeError(
+                f"make_loss of {cls.__name__} must return a loss with a method residual_map, got "
+                f"{loss!r} instead. Add the method, or override residual_over_patches."
+            )
+        if not issubclass(cls.net_class, ReconstructionNet):
+            raise TypeError(
+                f"net_class of {cls.__name__} must be a subclass of ReconstructionNet, got "
+                f"{cls.net_class!r} instead."
+            )
+
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train on defect-free images and find the threshold on some that were held out.
 

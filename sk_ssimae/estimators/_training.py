@@ -71,6 +71,7 @@ def train(
         torch.default_generator.manual_seed(int(rng.integers(2**63)))
         module = segmenter.make_module(sampler.n_channels, noise_generator)
         loss = segmenter.make_loss()
+        segmenter.check_hooks(module, loss)
         segmenter.initialize_module(
             module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
         )

@@ -275,6 +275,22 @@ def test_a_subclass_of_the_network_of_table_1_keeps_its_weights(tiny, good):
     assert (segmenter.net_.module_.decoder[-1].bias == 9).all()
 
 
+@pytest.mark.parametrize(
+    ("hooks", "message"),
+    [
+        ({"make_loss": lambda self: None}, "make_loss of Wrong must return a torch module, got N"),
+        ({"make_module": lambda self, n, g: 3}, "make_module of Wrong must return a torch module"),
+        ({"make_loss": lambda self: nn.MSELoss()}, r"a method residual_map, got MSELoss\(\)"),
+        ({"net_class": dict}, "net_class of Wrong must be a subclass of ReconstructionNet, got"),
+    ],
+)
+def test_hooks_are_checked_before_the_first_epoch(tiny, good, hooks, message):
+    segmenter = type("Wrong", (L2AutoencoderSegmenter,), hooks)(**tiny)
+    with pytest.raises(TypeError, match=message):
+        segmenter.fit(good)
+    assert not hasattr(segmenter, "net_")
+
+
 @pytest.mark.parametrize("cls", SEGMENTERS)
 def test_roles_partition_the_parameters(cls):
     names = {role: cls.parameter_names(role) for role in Role}
