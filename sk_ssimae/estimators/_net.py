@@ -30,7 +30,7 @@ _PREPARING = threading.Lock()
 
 
 class ReconstructionNet(NeuralNet):
-    """Train an autoencoder on the batches of a :class:`PatchSampler`.
+    """Train an autoencoder on batches of random patches.
 
     Some steps of skorch are replaced: the sampler's batches come straight from the device instead
     of through a data loader; the losses of an epoch are fetched once at its end instead of after

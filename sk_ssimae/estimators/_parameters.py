@@ -27,9 +27,14 @@ class SegmenterParameters(TypedDict, total=False):
 class Role(Enum):
     """Part of the method that a parameter acts on, and so the consequence of a change.
 
-    NETWORK and TRAINING parameters take effect in `fit`. INFERENCE and DECISION parameters take
-    effect at once and make a threshold stale: call `calibrate`. MACHINE parameters change no
-    result; files do not store them.
+    Attributes
+    ----------
+    NETWORK, TRAINING
+        The parameter takes effect in `fit`. Prediction uses NETWORK parameters as of `fit`.
+    INFERENCE, DECISION
+        It takes effect at once and makes a threshold stale: call `calibrate`.
+    MACHINE
+        It changes no result, and files do not store it.
     """
 
     NETWORK = "network"
