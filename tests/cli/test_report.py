@@ -82,6 +82,7 @@ def test_report_sorts_in_a_browser(report):
     browsers = ("chromium", "chromium-browser", "google-chrome", "chrome")
     browser = next(filter(None, map(shutil.which, browsers)), None)
     if browser is None:
+        # A browser is no Python package, so that the project cannot install one.
         pytest.skip(f"needs one of {', '.join(browsers)}")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]
     done = subprocess.run(

@@ -19,6 +19,7 @@ RECORDED = {"cuda_graph": True}
 @pytest.fixture
 def gpu(device):
     if torch.device(device).type != "cuda":
+        # Only a GPU records CUDA graphs; the other tests here use stand-ins.
         pytest.skip("no GPU")
 
 
