@@ -16,7 +16,7 @@ import numpy as np
 from _common import N_EPOCHS, options, save
 
 from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae._images import read_image
+from sk_ssimae._reading import read_image
 from sk_ssimae.datasets import load_nanotwice
 
 N_PATCHES = 500
@@ -34,7 +34,7 @@ def main() -> None:
     segmenter = SSIMAutoencoderSegmenter(
         latent_dim=500, n_patches=arguments.patches // N_EPOCHS, random_state=0, verbose=1
     ).fit(training)
-    residuals = by_distance(segmenter, read_image(unseen, str(unseen)))
+    residuals = by_distance(segmenter, read_image(unseen, str(unseen)).pixels)
     for distance, residual in residuals.items():
         print(f"{distance:<16}{residual:.3f}")
     save({"patches": arguments.patches, "residuals": residuals}, arguments)

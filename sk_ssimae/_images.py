@@ -1,28 +1,50 @@
-"""Convert a user's images, arrays or files, to checked arrays one at a time."""
+"""Check a user's images, arrays or files, and convert them one at a time."""
 
-import math
-import threading
+import io
+import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._intensity import Image as Image
+from sk_ssimae._intensity import IntensityRange, scale, warn_of_misfit
+from sk_ssimae._reading import (
+    MAX_IMAGE_PIXELS,
+    StoredImage,
+    is_pillow,
+    of_pillow,
+    read_image,
+    store,
+)
 from sk_ssimae._validation import first_sentence, from_torch, to_array
+from sk_ssimae.exceptions import SmallImageWarning
 
-Image = NDArray[Any]
-
-_ALPHA_CHANNELS = (2, 4)
-_CHANGING_WARNINGS = threading.Lock()
-_TIFF = (".tif", ".tiff")
-# No TIFF compression has a higher ratio. tifffile fills in pixels that are missing from the file.
-_HIGHEST_COMPRESSION = 40_000
+_MANY = "X must be a collection of images"
 _COLLECTION = (
     "X must be an array of shape (n, h, w) or (n, h, w, c), or a sequence of arrays or paths"
 )
+_PATHS = (str, bytes, os.PathLike)
+
+
+class Conversion(NamedTuple):
+    """How to convert stored images.
+
+    Attributes
+    ----------
+    intensity_range : IntensityRange or None
+        Stored values that become 0 and 1; None to scale by the type of the pixels.
+    alpha_channel : {"auto", "drop", "keep"}
+        Handling of the last of 2 or 4 channels.
+    max_pixels : int or None
+        Most pixels of an image file.
+    """
+
+    intensity_range: IntensityRange | None = None
+    alpha_channel: str = "auto"
+    max_pixels: int | None = MAX_IMAGE_PIXELS
 
 
 class Images:
@@ -30,12 +52,14 @@ class Images:
 
     Parameters
     ----------
-    X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-        Images; a sequence may mix arrays, paths and sizes.
+    X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays, paths or Pillow images
+        Images; a sequence may mix kinds and sizes. Columns of pandas and polars are sequences.
     min_size : int
         Least height and width in pixels.
     n_channels : int or None
         Number of channels of the training images, or None to take it from the first image read.
+    conversion : Conversion
+        How to convert them.
 
     Raises
     ------
@@ -45,25 +69,18 @@ class Images:
         If `X` is empty or a lone image.
     """
 
-    def __init__(self, X: Any, *, min_size: int = 1, n_channels: int | None = None) -> None:
-        X = from_torch(X, "X")
-        self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OU"
+    def __init__(
+        self,
+        X: Any,
+        *,
+        min_size: int = 1,
+        n_channels: int | None = None,
+        conversion: Conversion = Conversion(),  # noqa: B008  # immutable
+    ) -> None:
+        X = _as_sequence(from_torch(X, "X"))
+        self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OUS"
         if self.is_array:
-            # At most 4 columns is too narrow for an image: the last axis must be the channels.
-            if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
-                raise ValueError(
-                    f"X must be a collection of images, got one image of shape {X.shape} instead: "
-                    "wrap it in a list."
-                )
-            if X.ndim not in (3, 4):
-                raise ValueError(f"{_COLLECTION}, got an array of shape {X.shape} instead.")
-        elif isinstance(X, str | Path):
-            raise TypeError(
-                f"X must be a collection of images, got the path {str(X)!r} instead: wrap it in a "
-                "list."
-            )
-        elif not isinstance(X, Sequence | np.ndarray):
-            raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
+            _check_array_of_images(X)
         if (isinstance(X, np.ndarray) and X.ndim == 0) or len(X) == 0:
             raise ValueError("X must contain at least one image, got none.")
         self.has_channel_axis = self.is_array and X.ndim == 4
@@ -71,6 +88,9 @@ class Images:
         self._min_size = min_size
         self._n_channels = n_channels
         self._reference = "the training images"
+        self._conversion = conversion
+        self._predicts = n_channels is not None
+        self._has_warned = False
 
     def __len__(self) -> int:
         return len(self._source)
@@ -79,15 +99,24 @@ class Images:
         return (self[index] for index in range(len(self)))
 
     def __getitem__(self, index: int) -> Image:
-        """Read an image: (h, w, c), uint8 or float32 in [0, 1], without alpha channel."""
+        """Read an image: (h, w, c), uint8 or float32, 0 and 1 at the ends of the range."""
+        stored, name = self.read_stored(index)
+        image = scale(stored, self._conversion.intensity_range, name)
+        if self._predicts and not self._has_warned:
+            self._has_warned = warn_of_misfit(image, stored, name)
+        return image
+
+    def read_stored(self, index: int) -> tuple[StoredImage, str]:
+        """Read an image (h, w, c) as it is stored, and its name in messages."""
         item = self._source[index]
         name = f"X[{index}]"
-        if isinstance(item, str | Path):
-            name = f"{name} ({str(item)!r})"
-            item = read_image(item, name)
-        image = check_image(item, name)
-        self._check_size(image, name)
-        return image
+        if isinstance(item, _PATHS):
+            path = os.fsdecode(item)
+            name = f"{name} ({path!r})"
+            item = read_image(path, name, max_pixels=self._conversion.max_pixels)
+        stored = as_stored(item, name, self._conversion.alpha_channel)
+        self._check_size(stored.pixels, name)
+        return stored, name
 
     def _check_size(self, image: Image, name: str) -> None:
         height, width, channels = image.shape
@@ -98,11 +127,56 @@ class Images:
                 f"{name} must have {self._n_channels} channel(s) like {self._reference}, got "
                 f"{channels} instead. Convert it to the same colours first."
             )
-        if min(height, width) < self._min_size:
+        if min(height, width) >= self._min_size:
+            return
+        if not self._predicts:
             raise ValueError(
                 f"{name} must be at least patch_size={self._min_size} pixels high and wide, got "
                 f"shape {(height, width)} instead. Choose a smaller patch_size, or set image_size."
             )
+        warnings.warn(
+            f"{name} has {height} × {width} pixels, fewer than patch_size={self._min_size}: it is "
+            "extended by its mirror image, which the network has not seen in training. Leave it "
+            "out, or fit with a smaller patch_size or with image_size.",
+            SmallImageWarning,
+            stacklevel=3,
+        )
+
+
+def _as_sequence(X: Any) -> Any:
+    """Return an array or a sequence.
+
+    Raises
+    ------
+    TypeError
+        If `X` is neither.
+    """
+    if isinstance(X, _PATHS):
+        path = os.fsdecode(X)
+        remedy = (
+            "list its images with sk_ssimae.datasets.load_image_folder."
+            if os.path.isdir(path)  # noqa: PTH112  # a null character makes Path raise
+            else "wrap it in a list."
+        )
+        raise TypeError(f"{_MANY}, got the path {path!r} instead: {remedy}")
+    if is_pillow(X):
+        raise TypeError(f"{_MANY}, got one image instead: wrap it in a list.")
+    if isinstance(X, Sequence | np.ndarray):
+        return X
+    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # A column of pandas or polars.
+        return X.to_list()
+    raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
+
+
+def _check_array_of_images(X: NDArray[Any]) -> None:
+    # At most 4 columns is too narrow for an image: the last axis must be the channels.
+    if X.ndim == 2 or (X.ndim == 3 and 0 < X.shape[-1] <= 4 and len(X) > 0):
+        raise ValueError(
+            f"X must be a collection of images, got one image of shape {X.shape} instead: "
+            "wrap it in a list."
+        )
+    if X.ndim not in (3, 4):
+        raise ValueError(f"{_COLLECTION}, got an array of shape {X.shape} instead.")
 
 
 class SlicedImage:
@@ -115,7 +189,9 @@ class SlicedImage:
     min_size : int
         Least height and width in pixels.
     n_channels : int
-        Number of channels of the training images, without alpha.
+        Number of channels of the training images.
+    conversion : Conversion
+        How to convert it.
 
     Raises
     ------
@@ -125,7 +201,14 @@ class SlicedImage:
         If its shape, size or channels are not as described.
     """
 
-    def __init__(self, image: Any, *, min_size: int, n_channels: int) -> None:
+    def __init__(
+        self,
+        image: Any,
+        *,
+        min_size: int,
+        n_channels: int,
+        conversion: Conversion = Conversion(),  # noqa: B008  # immutable
+    ) -> None:
         shape = getattr(image, "shape", None)
         if not isinstance(shape, tuple) or not hasattr(image, "__getitem__"):
             raise TypeError(
@@ -134,11 +217,13 @@ class SlicedImage:
             )
         if len(shape) not in (2, 3):
             raise ValueError(f"image must have shape (h, w) or (h, w, c), got {shape} instead.")
-        if _n_colours(shape) != n_channels:
+        channels = shape[2] if len(shape) == 3 else 1
+        if channels in (2, 4) and conversion.alpha_channel != "keep":
+            channels -= 1
+        if channels != n_channels:
             raise ValueError(
                 f"image must have {n_channels} channel(s) like the training images, got "
-                f"{_n_colours(shape)} instead (shape {shape}). Pass one image with the same "
-                "colours."
+                f"{channels} instead (shape {shape}). Pass one image with the same colours."
             )
         if min(shape[:2]) < min_size:
             raise ValueError(
@@ -147,107 +232,38 @@ class SlicedImage:
             )
         self.shape = int(shape[0]), int(shape[1])
         self._source = image
+        self._conversion = conversion
 
     def read(self, rows: slice, columns: slice) -> Image:
-        """Read a part: (h, w, c), uint8 or float32 in [0, 1], without alpha channel."""
+        """Read a part: (h, w, c), uint8 or float32, 0 and 1 at the ends of the range."""
         name = f"image[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
-        return check_image(self._source[rows, columns], name)
+        return check_image(self._source[rows, columns], name, self._conversion)
 
 
-@contextmanager
-def ignoring(category: type[Warning]) -> Iterator[None]:
-    """Ignore warnings of a category.
-
-    Warning filters are a setting of the whole process: a lock keeps threads from restoring each
-    other's filters.
-    """
-    with _CHANGING_WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore", category)
-        yield
-
-
-def read_image(path: str | Path, name: str) -> Image:
-    """Read an image file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file cannot be read as an image.
-    """
-    path = Path(path)
-    try:
-        exists = path.is_file()
-    except OSError:  # The name is too long, for example.
-        exists = False
-    if not exists:
-        raise FileNotFoundError(f"{name} does not exist or is not a file. Check the path.")
-    try:
-        return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_other(path)
-    except Exception as error:  # The readers raise errors of many types, even SyntaxError.
-        raise ValueError(
-            f"{name} cannot be read as an image: {first_sentence(error)} "
-            "Replace the file, or convert it to a grey or RGB image in PNG or TIFF."
-        ) from error
-
-
-def _read_tiff(path: Path) -> Image:
-    import tifffile
-
-    with tifffile.TiffFile(path) as tiff:
-        if len(tiff.pages) > 1:
-            raise ValueError(f"It has {len(tiff.pages)} pages instead of one.")
-        page = tiff.pages[0].aspage()
-        n_bytes = math.prod(page.shape) * (page.dtype.itemsize if page.dtype else 1)
-        if n_bytes > _HIGHEST_COMPRESSION * path.stat().st_size:
-            raise ValueError(
-                f"It declares {n_bytes} bytes of pixels, far more than its size allows."
-            )
-        image = np.asarray(page.asarray())
-        if image.ndim == 3 and page.axes.startswith("S"):  # Each colour in its own plane.
-            image = np.moveaxis(image, 0, -1)
-        kind = tifffile.PHOTOMETRIC
-        if page.photometric == kind.PALETTE and page.colormap is not None:
-            return np.moveaxis(np.asarray(page.colormap)[:, image], 0, -1)
-        if page.photometric == kind.MINISWHITE and image.dtype.kind == "u":
-            return np.asarray(np.iinfo(image.dtype).max - image)
-        if page.photometric == kind.SEPARATED:
-            raise ValueError("Its colours are CMYK instead of RGB.")
-        return image
-
-
-def _read_other(path: Path) -> Image:
-    from PIL import Image as Pillow
-    from skimage.io import imread
-
-    with Pillow.open(path) as image:  # Reads no pixels.
-        if image.mode == "CMYK":
-            raise ValueError("Its colours are CMYK instead of RGB.")
-        # Pillow converts 16-bit grey with alpha to colours.
-        is_grey = any(tile[3] == "LA;16B" for tile in image.tile)
-    # Opened here, because imageio, given a name, leaves an unreadable file open. It also warns
-    # about deprecated plugins while it tries them.
-    with path.open("rb") as file, ignoring(DeprecationWarning):
-        pixels = np.asarray(imread(file))
-    return pixels[..., 0] if is_grey else pixels
-
-
-def check_image(item: Any, name: str) -> Image:
-    """Convert one image to (h, w, c), uint8 or float32 in [0, 1]; drop an alpha channel.
-
-    Integers are scaled by the range of their type, as in `skimage.util.img_as_float32`; uint8 stays
-    as it is, because it needs a quarter of the memory: see :func:`as_unit_float`.
+def as_stored(item: Any, name: str, alpha_channel: str = "auto") -> StoredImage:
+    """Convert an array, a Pillow image or what a file holds to pixels (h, w, c) as stored.
 
     Raises
     ------
     TypeError
-        If the pixels are not booleans, unsigned integers or real floats, or the image is a masked
-        array.
+        If it is none of them, has pixels of another type, or is a masked array.
     ValueError
-        If the rank is not 2 or 3, there are no pixels, or floats are outside [0, 1] or not finite.
+        If the rank is not 2 or 3, there are no pixels, or the last of 2 or 4 channels may or may
+        not be alpha.
     """
-    image = to_array(item, name, "(h, w) or (h, w, c)")
+    if isinstance(item, io.IOBase) or hasattr(item, "readinto"):
+        raise TypeError(
+            f"{name} must be an array or a path, got an open file instead. Pass its path."
+        )
+    if is_pillow(item):
+        try:
+            item = of_pillow(item)
+        except ValueError as error:
+            raise ValueError(
+                f"{name} cannot be read as an image: {first_sentence(error)}"
+            ) from error
+    stored = item if isinstance(item, StoredImage) else None
+    image = to_array(item, name, "(h, w) or (h, w, c)") if stored is None else stored.pixels
     if image.ndim not in (2, 3):
         raise ValueError(
             f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Pass the "
@@ -255,42 +271,45 @@ def check_image(item: Any, name: str) -> Image:
         )
     if image.size == 0:
         raise ValueError(f"{name} must have pixels, got shape {image.shape} instead. Leave it out.")
-    image = image.reshape(*image.shape[:2], -1)[..., : _n_colours(image.shape)]
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype == np.bool_:
-        return image.astype(np.float32)
-    if image.dtype.kind == "u":
-        scaled: NDArray[np.float32] = np.divide(image, np.iinfo(image.dtype).max, dtype=np.float32)
-        return scaled
-    if image.dtype.kind != "f":
+    if image.dtype.kind not in "buif":
         raise TypeError(
-            f"{name} must contain booleans, unsigned integers or floats, got {image.dtype} "
-            "instead. Convert it first, for example with astype(numpy.uint8) if its values are 0 "
-            "to 255."
+            f"{name} must contain booleans, integers or floats, got {image.dtype} instead. Convert "
+            "it first, for example with astype(numpy.uint8) if its values are 0 to 255."
         )
-    _check_range(image, name)
-    return image.astype(np.float32, copy=False)
+    stored = store(image) if stored is None else stored
+    image = image.reshape(*image.shape[:2], -1)
+    if alpha_channel != "keep" and image.shape[-1] > 1:
+        image = _without_alpha(image, stored.has_alpha, alpha_channel, name)
+    return stored._replace(pixels=image)
 
 
-def _n_colours(shape: tuple[int, ...]) -> int:
-    """Count the channels of an image (h, w) or (h, w, c) without alpha."""
-    channels = math.prod(shape[2:])
-    return channels - 1 if channels in _ALPHA_CHANNELS else channels
-
-
-def _check_range(image: Image, name: str) -> None:
-    low, high = float(image.min()), float(image.max())
-    if not (np.isfinite(low) and np.isfinite(high)):
+def _without_alpha(image: Image, has_alpha: bool | None, alpha_channel: str, name: str) -> Image:
+    may_be_alpha = image.shape[-1] in (2, 4) and has_alpha is not False
+    if has_alpha or (may_be_alpha and alpha_channel == "drop"):
+        return image[..., :-1]
+    if not may_be_alpha:
+        return image
+    # A channel of one value has nothing to inspect.
+    if (image[..., -1] != image[0, 0, -1]).any():
         raise ValueError(
-            f"{name} must be finite, got NaN or infinity instead. Replace them, for example with "
-            "numpy.nan_to_num, or leave the image out."
+            f"{name} has {image.shape[-1]} channels, and the last may be alpha or not. Set "
+            "alpha_channel='keep' to inspect it, or alpha_channel='drop'."
         )
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"{name} must have floats in [0, 1], got values from {low:g} to {high:g} instead. "
-            "Rescale it, for example by dividing by the largest possible value."
-        )
+    return image[..., :-1]
+
+
+def check_image(item: Any, name: str, conversion: Conversion = Conversion()) -> Image:  # noqa: B008
+    """Convert one image to (h, w, c), uint8 or float32, 0 and 1 at the ends of the range.
+
+    With uint8, an image needs a quarter of the memory: see :func:`as_unit_float`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`as_stored`, or if the intensities cannot be scaled.
+    """
+    stored = as_stored(item, name, conversion.alpha_channel)
+    return scale(stored, conversion.intensity_range, name)
 
 
 def as_unit_float(image: Image) -> NDArray[np.float32]:

@@ -1,7 +1,15 @@
 """Warnings that a caller may want to catch."""
 
-__all__ = ["InterruptedFitWarning"]
+__all__ = ["IntensityRangeWarning", "InterruptedFitWarning", "SmallImageWarning"]
+
+
+class IntensityRangeWarning(UserWarning):
+    """Images leave the intensity range of the model by much, or use a small part of it."""
 
 
 class InterruptedFitWarning(UserWarning):
     """Training was interrupted from the keyboard; the weights trained so far are kept."""
+
+
+class SmallImageWarning(UserWarning):
+    """Images are smaller than the patches of the model; they are extended by their mirror image."""

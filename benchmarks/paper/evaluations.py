@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from sk_ssimae._images import as_unit_float, read_image
+from sk_ssimae._images import Images, as_unit_float
 from sk_ssimae._inference._decision import open_map
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.losses import L2Loss, SSIMLoss
@@ -105,8 +105,8 @@ def evaluate(
     """Compute pixel AUC and share of regions for each way."""
     reconstructions = segmenter.set_params(**PUBLISHED_MAPS).reconstruct(dataset.defective)
     pairs = [
-        (as_batch(as_unit_float(read_image(path, path.name))), as_batch(reconstruction))
-        for path, reconstruction in zip(dataset.defective, reconstructions, strict=True)
+        (as_batch(as_unit_float(image[..., 0])), as_batch(reconstruction))
+        for image, reconstruction in zip(Images(dataset.defective), reconstructions, strict=True)
     ]
     by_way = {}
     for name, way in WAYS.items():

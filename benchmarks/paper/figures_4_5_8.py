@@ -5,13 +5,13 @@ from _data import FABRICS, MVTEC, TEXTURES, find
 from _studio import Studio
 from matplotlib import pyplot as plt
 
-from sk_ssimae._images import read_image
+from sk_ssimae._reading import read_image
 
 
 def run(studio: Studio) -> None:
     """Show, for each fabric, the defects with the largest and smallest shift of the mean."""
     for dataset in find(TEXTURES + FABRICS + MVTEC, studio.data):
-        images = [grey(read_image(path, str(path))) for path in dataset.defective]
+        images = [grey(read_image(path, str(path)).pixels) for path in dataset.defective]
         shifts = [shift(image, mask) for image, mask in zip(images, dataset.masks, strict=True)]
         order = np.argsort(shifts)[::-1]
         shown = {"high contrast": order[0], "low contrast": order[-1]}

@@ -1,6 +1,9 @@
 """Images and parts of them, at the size at which they are processed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sk_ssimae._images import Image, as_unit_float, resize
 
@@ -39,3 +42,20 @@ def working_pixels(region: Region) -> Image:
     if region.shape == region.working_shape:
         return region.pixels
     return resize(as_unit_float(region.pixels), region.working_shape)
+
+
+def extend(image: Image, least: int) -> Image:
+    """Extend an image by its mirror image to at least `least` pixels high and wide."""
+    missing = [max(0, least - side) for side in image.shape[:2]]
+    if not any(missing):
+        return image
+    margins = [(pixels // 2, pixels - pixels // 2) for pixels in missing]
+    return np.pad(image, [*margins, (0, 0)], mode="symmetric")
+
+
+def crop(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Cut what `extend` added from results (h, w) or (h, w, c)."""
+    first, left = (
+        (whole - side) // 2 for whole, side in zip(values.shape[:2], shape[:2], strict=True)
+    )
+    return values[first : first + shape[0], left : left + shape[1]]

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._images import as_unit_float, check_image, read_image
+from sk_ssimae._images import Conversion, Images, as_unit_float
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.estimators import BaseSegmenter
 
 LONGEST_SIDE = 320
 _LEVELS = 32
-_WHITE_PERCENTILE = 99.9
 # Colours of residuals (red, green, blue, opacity) from the low to the high end of the scale. Good
 # texture stays visible; residuals above the threshold, in the middle of the scale, cover it.
 _COLOURS = np.array(
@@ -70,7 +69,11 @@ class Pictures(NamedTuple):
 
 
 def draw(
-    image: Path, residual_map: NDArray[np.float32], mask: NDArray[np.bool_], colours: ColourScale
+    image: Path,
+    residual_map: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    colours: ColourScale,
+    conversion: Conversion,
 ) -> Pictures:
     """Draw the pictures of an image, at most `LONGEST_SIDE` pixels high and wide.
 
@@ -89,7 +92,7 @@ def draw(
     return Pictures(
         shape[1],
         shape[0],
-        _photograph(image, shape),
+        _photograph(image, shape, conversion),
         _paint(levels, _palette()),
         _paint(kinds, _MASK_COLOURS),
     )
@@ -108,24 +111,17 @@ def _palette() -> NDArray[Any]:
     return np.stack([np.interp(at, stops, channel) for channel in _COLOURS.T], axis=1)
 
 
-def _photograph(path: Path, shape: tuple[int, int]) -> str:
+def _photograph(path: Path, shape: tuple[int, int], conversion: Conversion) -> str:
     from PIL import Image
 
-    name = repr(str(path))
-    image = check_image(read_image(path, name), name)
-    pixels = as_unit_float(image) if image.dtype == np.uint8 else _brighten(image)
+    # As the model sees it, so that an intensity range that does not fit is visible.
+    pixels = np.clip(as_unit_float(Images([path], conversion=conversion)[0]), 0, 1)
     if pixels.shape[-1] != 3:  # A screen cannot show other channels: use their mean.
         pixels = pixels.mean(axis=-1)
     picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
     file = io.BytesIO()
     picture.resize(shape[::-1], Image.Resampling.BOX).save(file, "JPEG", quality=75)
     return _data_url("jpeg", file)
-
-
-def _brighten(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stretch intensities that fill a small part of their range, such as 12 bits in 16."""
-    white = np.float32(np.percentile(pixels, _WHITE_PERCENTILE))
-    return np.minimum(pixels / white, 1) if white > 0 else pixels
 
 
 def _paint(levels: NDArray[np.uint8], colours: NDArray[Any]) -> str:

@@ -102,7 +102,7 @@ def _look_at(
     try:
         found = segment(segmenter, image)
         with naming_too_large_images(image):
-            pictures = draw(image, found.residual_map, found.mask, colours)
+            pictures = draw(image, found.residual_map, found.mask, colours, segmenter.conversion)
     except IMAGE_ERRORS as error:
         if not skip_bad:
             raise

@@ -1,5 +1,6 @@
 """Masks in files, read on access."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -7,9 +8,14 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import ignoring, read_image
+from sk_ssimae._reading import read_image, read_shape
 
 Mask = NDArray[np.bool_]
+
+# Black, and eight kinds of defects.
+_FEW_LEVELS = 9
+# A mask has other levels at its edges alone.
+_LARGEST_SHARE_OF_EDGES = 0.25
 
 
 class MaskFiles(Sequence[Mask]):
@@ -45,7 +51,7 @@ class MaskFiles(Sequence[Mask]):
         if mask is not None:
             return read_mask(mask)
         # A broadcast scalar takes no memory.
-        return np.broadcast_to(np.False_, _image_shape(image))
+        return np.broadcast_to(np.False_, read_shape(image, f"image {str(image)!r}"))
 
     def __repr__(self) -> str:
         n_good = sum(mask is None for _, mask in self._pairs)
@@ -53,21 +59,44 @@ class MaskFiles(Sequence[Mask]):
 
 
 def read_mask(path: Path) -> Mask:
-    """Read a mask file: True where any colour channel is above 0."""
-    pixels = read_image(path, f"mask {str(path)!r}")
+    """Read a mask file: True where any colour channel is above 0, or above half.
+
+    A mask of many levels was saved as JPEG or resized with interpolation, which spreads its edges:
+    it is cut at half of its largest value. Few levels may be kinds of defects.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read or looks like a photograph.
+
+    Warns
+    -----
+    UserWarning
+        If the mask marks no pixel.
+    """
+    name = f"mask {str(path)!r}"
+    stored = read_image(path, name)
+    pixels = stored.pixels
     if pixels.ndim == 3:
-        colours = pixels[..., :-1] if pixels.shape[-1] in (2, 4) else pixels
-        return np.asarray((colours > 0).any(axis=-1))
-    return np.asarray(pixels > 0)
-
-
-def _image_shape(path: Path) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        # Pillow warns of large images, which are normal here. It reads no pixels.
-        with ignoring(Image.DecompressionBombWarning), Image.open(path) as image:
-            return image.height, image.width
-    except (OSError, Image.DecompressionBombError):
-        height, width = read_image(path, f"image {str(path)!r}").shape[:2]
-        return height, width
+        colours = pixels[..., :-1] if stored.has_alpha or pixels.shape[-1] in (2, 4) else pixels
+        pixels = colours.max(axis=-1)
+    levels = np.unique(pixels)
+    largest = levels[-1]
+    # Labels are small integers without gaps.
+    if len(levels) <= _FEW_LEVELS or 0 < largest < len(levels):
+        mask = np.asarray(pixels > 0)
+    else:
+        middle = np.mean((pixels > 0.1 * largest) & (pixels < 0.9 * largest))
+        if middle > _LARGEST_SHARE_OF_EDGES:
+            raise ValueError(
+                f"{name} looks like a photograph: {middle:.0%} of its pixels are neither black nor "
+                "white. Pass masks, which are 0 where a pixel is good."
+            )
+        mask = np.asarray(pixels > largest / 2)
+    if not mask.any():
+        warnings.warn(
+            f"{name} marks no pixel: its image counts as good. Mark its defects, or move the image "
+            "to the good ones.",
+            stacklevel=2,
+        )
+    return mask

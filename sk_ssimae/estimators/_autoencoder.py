@@ -190,7 +190,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images: unsigned integers, scaled by the range of their type, or floats in [0, 1].
+            Images, scaled as `intensity_range` says.
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part in training or
             calibration.

@@ -15,9 +15,11 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_ssimae._images import Image, Images
+from sk_ssimae._images import Conversion, Image, Images
 from sk_ssimae._inference._decision import image_score
 from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._intensity import IntensityRange, scale
+from sk_ssimae._reading import MAX_IMAGE_PIXELS, StoredImage
 from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
@@ -28,6 +30,7 @@ from sk_ssimae.estimators._parameters import (
     Role,
     as_pair,
     check_image_size,
+    check_intensity_range,
 )
 from sk_ssimae.estimators._segmentation import Segmentation
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
@@ -48,6 +51,18 @@ class BaseSegmenter(Segmentation, ParameterTable):
     image_size : int, tuple of two int or None, default=None
         Height and width in pixels to which images are resized before they are processed; residual
         maps are resized back. None leaves images at their size.
+    intensity_range : "auto", "dtype" or tuple of two float, default="auto"
+        Pixel values that become 0 and 1, such as ``(0, 4095)`` for a camera of 12 bits in uint16.
+        "dtype" is the range of the type of each image: 0 to 255, 0 to 65535, or 0 to 1 for floats.
+        "auto" is "dtype" where all training images have 8 bits, or floats in [0, 1], and use at
+        least a quarter of that range; otherwise it is found from the training images.
+    alpha_channel : {"auto", "drop", "keep"}, default="auto"
+        Handling of an alpha channel: "drop" leaves the last of 2 or 4 channels out; "keep" takes
+        all channels as they are; "auto" leaves out a channel that the file declares to be alpha, or
+        that has one value, and refuses other images of 2 or 4 channels.
+    max_image_pixels : int or None, default=2**28
+        Most pixels of an image file that is read: a small file may declare a huge image. None for
+        no limit.
     random_state : int, RandomState, Generator or None, default=None
         Seed of everything random in `fit`, such as the choice of held-out images. The same integer
         gives the same result on the same device.
@@ -77,6 +92,8 @@ class BaseSegmenter(Segmentation, ParameterTable):
     fitted_parameters_ : dict
         Parameters of the network and of image size as of `fit`, which prediction uses: setting them
         later has no effect until the next `fit`.
+    intensity_range_ : tuple of two float or None
+        Pixel values that become 0 and 1; None for the range of the type of each image.
     n_channels_ : int
         Number of channels of the training images, without alpha.
     n_defective_dropped_ : int
@@ -86,6 +103,11 @@ class BaseSegmenter(Segmentation, ParameterTable):
     parameters: ClassVar[dict[str, Parameter]] = {
         "image_size": Parameter(
             Role.NETWORK, Interval(Integral, 1, None, closed="left"), tuple, None
+        ),
+        "intensity_range": Parameter(Role.NETWORK, StrOptions({"auto", "dtype"}), tuple),
+        "alpha_channel": Parameter(Role.NETWORK, StrOptions({"auto", "drop", "keep"})),
+        "max_image_pixels": Parameter(
+            Role.MACHINE, Interval(Integral, 1, None, closed="left"), None
         ),
         "random_state": Parameter(Role.TRAINING, "random_state", np.random.Generator),
         "smoothing": Parameter(
@@ -108,6 +130,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
         self,
         *,
         image_size: int | tuple[int, int] | None = None,
+        intensity_range: Literal["auto", "dtype"] | tuple[float, float] = "auto",
+        alpha_channel: Literal["auto", "drop", "keep"] = "auto",
+        max_image_pixels: int | None = MAX_IMAGE_PIXELS,
         random_state: RandomState = None,
         smoothing: float | Literal["auto"] = "auto",
         threshold: Literal["pixel_fpr", "image_fpr"] | float = "pixel_fpr",
@@ -116,6 +141,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
         opening_diameter: int = 4,
     ) -> None:
         self.image_size = image_size
+        self.intensity_range = intensity_range
+        self.alpha_channel = alpha_channel
+        self.max_image_pixels = max_image_pixels
         self.random_state = random_state
         self.smoothing = smoothing
         self.threshold = threshold
@@ -130,8 +158,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
         Parameters
         ----------
         regions : sequence of arrays (h, w, c)
-            Good images, or parts of them, at working size: uint8, or float32 in [0, 1]. All have
-            the same number of channels and at least `min_image_size` pixels per side.
+            Good images, or parts of them, at working size: uint8, or float32 with 0 and 1 at the
+            ends of the intensity range. All have the same number of channels and at least
+            `min_image_size` pixels per side.
         rng : Generator
             Source of all random numbers.
         """
@@ -149,7 +178,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images: unsigned integers, scaled by the range of their type, or floats in [0, 1].
+            Images, scaled as `intensity_range` says.
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part in training or
             calibration.
@@ -166,13 +195,18 @@ class BaseSegmenter(Segmentation, ParameterTable):
             checked before training starts.
         """
         self.check_parameters()
-        images = Images(X, min_size=1 if self.image_size is not None else self._smallest_side())
-        good, n_defective = self._good_regions(images, y)
+        images = Images(
+            X,
+            min_size=1 if self.image_size is not None else self._smallest_side(),
+            conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
+        )
+        good, n_defective, intensity_range = self._good_regions(images, y)
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
         self.fit_regions([working_pixels(region) for region in split.training], rng)
         self.__dict__.pop("calibration_", None)  # It belongs to an earlier fit.
         self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
+        self.intensity_range_ = intensity_range
         self.n_channels_ = good[0].pixels.shape[2]
         self.n_defective_dropped_ = n_defective
         if split.held_out:
@@ -237,6 +271,12 @@ class BaseSegmenter(Segmentation, ParameterTable):
         """Smallest height and width of an image at working size: the `patch_size` of `fit`."""
         return int(self.fitted_parameters_.get("patch_size", 1))
 
+    @property
+    def conversion(self) -> Conversion:
+        """How the pixels of images are converted, as of `fit`."""
+        alpha_channel = self.fitted_parameters_["alpha_channel"]
+        return Conversion(self.intensity_range_, alpha_channel, self.max_image_pixels)
+
     def check_ready(self) -> None:
         """Check that the segmenter is fitted, and the parameters that were set since."""
         check_is_fitted(self, "fitted_parameters_")
@@ -253,21 +293,39 @@ class BaseSegmenter(Segmentation, ParameterTable):
         super().check_parameters()
         if self.image_size is not None:
             check_image_size(self.image_size, self._smallest_side())
+        if not isinstance(self.intensity_range, str):
+            check_intensity_range(self.intensity_range)
 
-    def _good_regions(self, images: Images, y: Any) -> tuple[list[Region], int]:
-        """Open and check all images; return the good ones, and how many are defective."""
+    def _good_regions(
+        self, images: Images, y: Any
+    ) -> tuple[list[Region], int, IntensityRange | None]:
+        """Open and check all images; return the good ones, the number defective, the range."""
         defective = defect_labels(y, len(images))
         if defective.all():
             raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
-        working_size = as_pair(self.image_size)
-        good = []
+        stored, names = [], []
         masks = y if holds_masks(y) else repeat(None)
-        for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+        for index, mask in zip(range(len(images)), masks, strict=False):
+            image, name = images.read_stored(index)
             if mask is not None:
-                check_mask_shape(mask, index, image.shape[:2])
+                check_mask_shape(mask, index, image.pixels.shape[:2])
             if not defective[index]:
-                good.append(Region.of_image(image, working_size))
-        return good, int(defective.sum())
+                stored.append(image)
+                names.append(name)
+        intensity_range = self._find_intensity_range(stored)
+        working_size = as_pair(self.image_size)
+        good: list[Region] = []
+        while stored:  # Let go of each, so that no more than one is in memory twice.
+            pixels = scale(stored.pop(0), intensity_range, names[len(good)])
+            good.append(Region.of_image(pixels, working_size))
+        return good, int(defective.sum()), intensity_range
+
+    def _find_intensity_range(self, stored: Sequence[StoredImage]) -> IntensityRange | None:
+        if self.intensity_range == "auto":
+            return IntensityRange.find(stored)
+        if self.intensity_range == "dtype":
+            return None
+        return IntensityRange(*(float(end) for end in self.intensity_range))
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):

@@ -1,9 +1,10 @@
 """The parameters of segmenters: the role of each, its checks, and completed signatures."""
 
 import inspect
+import math
 import re
 from enum import Enum
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, TypedDict
 
 import numpy as np
@@ -16,6 +17,9 @@ class SegmenterParameters(TypedDict, total=False):
     """Types of the parameters of all segmenters, for ``**shared: Unpack[...]``."""
 
     image_size: int | tuple[int, int] | None
+    intensity_range: Literal["auto", "dtype"] | tuple[float, float]
+    alpha_channel: Literal["auto", "drop", "keep"]
+    max_image_pixels: int | None
     random_state: RandomState
     smoothing: float | Literal["auto"]
     threshold: Literal["pixel_fpr", "image_fpr"] | float
@@ -134,6 +138,25 @@ def check_image_size(image_size: Any, smallest: int) -> None:
         raise ValueError(
             f"image_size must be at least patch_size={smallest}, got {image_size!r} instead."
         )
+
+
+def check_intensity_range(intensity_range: Any) -> None:
+    """Check the parameter `intensity_range`, which is not a name.
+
+    Raises
+    ------
+    ValueError
+        If it is not a pair of finite numbers in ascending order.
+    """
+    is_pair = isinstance(intensity_range, tuple) and len(intensity_range) == 2
+    if is_pair and all(isinstance(end, Real) for end in intensity_range):
+        low, high = (float(end) for end in intensity_range)
+        if -math.inf < low < high < math.inf:
+            return
+    raise ValueError(
+        "intensity_range must be 'auto', 'dtype' or a tuple (low, high) of two ascending numbers, "
+        f"got {intensity_range!r} instead."
+    )
 
 
 def as_pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:

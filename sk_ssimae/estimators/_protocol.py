@@ -44,6 +44,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
     if not (isinstance(dataset, str) and dataset in of_dataset):
         raise ValueError(f"dataset must be 'nanotwice' or 'textures', got {dataset!r} instead.")
     return of_dataset[dataset] | {
+        "intensity_range": "dtype",
         "patch_size": 128,
         "normalization": None,
         "n_patches": 10_000,

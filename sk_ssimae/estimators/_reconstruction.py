@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._images import Image, resize
-from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._inference._region import Region, crop, extend, working_pixels
 from sk_ssimae.estimators._segmentation import Segmentation, collect
 
 
@@ -29,7 +29,8 @@ class ReconstructionMixin(Segmentation):
         Returns
         -------
         array of float32 of the shape of X, or list of arrays (h, w) or (h, w, c)
-            Reconstructions, without alpha channel; about [0, 1], since the output is linear.
+            Reconstructions of what is compared: 0 and 1 are the ends of the intensity range. They
+            may leave it, since the output is linear.
         """
         images = self._check_images(X)
         keep_channels = self.n_channels_ > 1 or images.has_channel_axis
@@ -39,4 +40,6 @@ class ReconstructionMixin(Segmentation):
         )
 
     def _reconstruction(self, region: Region) -> NDArray[np.float32]:
-        return resize(self.compute_reconstruction(working_pixels(region)), region.shape)
+        pixels = working_pixels(region)
+        reconstruction = self.compute_reconstruction(extend(pixels, self.min_image_size))
+        return resize(crop(reconstruction, pixels.shape), region.shape)

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, Images, SlicedImage, resize
+from sk_ssimae._images import Conversion, Image, Images, SlicedImage, resize
 from sk_ssimae._inference._decision import image_score, mark, open_map, smooth, smoothing_sigma
-from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._inference._region import Region, crop, extend, working_pixels
 from sk_ssimae._patches import Area
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
 from sk_ssimae.estimators._blocks import (
@@ -65,7 +65,8 @@ class Segmentation(metaclass=ABCMeta):
         Parameters
         ----------
         image : array of shape (h, w, c)
-            Image at working size: uint8, or float32 in [0, 1].
+            Image at working size: uint8, or float32 with 0 and 1 at the ends of the intensity
+            range.
 
         Returns
         -------
@@ -82,6 +83,11 @@ class Segmentation(metaclass=ABCMeta):
     def min_image_size(self) -> int:
         """Smallest height and width in pixels of an image at working size."""
         return 1
+
+    @property
+    def conversion(self) -> Conversion:
+        """How the pixels of images are converted: intensity range, alpha channel, limits."""
+        return Conversion()
 
     def residual_radius(self) -> int | None:
         """Return how many pixels around a pixel its residual depends on; None if unknown."""
@@ -257,7 +263,12 @@ class Segmentation(metaclass=ABCMeta):
                 "depends on, to segment an image in blocks: implement residual_radius, or, for an "
                 "autoencoder, set the attribute residual_radius of its loss."
             )
-        sliced = SlicedImage(image, min_size=self.min_image_size, n_channels=self.n_channels_)
+        sliced = SlicedImage(
+            image,
+            min_size=self.min_image_size,
+            n_channels=self.n_channels_,
+            conversion=self.conversion,
+        )
         threshold = self.threshold_
         areas = block_areas(sliced.shape, int(block_size))
         return (segment_block(self, sliced, area, threshold) for area in areas)
@@ -294,7 +305,7 @@ class Segmentation(metaclass=ABCMeta):
     def _check_images(self, X: Any) -> Images:
         self.check_ready()
         min_size = 1 if self.working_size is not None else self.min_image_size
-        return Images(X, min_size=min_size, n_channels=self.n_channels_)
+        return Images(X, min_size=min_size, n_channels=self.n_channels_, conversion=self.conversion)
 
     def _iter_maps(self, images: Images) -> Iterator[Map]:
         return (self._residual_map(self._region(image)) for image in images)
@@ -304,9 +315,11 @@ class Segmentation(metaclass=ABCMeta):
 
     def _residual_map(self, region: Region) -> Map:
         pixels = working_pixels(region)
+        extended = extend(pixels, self.min_image_size)
         residual = check_residual(
-            self.compute_residual(pixels), pixels.shape[:2], type(self).__name__
+            self.compute_residual(extended), extended.shape[:2], type(self).__name__
         )
+        residual = crop(residual, pixels.shape)
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         return smooth(resize(residual, region.shape), sigma)
 

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from sk_ssimae._intensity import IntensityRange
+
 
 def parse_object(text: Any, what: str) -> dict[str, Any]:
     """Parse a JSON object."""
@@ -57,3 +59,17 @@ def check_number(value: Any, name: str, *, least: float = -math.inf) -> float:
             f"its {name} must be a finite number of at least {least:g}, got {value!r:.80} instead."
         )
     return float(value)
+
+
+def read_intensity_range(stored: Any) -> IntensityRange | None:
+    """Read an intensity range, a list of two numbers in ascending order or null."""
+    if stored is None:
+        return None
+    if type(stored) is not list or len(stored) != 2:
+        raise ValueError(
+            f"its intensity_range must be two numbers or null, got {stored!r:.80} instead."
+        )
+    low, high = (check_number(end, "intensity_range") for end in stored)
+    if not low < high:
+        raise ValueError(f"its intensity_range must ascend, got {stored!r:.80} instead.")
+    return IntensityRange(low, high)

@@ -15,7 +15,7 @@ from torch import nn
 
 import sk_ssimae
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration, Role
-from sk_ssimae.persistence._checks import check_count, check_keys
+from sk_ssimae.persistence._checks import check_count, check_keys, read_intensity_range
 from sk_ssimae.persistence._container import FORMAT, FORMAT_VERSION
 from sk_ssimae.persistence._parts import Blueprint, storable_classes
 from sk_ssimae.persistence._values import decode, encode
@@ -30,7 +30,14 @@ _NOT_STORED: dict[str, type | tuple[type, ...]] = {
 _STORED_ROLES = [role for role in Role if role is not Role.MACHINE]
 _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network"),
-    *("n_defective_dropped", "calibration", "history", "interrupted", "versions"),
+    *(
+        "intensity_range",
+        "n_defective_dropped",
+        "calibration",
+        "history",
+        "interrupted",
+        "versions",
+    ),
 )
 
 
@@ -83,6 +90,7 @@ def describe(segmenter: BaseAutoencoderSegmenter, blueprint: Blueprint) -> dict[
             "noise_key": blueprint.noise_key,
             **{name: encode(value, name) for name, value in fitted.items()},
         },
+        "intensity_range": segmenter.intensity_range_ and list(segmenter.intensity_range_),
         "n_defective_dropped": segmenter.n_defective_dropped_,
         "calibration": _describe_calibration(segmenter),
         "history": [_encode_row(row) for row in segmenter.history_],
@@ -123,6 +131,7 @@ def restore(document: dict[str, Any]) -> Description:
         check_count(network["noise_key"], "noise_key", below=2**64),
     )
     segmenter.fitted_parameters_ = fitted
+    segmenter.intensity_range_ = read_intensity_range(document["intensity_range"])
     segmenter.n_channels_ = blueprint.n_channels
     segmenter.n_defective_dropped_ = check_count(
         document["n_defective_dropped"], "n_defective_dropped"

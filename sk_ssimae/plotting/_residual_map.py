@@ -6,7 +6,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._images import as_unit_float, check_image, read_image
+from sk_ssimae._images import Conversion, Images, as_unit_float, check_image
 from sk_ssimae._validation import as_floats, check_mask, check_number, is_collection
 from sk_ssimae.plotting._pyplot import import_pyplot
 
@@ -109,13 +109,13 @@ class ResidualMapDisplay:
         Self
             The display, plotted.
         """
-        if isinstance(image, str) or hasattr(image, "__fspath__"):
-            image = read_image(image, f"image {str(image)!r}")
-        image = as_unit_float(check_image(image, "image"))
+        # Pipelines and searches do not say how they convert images.
+        conversion = getattr(estimator, "conversion", Conversion())
+        shown = np.clip(as_unit_float(Images([image], conversion=conversion)[0]), 0, 1)
         # Segmenters without a network reconstruct nothing.
         reconstruct = getattr(estimator, "reconstruct", None)
         return cls.from_predictions(
-            image,
+            shown,
             estimator.decision_function([image])[0],
             mask=estimator.predict([image])[0],
             true_mask=true_mask,

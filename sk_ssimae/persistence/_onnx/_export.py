@@ -112,6 +112,8 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
         taper=float(segmenter.taper),
         inference_batch_size=int(segmenter.inference_batch_size),
         image_size=segmenter.working_size,
+        intensity_range=segmenter.conversion.intensity_range,
+        alpha_channel=segmenter.conversion.alpha_channel,
         smoothing="auto" if segmenter.smoothing == "auto" else float(segmenter.smoothing),
         test_time_augmentation=segmenter.test_time_augmentation,
         opening_diameter=int(segmenter.opening_diameter),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, SlicedImage, as_unit_float
+from sk_ssimae._images import Conversion, Image, SlicedImage, as_unit_float
 from sk_ssimae._patches import Area, Patches
 from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
@@ -115,6 +115,11 @@ class OnnxSegmenter(ReconstructionMixin):
     def min_image_size(self) -> int:
         """Side of a patch in pixels: images at working size are at least as large."""
         return self.settings.patch_size
+
+    @property
+    def conversion(self) -> Conversion:
+        """How the pixels of images are converted."""
+        return Conversion(self.settings.intensity_range, self.settings.alpha_channel)
 
     def residual_radius(self) -> int:
         """Return how many pixels around a pixel its residual depends on, beyond its patches."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from sk_ssimae._intensity import IntensityRange
 from sk_ssimae.estimators._residuals import (
     DivergenceResidual,
     L2Residual,
@@ -11,7 +12,13 @@ from sk_ssimae.estimators._residuals import (
     Residual,
     SSIMResidual,
 )
-from sk_ssimae.persistence._checks import check_count, check_format, check_keys, check_number
+from sk_ssimae.persistence._checks import (
+    check_count,
+    check_format,
+    check_keys,
+    check_number,
+    read_intensity_range,
+)
 
 FORMAT = "sk_ssimae.onnx"
 #: Raise it with every change of a document or a graph once a version has been released.
@@ -38,6 +45,10 @@ class Settings(NamedTuple):
         Parameters of the segmenter.
     image_size : tuple of two int or None
         That parameter, as height and width.
+    intensity_range : IntensityRange or None
+        Value of `intensity_range_`.
+    alpha_channel : {"auto", "drop", "keep"}
+        That parameter.
     threshold : float
         Value of `threshold_`.
     calibration : dict or None
@@ -56,6 +67,8 @@ class Settings(NamedTuple):
     taper: float
     inference_batch_size: int
     image_size: tuple[int, int] | None
+    intensity_range: IntensityRange | None
+    alpha_channel: str
     smoothing: float | str
     test_time_augmentation: str | None
     opening_diameter: int
@@ -105,6 +118,9 @@ def restore(document: dict[str, Any]) -> Settings:
     if type(values["calibration"]) not in (dict, type(None)):
         raise ValueError("its calibration must be an object or null.")
     values["image_size"] = _read_image_size(values["image_size"], values["patch_size"])
+    values["intensity_range"] = read_intensity_range(values["intensity_range"])
+    if values["alpha_channel"] not in ("auto", "drop", "keep"):
+        raise ValueError("its alpha_channel must be 'auto', 'drop' or 'keep'.")
     values["residual"] = _read_residual(values["residual"])
     return Settings(**values)
 

@@ -1,16 +1,14 @@
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import pytest
 import tifffile
 import torch
 from skimage.io import imsave
 from skimage.util import img_as_float32
 
-from sk_ssimae._images import Images, as_unit_float, check_image, resize
+from sk_ssimae._images import Conversion, Images, as_unit_float, check_image, resize
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
@@ -31,9 +29,25 @@ def test_floats_keep_their_values(dtype):
 
 
 @pytest.mark.parametrize(("channels", "kept"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)])
-def test_alpha_is_dropped(channels, kept):
+def test_opaque_alpha_is_dropped(channels, kept):
     image = np.random.default_rng(0).integers(0, 256, (4, 5, channels), dtype=np.uint8)
+    if channels in (2, 4):
+        image[..., -1] = 255
     np.testing.assert_array_equal(check_image(image, "X[0]"), image[..., :kept])
+    keep = Conversion(alpha_channel="keep")
+    np.testing.assert_array_equal(check_image(image, "X[0]", keep), image)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_channel_that_may_be_alpha_is_refused(channels):
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, channels), dtype=np.uint8)
+    message = (
+        rf"X\[0\] has {channels} channels, and the last may be alpha or not. Set alpha_channel"
+    )
+    with pytest.raises(ValueError, match=message):
+        check_image(image, "X[0]")
+    drop = Conversion(alpha_channel="drop")
+    np.testing.assert_array_equal(check_image(image, "X[0]", drop), image[..., :-1])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
@@ -94,9 +108,13 @@ def test_wrong_collections(X, error, message):
             ValueError,
             r"X\[0\] must have floats in \[0, 1\], got values from 200 to 200",
         ),
-        (np.full((8, 8), -0.1), ValueError, r"got values from -0.1 to -0.1 instead. Rescale"),
+        (
+            np.full((8, 8), -0.1),
+            ValueError,
+            r"got values from -0.1 to -0.1 instead. Set intensity_range",
+        ),
         (np.zeros((8, 8), dtype=complex), TypeError, "got complex128 instead"),
-        (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Convert it first"),
+        (np.zeros((8, 8), dtype=int), TypeError, "got int64 instead. Set intensity_range"),
         (np.zeros((8, 8), dtype="U1"), TypeError, "got <U1 instead"),
         ([[0, 1], [0]], ValueError, r"X\[0\] must have shape .*, got rows of unequal length"),
         ("x" * 300, FileNotFoundError, r"does not exist or is not a file. Check"),
@@ -137,7 +155,7 @@ def test_formats(tmp_path: Path, suffix: str, shape: tuple[int, ...], dtype: typ
     high = np.iinfo(dtype).max
     image = np.random.default_rng(0).integers(0, high, shape, dtype=dtype, endpoint=True)
     imsave(tmp_path / f"image{suffix}", image, check_contrast=False)
-    expected = as_unit_float(check_image(image, "X[0]"))
+    expected = as_unit_float(check_image(image[..., :3] if len(shape) == 3 else image, "X[0]"))
     read = Images([tmp_path / f"image{suffix}"])[0]
     np.testing.assert_array_equal(as_unit_float(read), expected)
 
@@ -154,86 +172,18 @@ def test_numbers_of_channels_must_agree():
         Images([np.zeros((8, 8))], n_channels=3)[0]
 
 
-def test_palette_and_grey_with_alpha(tmp_path: Path):
-    grey = np.random.default_rng(0).integers(0, 256, (6, 7), dtype=np.uint8)
-    PIL.Image.fromarray(grey).convert("LA").save(tmp_path / "alpha.png")
-    np.testing.assert_array_equal(Images([tmp_path / "alpha.png"])[0][..., 0], grey)
-    colours = PIL.Image.fromarray(np.stack([grey // 128 * 200] * 3, axis=-1)).quantize(4)
-    colours.save(tmp_path / "palette.png")
-    palette = Images([tmp_path / "palette.png"])[0]
-    np.testing.assert_array_equal(palette, np.stack([grey // 128 * 200] * 3, axis=-1))
-
-
-def write_png_16(path: Path, pixels: np.ndarray, colour_type: int) -> None:
-    """Write the kinds of 16-bit PNG that Pillow cannot write."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
-
-    height, width = pixels.shape[:2]
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
-
-
-@pytest.mark.parametrize(
-    ("colour_type", "stored", "kept"), [(0, 1, 1), (4, 2, 1), (2, 3, 3), (6, 4, 3)]
-)
-def test_png_of_16_bits(tmp_path: Path, colour_type: int, stored: int, kept: int):
-    pixels = np.random.default_rng(0).integers(0, 2**16, (6, 7, stored), dtype=np.uint16)
-    write_png_16(tmp_path / "image.png", pixels, colour_type)
-    image = as_unit_float(Images([tmp_path / "image.png"])[0])
-    # Pillow drops the lower 8 bits of all but grey.
-    np.testing.assert_allclose(image, pixels[..., :kept] / 65535, atol=1 / 255)
-
-
-def test_jpeg(tmp_path: Path):
-    rows = np.linspace(0, 255, 64).astype(np.uint8)
-    PIL.Image.fromarray(np.tile(rows, (64, 1))).save(tmp_path / "image.jpg", quality=95)
-    read = Images([tmp_path / "image.jpg"])[0]
-    assert np.abs(read[..., 0].astype(int) - rows).max() < 10
-
-
-def test_kinds_of_tiff(tmp_path: Path):
-    grey = np.random.default_rng(0).integers(0, 256, (6, 7), dtype=np.uint8)
-    colour = np.random.default_rng(0).integers(0, 256, (6, 7, 3), dtype=np.uint8)
-    path = tmp_path / "image.tif"
-    tifffile.imwrite(path, grey, photometric="miniswhite")
-    np.testing.assert_array_equal(Images([path])[0][..., 0], 255 - grey)
-    tifffile.imwrite(path, np.moveaxis(colour, -1, 0), photometric="rgb", planarconfig="separate")
-    np.testing.assert_array_equal(Images([path])[0], colour)
-    palette = np.random.default_rng(1).integers(0, 2**16, (3, 256), dtype=np.uint16)
-    tifffile.imwrite(path, grey, photometric="palette", colormap=palette)
-    expected = np.moveaxis(palette[:, grey], 0, -1) / np.float32(65535)
-    np.testing.assert_allclose(Images([path])[0], expected, rtol=1e-6)
-    tifffile.imwrite(path, np.stack([grey] * 3), photometric="minisblack")
-    with pytest.raises(
-        ValueError, match=r"cannot be read as an image: It has 3 pages instead of one"
-    ):
-        Images([path])[0]
-
-
 def test_tiff_that_declares_more_pixels_than_it_contains(tmp_path: Path):
-    tags = [(256, 4, 2**15), (257, 4, 2**15), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
+    tags = [(256, 4, 2**14), (257, 4, 2**14), (258, 3, 8), (259, 3, 1), (262, 3, 1), (277, 3, 1)]
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     content = struct.pack("<2sHIH", b"II", 42, 8, len(tags)) + entries + bytes(4)
     (tmp_path / "bomb.tif").write_bytes(content)
-    with pytest.raises(ValueError, match=r"bomb.tif'\) cannot be .*: It declares 1073741824 bytes"):
+    with pytest.raises(ValueError, match=r"bomb.tif'\) cannot be .*: It declares 268435456 bytes"):
         Images([tmp_path / "bomb.tif"])[0]
 
 
 def test_flat_tiff_of_high_compression(tmp_path: Path):
     tifffile.imwrite(tmp_path / "flat.tif", np.zeros((2000, 2000), np.uint8), compression="zlib")
     assert Images([tmp_path / "flat.tif"])[0].shape == (2000, 2000, 1)
-
-
-@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
-def test_cmyk_is_refused(tmp_path: Path, suffix: str):
-    PIL.Image.new("CMYK", (8, 8)).save(tmp_path / f"print{suffix}")
-    with pytest.raises(ValueError, match=r"Its colours are CMYK instead of RGB. Replace the file"):
-        Images([tmp_path / f"print{suffix}"])[0]
 
 
 @pytest.mark.parametrize("kind", ["memmap", "reversed", "fortran", "big-endian", "read-only"])
