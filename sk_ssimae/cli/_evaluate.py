@@ -10,7 +10,8 @@ from rich.table import Table
 from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._model import Inspection, load_model, segment
 from sk_ssimae.cli._terminal import Terminal, count
-from sk_ssimae.datasets._folders import as_bunch, list_images, pair
+from sk_ssimae.datasets._folders import as_bunch
+from sk_ssimae.datasets._listing import list_images, pair
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import (
     image_roc_auc_score,

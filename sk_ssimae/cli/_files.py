@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.datasets._folders import list_images
+from sk_ssimae.datasets._listing import list_images
 
 # File systems allow 255 bytes, including the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")

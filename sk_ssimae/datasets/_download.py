@@ -9,7 +9,7 @@ from typing import Any
 
 from sk_ssimae._validation import first_sentence
 from sk_ssimae.datasets._archive import unpack
-from sk_ssimae.datasets._folders import as_path
+from sk_ssimae.datasets._listing import as_path
 
 _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _TIMEOUT = 60  # Seconds without a response or a byte.

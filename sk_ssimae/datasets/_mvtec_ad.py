@@ -5,7 +5,8 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.datasets._folders import as_bunch, as_path, list_images, pair
+from sk_ssimae.datasets._folders import as_bunch
+from sk_ssimae.datasets._listing import as_path, list_images, pair
 
 TEXTURES = ("carpet", "grid", "leather", "tile", "wood")
 
@@ -66,6 +67,11 @@ def load_mvtec_ad(root: str | Path, category: str, *, return_X_y: bool = False) 
     ... # doctest: +SKIP
     """
     folder = _category_folder(as_path(root, "root"), category)
+    return load_category(folder, return_X_y=return_X_y)
+
+
+def load_category(folder: Path, *, return_X_y: bool = False) -> Any:
+    """Load the folder of a category; see `load_mvtec_ad`."""
     good = list_images(folder / "train" / "good", "good")
     test, ground_truth = folder / "test", folder / "ground_truth"
     test_good = list_images(test / "good", "test_good") if (test / "good").is_dir() else []
