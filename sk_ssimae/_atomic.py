@@ -114,7 +114,7 @@ def replace_entry(path: Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Path | str) -> Iterator[None]:
     """Put the name of a file into errors of the system, which name a temporary file or none."""
     try:
         yield

@@ -8,7 +8,7 @@ import pytest
 import sk_ssimae
 
 ROOT = Path(sk_ssimae.__file__).parent
-LEAVES = {"exceptions", "_atomic", "_validation", "_images", "_patches", "_formulas"}
+LEAVES = {"exceptions", "_atomic", "_extras", "_validation", "_images", "_patches", "_formulas"}
 # Subpackages that each may import from, besides itself.
 DIRECTIONS = {
     **dict.fromkeys(LEAVES, LEAVES),

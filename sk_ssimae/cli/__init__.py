@@ -2,6 +2,8 @@
 
 import sys
 
+from sk_ssimae._extras import install_hint
+
 __all__ = ["main"]
 
 
@@ -13,7 +15,8 @@ def main() -> None:
         import typer  # noqa: F401
     except ImportError as error:
         sys.exit(
-            f'error: The command line needs typer, rich and filelock ({error}): pip install "sk-ssimae[cli]".'
+            f"error: The command line needs typer, rich and filelock ({error}). "
+            + install_hint("cli")
         )
     from sk_ssimae.cli._app import app
 

@@ -9,7 +9,7 @@ from typing import Any
 from sk_ssimae.cli._files import as_json, identity
 from sk_ssimae.cli._folder import OutputFolder
 from sk_ssimae.cli._rows import ImageState, Row, from_csv, to_csv
-from sk_ssimae.cli._terminal import one_line
+from sk_ssimae.cli._text import one_line
 
 PARTS = ("masks", "residual_maps")
 _RUN, _SCORES, _SCALE = "run.json", "scores.csv", "residual_maps/scale.json"

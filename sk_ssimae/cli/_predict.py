@@ -21,7 +21,8 @@ from sk_ssimae.cli._model import (
 )
 from sk_ssimae.cli._rows import ImageState, Row
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, count, one_line
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
+from sk_ssimae.cli._text import count, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
 # Raised for an image that cannot be processed.
