@@ -11,6 +11,7 @@ ROOT = Path(sk_ssimae.__file__).parent
 LEAVES = {
     "exceptions",
     "_atomic",
+    "_extras",
     "_validation",
     "_images",
     "_intensity",

@@ -2,17 +2,21 @@
 
 import sys
 
+from sk_ssimae._extras import install_hint
+
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and exit with one of the codes that `sk-ssimae --help` lists."""
     try:
+        import filelock  # noqa: F401
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError as error:
         sys.exit(
-            f'error: The command line needs typer and rich ({error}): pip install "sk-ssimae[cli]".'
+            f"error: The command line needs typer, rich and filelock ({error}). "
+            + install_hint("cli")
         )
     from sk_ssimae.cli._app import app
 

@@ -8,6 +8,7 @@ import typer
 
 import sk_ssimae
 from sk_ssimae.cli._terminal import reporting
+from sk_ssimae.cli._usage import Commands, parse_image_size, parse_threshold
 
 _EXIT_CODES = (
     "Exit codes: 0 success; 1 error, explained in one line on standard error; 2 wrong usage, such "
@@ -15,6 +16,7 @@ _EXIT_CODES = (
 )
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -160,8 +162,8 @@ def fit(
         parameters: dict[str, Any] = {
             "latent_dim": latent_dim,
             "patch_size": patch_size,
-            "image_size": _parse_image_size(image_size),
-            "threshold": _parse_threshold(threshold),
+            "image_size": parse_image_size(image_size),
+            "threshold": parse_threshold(threshold),
             "target_fpr": target_fpr,
             "device": device,
             "random_state": seed,
@@ -271,31 +273,3 @@ def info(model: Model) -> None:
         from sk_ssimae.cli import _info
 
         _info.info(model, terminal)
-
-
-def _parse_image_size(text: str | None) -> int | tuple[int, int] | None:
-    if text is None:
-        return None
-    try:
-        sides = [int(side) for side in text.split("x")]
-    except ValueError:
-        sides = []
-    match sides:
-        case [side]:
-            return side
-        case [height, width]:
-            return height, width
-    raise ValueError(
-        f"--image-size must be SIDE or HEIGHTxWIDTH, such as 256x320, got {text!r} instead."
-    )
-
-
-def _parse_threshold(text: str) -> str | float:
-    if text in ("pixel_fpr", "image_fpr"):
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(
-            f"--threshold must be pixel_fpr, image_fpr or a number, got {text!r} instead."
-        ) from None

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._model import Inspection, load_model, segment
-from sk_ssimae.cli._terminal import Terminal, count
+from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.cli._text import count
 from sk_ssimae.datasets._folders import as_bunch
 from sk_ssimae.datasets._listing import list_images, pair
 from sk_ssimae.estimators import BaseSegmenter
@@ -90,7 +91,7 @@ def evaluate(
             truth.append(mask)
     scores = _score(segmenter, truth, found)
     # Print first: a full disk must not lose minutes of work.
-    terminal.out.print(_table(scores, len(truth)))
+    terminal.show(_table(scores, len(truth)))
     if json_file is not None:
         write_json(json_file, scores)
 

@@ -159,7 +159,12 @@ def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: 
 
 def write_json(path: Path, content: Any) -> None:
     """Write indented JSON to a file, or leave the file as it was."""
-    replace_file(path, (json.dumps(content, indent=2) + "\n").encode())
+    replace_file(path, as_json(content))
+
+
+def as_json(content: Any) -> bytes:
+    """Return indented JSON."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _start(path: Path, length: int) -> bytes:

@@ -18,7 +18,8 @@ from skorch.callbacks import Callback
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
-from sk_ssimae.cli._terminal import INTERRUPTED, Terminal, count
+from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
+from sk_ssimae.cli._text import count
 from sk_ssimae.datasets._listing import list_images
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
 from sk_ssimae.exceptions import InterruptedFitWarning

@@ -6,7 +6,8 @@ from pathlib import Path
 from sklearn.exceptions import NotFittedError
 
 from sk_ssimae.cli._model import open_model, promise, was_interrupted
-from sk_ssimae.cli._terminal import Terminal, count
+from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.cli._text import count
 from sk_ssimae.estimators import BaseSegmenter
 
 

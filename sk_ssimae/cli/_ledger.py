@@ -1,77 +1,22 @@
 """Contents of an output folder, so that an interrupted run can resume."""
 
 import csv
-import io
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.cli._files import identity, write_json
-from sk_ssimae.cli._terminal import one_line
+from sk_ssimae.cli._files import as_json, identity
+from sk_ssimae.cli._folder import OutputFolder
+from sk_ssimae.cli._rows import ImageState, Row, from_csv, to_csv
+from sk_ssimae.cli._text import one_line
 
 PARTS = ("masks", "residual_maps")
-_RUN, _SCORES = "run.json", "scores.csv"
+_RUN, _SCORES, _SCALE = "run.json", "scores.csv", "residual_maps/scale.json"
 # These identify our own run.json and scores.csv, in any version.
 _RUN_KEYS, _SCORES_COLUMNS = {"sha256", "threshold", "sk_ssimae"}, ("file", "name", "score")
 _ELSEWHERE = "Choose another folder, or move it away."
 _START_AGAIN = "Choose another folder, or use --overwrite to start again."
-# File names may contain any bytes.
-_ENCODING: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}
-
-
-class Row(NamedTuple):
-    """A row of scores.csv, as text. If there is an error, only `file` and `name` are also set.
-
-    Attributes
-    ----------
-    file : str
-        Absolute path of the image.
-    name : str
-        Name of its mask and residual map, without suffix.
-    score, defective, marked_share, largest_region, clipped : str
-        Score; "yes" or "no"; share of marked pixels; number of pixels in the largest marked region;
-        number of pixels beyond the scale of the residual map.
-    target, bytes, modified_ns : str
-        The file that was read: its path with links resolved, its size and its modification time.
-    error : str
-        Error that the image caused.
-    """
-
-    file: str
-    name: str
-    score: str = ""
-    defective: str = ""
-    marked_share: str = ""
-    largest_region: str = ""
-    clipped: str = ""
-    target: str = ""
-    bytes: str = ""
-    modified_ns: str = ""
-    error: str = ""
-
-
-class ImageState(NamedTuple):
-    """Identify the version of an image that was read; stored in columns of the same names."""
-
-    target: str
-    bytes: str
-    modified_ns: str
-
-    @classmethod
-    def of(cls, image: Path) -> Self:
-        """Read the state of an image, following links.
-
-        Raises
-        ------
-        OSError
-            If there is no such file.
-        """
-        target = resolve(image)
-        status = target.stat()
-        return cls(str(target), str(status.st_size), str(status.st_mtime_ns))
 
 
 class Ledger:
@@ -84,24 +29,29 @@ class Ledger:
     folder : path
         Output folder.
     run : dict
-        Everything that the outputs depend on, as JSON values.
+        Everything that the outputs depend on, as JSON values, with the scale of the residual maps
+        under ``"residual_maps"``.
     overwrite : bool
         Delete the outputs of earlier runs, whatever their model.
 
     Raises
     ------
-    FileExistsError
-        If the folder contains outputs of another model, or files of other origin in their place.
+    OSError
+        If the folder contains outputs of another model, or links or files of other origin in their
+        place.
     ValueError
         If its run.json or scores.csv was not written by `predict`.
     """
 
     def __init__(self, folder: Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
         self.folder, self._run = folder, run
+        self._out = OutputFolder(folder)
         self._rows: dict[str, Row] = {}
         # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
-        if any((folder / part).exists() for part in (_RUN, _SCORES, *PARTS)):
+        self._out.check((_RUN, _SCORES, _SCALE))
+        self._out.check(f"{part}/any" for part in PARTS)
+        if any(self._out.exists(part) for part in (_RUN, _SCORES, *PARTS)):
             previous = self._read_run()
             self._names = _valid_names(previous.get("names", []))
             if overwrite:
@@ -110,36 +60,29 @@ class Ledger:
                 self._check_run(previous)
                 self._rows = self._read_rows()
                 self._names |= {row.name for row in self._rows.values()}
+            self._out.remove_temporaries(PARTS)
         # Written first, so that outputs never exist without it.
         self._write_run()
         for part in PARTS:
-            (folder / part).mkdir(exist_ok=True)
+            self._out.make_subfolder(part)
+        self._out.write(_SCALE, as_json(run["residual_maps"]))
 
     @property
     def names(self) -> dict[str, str]:
         """Names of images, by absolute path."""
         return {row.file: row.name for row in self._rows.values()}
 
-    def mask_file(self, name: str) -> Path:
-        """Return the path of a mask."""
-        return self.folder / "masks" / f"{name}.png"
-
-    def residual_map_file(self, name: str) -> Path:
-        """Return the path of a residual map."""
-        return self.folder / "residual_maps" / f"{name}.tif"
-
     def complete(self, image: Path) -> Row | None:
         """Return the row of an image, or None if an output is missing or the image has changed."""
         row = self._rows.get(identity(image))
         if row is None or row.error:
             return None
-        files = (self.mask_file(row.name), self.residual_map_file(row.name))
         try:
             read = ImageState(row.target, row.bytes, row.modified_ns)
             same = ImageState.of(image) == read
         except OSError:
             return None
-        return row if same and all(file.is_file() for file in files) else None
+        return row if same and all(map(self._out.is_file, _files([row.name]))) else None
 
     def begin(self, todo: Mapping[str, str]) -> None:
         """Remove outputs and rows of the images to be computed, and outputs without a row.
@@ -153,35 +96,33 @@ class Ledger:
 
         Raises
         ------
-        FileExistsError
-            If a file that `predict` did not write has the name of an output.
+        OSError
+            If a file that `predict` did not write, or a link, has the name of an output.
         """
         for file in todo:
             self._rows.pop(file, None)
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        writer.writerows([Row._fields, *self._rows.values()])
-        replace_file(self.folder / _SCORES, text.getvalue().encode(**_ENCODING))
+        self._out.write(_SCORES, to_csv(self._rows.values(), header=True))
         kept = {row.name for row in self._rows.values()}
-        self._unlink(self._names - kept)
+        self._out.remove(_files(self._names - kept))
         self._check_free(todo.values())  # Any file still there is not ours.
         self._names = kept.union(todo.values())
         self._write_run()
 
+    def write(self, name: str, mask: bytes, residual_map: bytes) -> None:
+        """Write the files of an image."""
+        for file, content in zip(_files([name]), (mask, residual_map), strict=True):
+            self._out.write(file, content)
+
     def append(self, row: Row) -> None:
         """Append a row. A row that was not written completely is ignored by the next run."""
-        # Quote every field, because file names may contain line breaks of any kind.
-        with (self.folder / _SCORES).open("a", newline="", **_ENCODING) as file:
-            csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerow(row)
-            file.flush()
-            os.fsync(file.fileno())
+        self._out.append(_SCORES, to_csv([row]))
         self._rows[row.file] = row
 
     def _read_run(self) -> dict[str, Any]:
         """Read run.json, which proves that the outputs in the folder are ours."""
         path = self.folder / _RUN
         try:
-            previous = json.loads(path.read_bytes())
+            previous = json.loads(self._out.read(_RUN))
         except FileNotFoundError:
             raise FileExistsError(
                 f"--out: {str(self.folder)!r} contains masks, residual_maps or {_SCORES} but no "
@@ -209,30 +150,27 @@ class Ledger:
             )
 
     def _write_run(self) -> None:
-        write_json(self.folder / _RUN, {**self._run, "names": sorted(self._names)})
+        self._out.write(_RUN, as_json({**self._run, "names": sorted(self._names)}))
 
     def _read_rows(self) -> dict[str, Row]:
         rows = self._read_scores()
-        if rows and tuple(rows[0]) != Row._fields:
+        if rows and rows[0] and tuple(rows[0]) != Row._fields:
             raise self._wrong_columns(rows[0], _START_AGAIN)
-        found = (Row(*row) for row in rows[1:] if len(row) == len(Row._fields))
+        found = (Row(*row) for row in rows[1:])
         return {row.file: row for row in found if _is_valid(row.name)}
 
     def _read_scores(self) -> list[list[str]]:
-        path = self.folder / _SCORES
-        if not path.exists():
+        if not self._out.exists(_SCORES):
             return []
-        with path.open(newline="", **_ENCODING) as file:
-            text = file.read()
-        whole = text[: text.rfind("\n") + 1]  # The last line may be incomplete.
+        content = self._out.read(_SCORES)
         try:
-            rows = list(csv.reader(io.StringIO(whole, newline="")))
+            rows = from_csv(content)
         except csv.Error as error:
             raise ValueError(
-                f"--out: {str(path)!r} is not valid CSV ({error}). {_ELSEWHERE}"
+                f"--out: {str(self.folder / _SCORES)!r} is not valid CSV ({error}). {_ELSEWHERE}"
             ) from error
-        if tuple(rows[0][: len(_SCORES_COLUMNS)] if rows else ()) != _SCORES_COLUMNS and text:
-            raise self._wrong_columns(rows[0] if rows else [text], _ELSEWHERE)
+        if content and tuple(rows[0][: len(_SCORES_COLUMNS)]) != _SCORES_COLUMNS:
+            raise self._wrong_columns(rows[0] or [repr(content)], _ELSEWHERE)
         return rows
 
     def _wrong_columns(self, found: list[str], remedy: str) -> ValueError:
@@ -242,27 +180,23 @@ class Ledger:
         )
 
     def _remove_outputs(self) -> None:
-        names = {row[1] for row in self._read_scores()[1:] if len(row) > 1}
-        self._unlink(self._names | _valid_names(names))
-        (self.folder / _SCORES).unlink(missing_ok=True)
+        names = {row[1] for row in self._read_scores()[1:]}
+        self._out.remove([*_files(self._names | _valid_names(names)), _SCORES])
         self._names = set()
 
-    def _unlink(self, names: Iterable[str]) -> None:
-        for file in self._files(names):
-            file.unlink(missing_ok=True)
-
     def _check_free(self, names: Iterable[str]) -> None:
-        for file in self._files(names):
-            if os.path.lexists(file):
+        for file in _files(names):
+            if self._out.exists(file):
                 raise FileExistsError(
-                    f"--out: {str(file)!r} has the name of an output, but sk-ssimae predict did "
-                    f"not write it. {_ELSEWHERE}"
+                    f"--out: {str(self.folder / file)!r} has the name of an output, but sk-ssimae "
+                    f"predict did not write it. {_ELSEWHERE}"
                 )
 
-    def _files(self, names: Iterable[str]) -> Iterator[Path]:
-        for name in names:
-            yield self.mask_file(name)
-            yield self.residual_map_file(name)
+
+def _files(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield f"masks/{name}.png"
+        yield f"residual_maps/{name}.tif"
 
 
 def _valid_names(names: Any) -> set[str]:

@@ -1,20 +1,25 @@
 """Lock on a folder, so that one process at a time writes to it."""
 
 import contextlib
+import errno
 import os
-import sys
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 _LOCK = ".sk_ssimae.lock"
+# Raised by file systems without locks.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
     """Create a folder and lock it against other processes that call this function.
 
-    The operating system releases the lock when the process ends, for any reason. On Windows, and on
-    file systems without locks, nothing is locked.
+    The operating system releases the lock when the process ends, for any reason. On file systems
+    without locks, nothing is locked.
 
     Parameters
     ----------
@@ -24,53 +29,50 @@ def lock_folder(folder: Path) -> Iterator[None]:
     Raises
     ------
     OSError
-        If another process has locked the folder, or it is a file or not writable.
+        If another process has locked the folder, it is a file or not writable, or the file of the
+        lock is a link or not a regular file.
     """
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--out must name a folder, got the file {str(folder)!r} instead.")
+    if os.path.lexists(folder) and not folder.is_dir():
+        kind = "file" if folder.exists() else "broken link"
+        raise NotADirectoryError(
+            f"--out must name a folder, got the {kind} {str(folder)!r} instead."
+        )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / _LOCK
-    file = _open_locked(path, folder)
+    _check_lock_file(path)
+    lock = FileLock(path, timeout=0)
     try:
-        os.ftruncate(file, 0)
-        os.write(file, str(os.getpid()).encode())
+        lock.acquire()
+    except Timeout:
+        raise BlockingIOError(
+            f"--out: another run is writing to {str(folder)!r}. Wait until it ends, or choose "
+            "another folder."
+        ) from None
+    except PermissionError:
+        raise PermissionError(
+            f"--out: the folder {str(folder)!r} is not writable. Change its permissions, or choose "
+            "another folder."
+        ) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
         yield
     finally:
-        with contextlib.suppress(OSError):
-            path.unlink()  # Before the lock ends: afterwards another process may own the file.
-        os.close(file)
+        if lock.is_locked:
+            with contextlib.suppress(OSError):
+                path.unlink()  # Before the lock ends: afterwards another process may own the file.
+        lock.release()
 
 
-def _open_locked(path: Path, folder: Path) -> int:
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(file)
-            # The last owner may have deleted the file meanwhile: such a lock would be useless.
-            with contextlib.suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(file), path.stat()):
-                    return file
-        except BlockingIOError:
-            holder = os.read(file, 20).decode(errors="replace") or "unknown"
-            os.close(file)
-            raise BlockingIOError(
-                f"--out: another run (process {holder}) is writing to {str(folder)!r}. Wait "
-                "until it ends, or choose another folder."
-            ) from None
-        except BaseException:
-            os.close(file)
-            raise
-        os.close(file)
-
-
-def _lock(file: int) -> None:
-    if sys.platform == "win32":
-        return
-    import fcntl
-
+def _check_lock_file(path: Path) -> None:
+    """Refuse a file that the lock must not open; filelock itself refuses symbolic links only."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError:  # A file system without locks.
+        status = path.lstat()
+    except FileNotFoundError:
         return
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        raise FileExistsError(
+            f"--out: {str(path)!r} must be a regular file without other links: sk-ssimae locks the "
+            "folder with it. Remove it, or choose another folder."
+        )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from sk_ssimae.cli._terminal import is_out_of_memory, one_line
+from sk_ssimae.cli._terminal import is_out_of_memory
+from sk_ssimae.cli._text import one_line
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter, SegmentedImage
 from sk_ssimae.persistence._segmenter import Loaded, load_with_checksum
 

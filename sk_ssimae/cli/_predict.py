@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import sk_ssimae
-from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.cli._files import collect_images, identity, name_images, write_json
-from sk_ssimae.cli._ledger import PARTS, ImageState, Ledger, Row
+from sk_ssimae._atomic import resolve
+from sk_ssimae.cli._files import collect_images, identity, name_images
+from sk_ssimae.cli._ledger import PARTS, Ledger
 from sk_ssimae.cli._lock import lock_folder
 from sk_ssimae.cli._model import (
     Inspection,
@@ -19,8 +19,10 @@ from sk_ssimae.cli._model import (
     promise,
     segment,
 )
+from sk_ssimae.cli._rows import ImageState, Row
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, count, one_line
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
+from sk_ssimae.cli._text import count, one_line
 from sk_ssimae.estimators import BaseSegmenter
 
 # Raised for an image that cannot be processed.
@@ -63,7 +65,6 @@ def predict(
     run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
     with lock_folder(out):
         ledger = Ledger(out, run, overwrite=overwrite)
-        write_json(out / "residual_maps" / "scale.json", scale.description)
         return _predict_all(
             loaded.segmenter, images, ledger, scale, skip_bad=skip_bad, terminal=terminal
         )
@@ -149,8 +150,7 @@ def _predict_one(
         if not skip_bad:
             raise
         return row
-    replace_file(ledger.mask_file(name), mask)
-    replace_file(ledger.residual_map_file(name), residual_map)
+    ledger.write(name, mask, residual_map)
     ledger.append(row)
     return row
 

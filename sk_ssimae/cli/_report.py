@@ -13,7 +13,8 @@ from sk_ssimae.cli._files import check_output_file, collect_images, identity, na
 from sk_ssimae.cli._model import load_model, naming_too_large_images, promise, segment
 from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
 from sk_ssimae.cli._predict import IMAGE_ERRORS
-from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal, count, one_line
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
+from sk_ssimae.cli._text import count, one_line, printable
 from sk_ssimae.estimators import BaseSegmenter
 
 
@@ -90,7 +91,7 @@ def report(
                 terminal.complain(entry.error)
             entries.append(entry)
     page = render(segmenter, model.name, entries, colours)
-    replace_file(output, page.encode(errors="backslashreplace"))
+    replace_file(output, page.encode())
     size = f"{len(page) / 1e6:.1f} MB"
     terminal.say(f"{_tally(entries)}. Report: {str(output)!r} ({size}).")
     return SOME_IMAGES_FAILED if any(entry.error for entry in entries) else 0
@@ -124,13 +125,13 @@ def render(segmenter: BaseSegmenter, model: str, entries: list[Entry], colours: 
     ordered = sorted(entries, key=lambda entry: entry.score, reverse=True)
     threshold = segmenter.threshold_
     return Template(template).substitute(
-        model=html.escape(model),
+        model=_escape(model),
         segmenter=type(segmenter).__name__,
         tally=_tally(entries),
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
         version=sk_ssimae.__version__,
         threshold=f"{threshold:.4g}",
-        promise=html.escape(promise(segmenter)),
+        promise=_escape(promise(segmenter)),
         low=f"{colours.low:.3g}",
         high=f"{colours.high:.3g}",
         position=f"{100 * float(colours.position(threshold)):.1f}",
@@ -141,7 +142,7 @@ def render(segmenter: BaseSegmenter, model: str, entries: list[Entry], colours: 
 
 
 def _row(entry: Entry) -> str:
-    name, path = html.escape(entry.name), html.escape(str(entry.path))
+    name, path = _escape(entry.name), _escape(str(entry.path))
     values: dict[str, Any] = {
         "name": name,
         "score": "" if entry.error else f"{entry.score:.9g}",
@@ -152,7 +153,7 @@ def _row(entry: Entry) -> str:
     data = " ".join(f'data-{key}="{value}"' for key, value in values.items())
     title = f'<th scope="row"><b>{name}</b><small>{path}</small></th>'
     if entry.pictures is None:
-        error = html.escape(entry.error)
+        error = _escape(entry.error)
         return f'<tr {data} class="bad">{title}<td colspan="6">{error}</td></tr>'
     verdict = "defective" if entry.defective else "good"
     # Map and mask are overlays, so that the file contains the image only once.
@@ -165,6 +166,10 @@ def _row(entry: Entry) -> str:
         f"{_panel('input')}{_panel('residual map', pictures.residual_map)}"
         f"{_panel('mask', pictures.mask)}</tr>"
     )
+
+
+def _escape(text: str) -> str:
+    return html.escape(printable(text))
 
 
 def _panel(label: str, overlay: str = "") -> str:

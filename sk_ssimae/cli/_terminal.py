@@ -1,6 +1,5 @@
 """Output of the commands: results, progress, warnings, and errors without tracebacks."""
 
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-FAILED, SOME_IMAGES_FAILED, INTERRUPTED = 1, 3, 130
+from sk_ssimae._atomic import naming
+from sk_ssimae.cli._text import one_line, printable
 
-# An index into X means nothing to users of the command line, who gave folders.
-_INDEX = re.compile(r"X\[\d+\] \(('.*?'|\".*?\")\)")
+FAILED, SOME_IMAGES_FAILED, INTERRUPTED = 1, 3, 130
 
 
 class Terminal:
@@ -45,16 +44,21 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Print a line of the result without wrapping it to the terminal."""
-        self.out.print(_encodable(text), soft_wrap=True)
+        self.show(printable(text), soft_wrap=True)
+
+    def show(self, content: Any, **options: Any) -> None:
+        """Print a part of the result, such as a table whose cells are printable."""
+        with naming("standard output"):
+            self.out.print(content, **options)
 
     def note(self, text: str) -> None:
         """Print a line that is not part of the result."""
         if not self.quiet:
-            self.err.print(_encodable(text), soft_wrap=True)
+            self.err.print(printable(text), soft_wrap=True)
 
     def complain(self, error: BaseException | str) -> None:
         """Print an error in one line, even when quiet."""
-        self.err.print(f"error: {_encodable(one_line(error))}", soft_wrap=True)
+        self.err.print(f"error: {one_line(error)}", soft_wrap=True)
 
     def progress(self, *, counted: bool = True) -> Progress:
         """Make a progress bar, which prints nothing unless there is a terminal.
@@ -116,21 +120,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
         return True
     return error.__cause__ is not None and is_out_of_memory(error.__cause__)
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number and its noun, in the plural unless the number is 1."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def one_line(error: Any) -> str:
-    """Return the text of an error in one line, with files named as the user did."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:
-        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return _INDEX.sub(r"\1", text)
-
-
-def _encodable(text: str) -> str:
-    """Escape surrogates: file names may contain any bytes."""
-    return text.encode(errors="backslashreplace").decode()

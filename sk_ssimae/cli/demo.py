@@ -60,7 +60,7 @@ def main(picture: Path) -> dict[str, float]:
     for name, area in areas.items():
         print(f"  {name:<26}{area:.3f}")
     _draw(segmenters, test, areas, picture)
-    print(f"\nPicture: {picture}")
+    print(f"\nPicture: {str(picture)!r}")
     return areas
 
 

@@ -7,6 +7,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from sk_ssimae._extras import install_hint
 from sk_ssimae._validation import first_sentence
 from sk_ssimae.datasets._archive import unpack
 from sk_ssimae.datasets._listing import as_path
@@ -115,8 +116,8 @@ def _download(
             import tqdm  # noqa: F401
     except ImportError as error:
         raise ImportError(
-            f'Downloading needs {error.name}: pip install "sk-ssimae[data]". Or download {url} by '
-            f"hand and unpack it into {str(folder)!r}."
+            f"Downloading needs {error.name}. {install_hint('data')} Or download {url} by hand and "
+            f"unpack it into {str(folder)!r}."
         ) from error
 
     downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=_TIMEOUT)

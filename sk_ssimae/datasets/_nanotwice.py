@@ -64,7 +64,7 @@ def fetch_nanotwice(
     """Load the NanoTWICE images, downloading them if necessary.
 
     They are kept in the folder ``nanotwice`` of `data_home`. Needs the extra ``data``:
-    ``pip install "sk-ssimae[data]"``.
+    ``pip install ".[data]"``.
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def fetch_woven_textures(
     """Load one of the paper's woven textures, downloading both if necessary.
 
     They are kept in the folder ``textures`` of `data_home`. Needs the extra ``data``:
-    ``pip install "sk-ssimae[data]"``.
+    ``pip install ".[data]"``.
 
     Parameters
     ----------

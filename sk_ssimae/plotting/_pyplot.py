@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from sk_ssimae._extras import install_hint
+
 
 def import_pyplot() -> Any:
     """Import pyplot.
@@ -14,5 +16,5 @@ def import_pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'sk-ssimae[plot]'.") from error
+        raise ImportError(f"Plots need matplotlib. {install_hint('plot')}") from error
     return plt

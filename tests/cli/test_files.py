@@ -16,7 +16,7 @@ from sk_ssimae import (
 )
 from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import count, is_out_of_memory, one_line
+from sk_ssimae.cli._terminal import is_out_of_memory
 
 
 def names(*paths, named=None):
@@ -138,13 +138,3 @@ def test_tiff_stores_residuals_and_clips_beyond_the_scale():
     values = tifffile.imread(io.BytesIO(scale.to_tiff(residual_map)))
     assert values.tolist() == [[0, 16384, 65535], [0, 65535, 65535]]
     assert scale.n_clipped(residual_map) == 2  # One exceeds the scale by less than the rounding.
-
-
-def test_errors_are_one_line():
-    assert one_line(ValueError("X[3] ('a b.png') must\nhave")) == "'a b.png' must have"
-    assert one_line(FileNotFoundError(2, "No such file", "m")) == "m: No such file"
-    assert one_line(MemoryError()) == "MemoryError"
-
-
-def test_only_one_is_singular():
-    assert [count(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

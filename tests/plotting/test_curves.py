@@ -102,5 +102,5 @@ def test_wrong_overlaps():
 @pytest.mark.usefixtures("without_matplotlib")
 @pytest.mark.parametrize("cls", DISPLAYS)
 def test_without_matplotlib(cls, defective, maps):
-    with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
+    with pytest.raises(ImportError, match=r'matplotlib. Run pip install "\.\[plot\]"'):
         cls.from_predictions(defective[1], maps)

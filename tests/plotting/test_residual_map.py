@@ -120,7 +120,7 @@ def test_wrong_options(arrays, options, error, message):
 
 @pytest.mark.usefixtures("without_matplotlib")
 def test_without_matplotlib(arrays):
-    with pytest.raises(ImportError, match=r"pip install 'sk-ssimae\[plot\]'"):
+    with pytest.raises(ImportError, match=r'matplotlib. Run pip install "\.\[plot\]"'):
         ResidualMapDisplay(*arrays[:2]).plot()
 
 

@@ -10,6 +10,7 @@ import torch
 
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
+from sk_ssimae._extras import install_hint
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration
 from sk_ssimae.estimators._residuals import Residual
 from sk_ssimae.persistence._onnx._file import pack
@@ -32,7 +33,7 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
     threshold, are described in the metadata by one JSON document. Either the whole file is written,
     or an error is raised and a file that was there before is unchanged.
 
-    It needs the package onnx: ``pip install "sk-ssimae[onnx]"``.
+    It needs the package onnx: ``pip install ".[onnx]"``.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
     try:
         import onnx
     except ImportError as error:
-        raise ImportError('export_onnx needs onnx: pip install "sk-ssimae[onnx]".') from error
+        raise ImportError(f"export_onnx needs onnx. {install_hint('onnx')}") from error
     from sk_ssimae.persistence._onnx._graph import make_model
 
     segmenter.check_ready()

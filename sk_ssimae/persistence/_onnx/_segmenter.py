@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._extras import install_hint
 from sk_ssimae._images import Conversion, Image, SlicedImage, as_unit_float
 from sk_ssimae._patches import Area, Patches
 from sk_ssimae.estimators._blocks import with_halo, within
@@ -27,7 +28,7 @@ class OnnxSegmenter(ReconstructionMixin):
 
     Residual maps, masks and scores are those of the exported segmenter, up to rounding. The file
     contains a graph and a document of settings: only ONNX's own operators are run. It needs ONNX
-    Runtime: ``pip install "sk-ssimae[onnx]"``. A pickle, as joblib sends it to other processes,
+    Runtime: ``pip install ".[onnx]"``. A pickle, as joblib sends it to other processes,
     contains only the absolute path and the other parameters: the file is read again.
 
     Parameters
@@ -156,9 +157,7 @@ def _import_runtime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError(
-            'OnnxSegmenter needs ONNX Runtime: pip install "sk-ssimae[onnx]".'
-        ) from error
+        raise ImportError(f"OnnxSegmenter needs ONNX Runtime. {install_hint('onnx')}") from error
     return onnxruntime
 
 
