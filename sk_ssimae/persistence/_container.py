@@ -11,14 +11,14 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from sk_ssimae.persistence._checks import check_format, parse_object
+from sk_ssimae.persistence._checks import check_format, check_values, parse_object, quote
 
 FORMAT = "sk_ssimae"
 #: Raise it with every change of a document's content, parameters of segmenters included, once a
 #: version has been released, and keep reading the former version.
 FORMAT_VERSION = 1
 
-# Some hundred thousand epochs. Parsing JSON takes up to twenty times its size in memory.
+# Some hundred thousand epochs.
 _LARGEST_HEADER = 16 * 2**20
 _BLOCK = 2**20
 # The document is text within JSON, so that its quotation marks are escaped once: those of texts
@@ -61,7 +61,8 @@ def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
     Raises
     ------
     ValueError
-        If the document is so long that `read_header` would refuse it.
+        If `read_header` would refuse the document: it is too long, or holds values that no file
+        may hold.
     """
     text = json.dumps({"sha256": _NO_DIGEST.decode(), **document}, allow_nan=False)
     content = safetensors.torch.save(tensors, metadata={FORMAT: text})
@@ -71,6 +72,7 @@ def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
             f"The description of a model must be at most {_LARGEST_HEADER} bytes, got {start} "
             f"instead: history_ has {len(document.get('history', []))} epochs."
         )
+    _parse_document(text)
     header, data = content[:start], memoryview(content)[start:]
     place = _place_of_digest(header)
     return b"".join([header[: place.start], _digest(header, [data]), header[place.stop :], data])
@@ -105,7 +107,7 @@ def read_header(file: BinaryIO) -> Header:
     metadata, declared = _parse(raw)
     if FORMAT not in metadata:
         raise ValueError(f"it is a safetensors file, but its metadata lack {FORMAT!r}.")
-    document = parse_object(metadata[FORMAT], "its document")
+    document = _parse_document(metadata[FORMAT])
     check_format(document, FORMAT, FORMAT_VERSION)
     tensors = {name: _tensor_header(name, entry) for name, entry in declared.items()}
     end = max((entry["data_offsets"][1] for entry in declared.values()), default=0)
@@ -132,7 +134,7 @@ def read_tensors(file: BinaryIO) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(file.read())
     except SafetensorError as error:
-        raise ValueError(f"its tensors do not add up ({error}).") from error
+        raise ValueError(f"its tensors do not add up ({error!s:.200}).") from error
 
 
 def _say_what_else_it_is(start: bytes, size: int) -> str:
@@ -156,7 +158,14 @@ def _parse(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     metadata = declared.pop("__metadata__", {})
     if type(metadata) is not dict:
         raise ValueError("its metadata are no JSON object.")
+    check_values(declared, "its header")
     return metadata, declared
+
+
+def _parse_document(text: Any) -> dict[str, Any]:
+    document = parse_object(text, "its document")
+    check_values(document, "its document")
+    return document
 
 
 def _tensor_header(name: str, entry: Any) -> TensorHeader:
@@ -165,7 +174,7 @@ def _tensor_header(name: str, entry: Any) -> TensorHeader:
             type(number) is int and number >= 0 for number in (*shape, start, end)
         ):
             return TensorHeader(dtype, tuple(shape))
-    raise ValueError(f"it declares {name!r:.80} in a way that safetensors does not know.")
+    raise ValueError(f"it declares {quote(name)} in a way that safetensors does not know.")
 
 
 def _place_of_digest(header: bytes) -> slice:

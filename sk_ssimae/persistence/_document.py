@@ -10,12 +10,19 @@ import safetensors
 import sklearn
 import skorch
 import torch
+from sklearn.utils._param_validation import validate_parameter_constraints
 from skorch.history import History
 from torch import nn
 
 import sk_ssimae
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration, Role
-from sk_ssimae.persistence._checks import check_count, check_keys, read_intensity_range
+from sk_ssimae.persistence._checks import (
+    check_count,
+    check_keys,
+    check_versions,
+    quote,
+    read_intensity_range,
+)
 from sk_ssimae.persistence._container import FORMAT, FORMAT_VERSION
 from sk_ssimae.persistence._parts import Blueprint, storable_classes
 from sk_ssimae.persistence._values import decode, encode
@@ -68,7 +75,7 @@ def describe(segmenter: BaseAutoencoderSegmenter, blueprint: Blueprint) -> dict[
     Raises
     ------
     TypeError
-        If a parameter can only be restored by code.
+        If a parameter can only be restored by code, or is too large.
     """
     names = segmenter.parameter_names(*_STORED_ROLES)
     parameters = {name: getattr(segmenter, name) for name in names}
@@ -117,7 +124,7 @@ def restore(document: dict[str, Any]) -> Description:
     cls = classes.get(document["class"]) if type(document["class"]) is str else None
     if cls is None:
         raise ValueError(
-            f"its class must be one of {list(classes)}, got {document['class']!r:.80} instead."
+            f"its class must be one of {list(classes)}, got {quote(document['class'])} instead."
         )
     segmenter = _restore_segmenter(cls, document["parameters"])
     network = _decode_values(document["network"], "its network")
@@ -137,11 +144,11 @@ def restore(document: dict[str, Any]) -> Description:
         document["n_defective_dropped"], "n_defective_dropped"
     )
     _restore_calibration(segmenter, document["calibration"])
+    _check_not_stored(document["not_stored"])
+    check_versions(document["versions"])
     if type(document["interrupted"]) is not bool or type(document["history"]) is not list:
         raise ValueError("its history must be a list, and whether it was interrupted a boolean.")
-    history = History(
-        {"batches": [], **_decode_values(row, "its history")} for row in document["history"]
-    )
+    history = History(_restore_row(row) for row in document["history"])
     return Description(segmenter, blueprint, history, document["interrupted"])
 
 
@@ -183,17 +190,37 @@ def _restore_calibration(segmenter: BaseAutoencoderSegmenter, stored: Any) -> No
             "rule": "pixel_fpr" | "image_fpr" as rule,
             "target_fpr": Real() as target_fpr,
             "held_out": "images" | "regions",
-            "n_held_out": int(n_held_out),
-            "parameters": dict(parameters),
+            "n_held_out": int(),
+            "parameters": {"threshold": used_rule, "target_fpr": used_fpr},
         } if (
             math.isfinite(threshold)
             and 0 < float(target_fpr) < 1
-            and n_held_out > 0
-            and (parameters.get("threshold"), parameters.get("target_fpr")) == (rule, target_fpr)
+            and (used_rule, used_fpr) == (rule, target_fpr)
         ):
+            check_count(values["n_held_out"], "n_held_out", least=1)
+            _check_calibrated(segmenter, values["parameters"])
             segmenter.calibration_ = Calibration(*(values[name] for name in Calibration._fields))
         case _:
             raise ValueError("its calibration holds values that no calibration has.")
+
+
+def _check_calibrated(segmenter: BaseAutoencoderSegmenter, parameters: dict[str, Any]) -> None:
+    """Check each parameter for which a threshold holds, like those of the segmenter itself."""
+    names = segmenter.parameter_names(Role.INFERENCE, Role.DECISION)
+    check_keys(parameters, names, "its calibration")
+    validate_parameter_constraints(
+        {name: segmenter.parameters[name].constraints for name in names},
+        parameters,
+        caller_name="calibration",
+    )
+
+
+def _check_not_stored(names: Any) -> None:
+    if type(names) is not list or not all(type(n) is str and n in _NOT_STORED for n in names):
+        raise ValueError(
+            f"its not_stored must be a list of names among {list(_NOT_STORED)}, got "
+            f"{quote(names)} instead."
+        )
 
 
 def _encode_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +235,17 @@ def _encode_row(row: dict[str, Any]) -> dict[str, Any]:
     return encoded
 
 
+def _restore_row(stored: Any) -> dict[str, Any]:
+    row = _decode_values(stored, "its history")
+    if type(row.get("epoch")) is not int or row["epoch"] < 1 or "batches" in row:
+        raise ValueError(
+            "its history must have the number of an epoch and no batches in each row, got "
+            f"{quote(row)} instead."
+        )
+    return {"batches": [], **row}
+
+
 def _decode_values(stored: Any, what: str) -> dict[str, Any]:
     if type(stored) is not dict:
-        raise ValueError(f"{what} must be a JSON object, got {stored!r:.80} instead.")
+        raise ValueError(f"{what} must be a JSON object, got {quote(stored)} instead.")
     return {name: decode(value) for name, value in stored.items()}

@@ -12,6 +12,7 @@ from torch import Tensor
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
+from sk_ssimae.persistence._checks import quote, refuse
 from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
 from sk_ssimae.persistence._document import describe, restore
 from sk_ssimae.persistence._parts import storable_classes, take_apart
@@ -144,7 +145,7 @@ def load_with_checksum(
         loaded = _load(source)
     # NumPy and torch raise other types on numbers that are too large for them.
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
+        refuse(source, error)
     if device is not None:
         loaded.segmenter.set_params(device=device)
     return loaded
@@ -207,7 +208,8 @@ def _check_headers(found: dict[str, TensorHeader], expected: dict[str, TensorHea
 def _say(name: str, headers: dict[str, TensorHeader]) -> str:
     if name not in headers:
         return f"no {name:.80}"
-    return f"{name:.80} of {headers[name].dtype} {headers[name].shape}"
+    header = headers[name]
+    return f"{name:.80} of {header.dtype:.80} {quote(header.shape)}"
 
 
 def _check_finite(tensors: dict[str, Tensor], where: str) -> None:

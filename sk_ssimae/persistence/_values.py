@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from sk_ssimae.persistence._checks import LONGEST_TEXT, fits_float, quote
+
 _PLAIN = (type(None), bool, int, str)
 # Other types of NumPy differ between machines or are not used for parameters.
 _NUMPY_TYPES = {
@@ -17,6 +19,8 @@ _NUMPY_TYPES = {
     )
 }
 _NON_FINITE = ("nan", "inf", "-inf")
+# NumPy turns a tuple into an array whose items all have the size of the largest one.
+_MOST_ITEMS = 1000
 
 
 def encode(value: Any, name: str) -> Any:
@@ -27,7 +31,8 @@ def encode(value: Any, name: str) -> Any:
     Parameters
     ----------
     value : None, bool, int, float, str, NumPy scalar, torch.device, Path, or tuple or dict of such
-        The value; the keys of a dict are str.
+        The value; the keys of a dict are str. Texts have at most 4096 characters, tuples and dicts
+        at most 1000 items, and a float can represent the size of an integer.
     name : str
         Name for the error.
 
@@ -39,7 +44,7 @@ def encode(value: Any, name: str) -> Any:
     Raises
     ------
     TypeError
-        If the value is of another type.
+        If the value is of another type or size.
 
     Examples
     --------
@@ -49,6 +54,12 @@ def encode(value: Any, name: str) -> Any:
     >>> decode(encode((256, 320), "image_size"))
     (256, 320)
     """
+    if not _is_bounded(value):
+        raise TypeError(
+            f"{name} must be a text of at most {LONGEST_TEXT} characters, have at most "
+            f"{_MOST_ITEMS} items, or be an integer that a float can represent, to be saved, got "
+            f"{quote(value)} instead. joblib.dump keeps other values."
+        )
     # Exact types: a subclass, such as an enumeration, would come back as something else.
     if type(value) in _PLAIN or (type(value) is float and math.isfinite(value)):
         return value
@@ -66,7 +77,7 @@ def encode(value: Any, name: str) -> Any:
         return {"path": str(value)}
     raise TypeError(
         f"{name} must be a number, text, a path, a device, a tuple or dict of such, or None to be "
-        f"saved, got {value!r} instead. joblib.dump keeps other types."
+        f"saved, got {quote(value)} instead. joblib.dump keeps other types."
     )
 
 
@@ -84,9 +95,9 @@ def decode(stored: Any) -> Any:
         ((kind, content),) = stored.items()
         if kind == "float" and content in _NON_FINITE:
             return float(content)
-        if kind == "tuple" and type(content) is list:
+        if kind == "tuple" and type(content) is list and len(content) <= _MOST_ITEMS:
             return tuple(decode(item) for item in content)
-        if kind == "dict" and type(content) is dict:
+        if kind == "dict" and type(content) is dict and len(content) <= _MOST_ITEMS:
             return {key: decode(item) for key, item in content.items()}
         if kind == "numpy" and type(content) is list and len(content) == 2:
             return _decode_numpy(*content)
@@ -94,14 +105,23 @@ def decode(stored: Any) -> Any:
             return torch.device(content)
         if kind == "path" and type(content) is str:
             return Path(content)
-    raise ValueError(f"it holds a value that this version does not know: {stored!r:.80}.")
+    raise ValueError(f"it holds a value that this version does not know: {quote(stored)}.")
+
+
+def _is_bounded(value: Any) -> bool:
+    if type(value) is int:
+        return fits_float(value)
+    if isinstance(value, str):
+        return len(value) <= LONGEST_TEXT
+    return type(value) not in (tuple, dict) or len(value) <= _MOST_ITEMS
 
 
 def _decode_numpy(name: Any, item: Any) -> Any:
     value = decode(item)
     if not (isinstance(name, str) and name in _NUMPY_TYPES and type(value) in (*_PLAIN, float)):
-        raise ValueError(f"it holds a NumPy value that this version does not know: {name!r:.80}.")
-    scalar = _NUMPY_TYPES[name](value)
+        raise ValueError(f"it holds a NumPy value that this version does not know: {quote(name)}.")
+    with np.errstate(over="ignore"):  # Infinite values are refused below.
+        scalar = _NUMPY_TYPES[name](value)
     if encode(scalar.item(), name) != item:
-        raise ValueError(f"it holds {item!r:.80}, which is no value of NumPy's {name}.")
+        raise ValueError(f"it holds {quote(item)}, which is no value of NumPy's {name}.")
     return scalar

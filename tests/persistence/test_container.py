@@ -259,7 +259,7 @@ HOSTILE = [
     (change("calibration", "threshold", to={"float": "nan"}), "its calibration holds values"),
     (change("calibration", "threshold", to=True), "its calibration holds values"),
     (change("calibration", "target_fpr", to=7), "its calibration holds values"),
-    (change("calibration", "n_held_out", to=-5), "its calibration holds values"),
+    (change("calibration", "n_held_out", to=-5), "its n_held_out must be an integer in"),
     (change("calibration", "rule", to="image_fpr"), "its calibration holds values"),
     (tensor(WEIGHT, lambda _: None), f"its parameters .* {WEIGHT} .* contains no {WEIGHT}"),
     (tensor("more", lambda _: torch.zeros(3)), "its parameters describe a network with no more"),
