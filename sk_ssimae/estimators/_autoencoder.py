@@ -12,6 +12,7 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from sk_ssimae._images import Image, SlicedImage, as_unit_float
+from sk_ssimae._inference._decision import is_finite
 from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
@@ -19,7 +20,6 @@ from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
-from sk_ssimae.estimators._results import is_finite
 from sk_ssimae.estimators._training import train
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.modules import (
