@@ -88,7 +88,7 @@ class ParameterTable(BaseEstimator):
         _complete_signature(cls)
         # Python 3.11 would take that of __new__ for a class.
         _, *own = inspect.signature(cls.__init__).parameters.values()
-        cls.__signature__ = inspect.Signature(own)  # type: ignore[attr-defined]
+        cls.__signature__ = inspect.Signature(own)
         _complete_docstring(cls)
         table: dict[str, Parameter] = {}
         for base in reversed(cls.__mro__):
