@@ -15,7 +15,7 @@ def smoothing_sigma(smoothing: float | str, image_shape: tuple[int, int]) -> flo
     """Return the sigma in pixels: "auto" is a hundredth of the image's shorter side."""
     if isinstance(smoothing, str):
         return _SHARE_OF_SIDE * min(image_shape)
-    return smoothing
+    return float(smoothing)  # Four times NumPy's uint8 could overflow.
 
 
 def smoothing_radius(sigma: float) -> int:
@@ -24,13 +24,29 @@ def smoothing_radius(sigma: float) -> int:
 
 
 def smooth(residual_map: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-    """Smooth a map (h, w) with a Gaussian of `sigma` pixels; 0 leaves it unchanged."""
+    """Smooth a map (h, w) with a Gaussian of `sigma` pixels; 0 leaves it unchanged.
+
+    Raises
+    ------
+    ValueError
+        If the result is not finite: compared with the threshold, it would lead to a wrong mask.
+    """
     if sigma == 0:
         return residual_map
     smoothed: NDArray[np.float32] = ndimage.gaussian_filter(
         residual_map, sigma, radius=smoothing_radius(sigma)
     )
+    if not is_finite(smoothed):
+        raise ValueError(
+            f"smoothing={sigma:g} pixels must lead to finite maps, got NaN or infinity instead. "
+            "Choose a smaller sigma."
+        )
     return smoothed
+
+
+def is_finite(residual_map: NDArray[np.float32]) -> bool:
+    """Tell whether a map has neither NaN nor infinity; its extremes tell, without more memory."""
+    return bool(np.isfinite([residual_map.min(), residual_map.max()]).all())
 
 
 def disk(diameter: int) -> NDArray[np.bool_]:
@@ -52,7 +68,7 @@ def disk(diameter: int) -> NDArray[np.bool_]:
 
 def opening_radius(diameter: int) -> int:
     """Return how many pixels around a pixel its opened value depends on."""
-    return max(diameter - 1, 0)
+    return max(int(diameter) - 1, 0)
 
 
 def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.float32]:
@@ -63,7 +79,9 @@ def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.flo
     """
     if diameter < 2:
         return residual_map
-    opened: NDArray[np.float32] = morphology.opening(residual_map, disk(diameter), mode="ignore")
+    opened: NDArray[np.float32] = morphology.opening(
+        residual_map, disk(int(diameter)), mode="ignore"
+    )
     return opened
 
 

@@ -12,14 +12,14 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from sk_ssimae._images import Image, SlicedImage, as_unit_float
+from sk_ssimae._inference._decision import is_finite
 from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
-from sk_ssimae.estimators._arithmetic import reproducible
+from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
 from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
-from sk_ssimae.estimators._results import is_finite
 from sk_ssimae.estimators._training import train
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.modules import (
@@ -224,6 +224,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             )
         return self
 
+    @torch_defaults()
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Train a network on random patches of good images."""
         self.net_ = train(self, regions, device=resolve_device(self.device), rng=rng)
@@ -238,7 +239,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
                 f"{self.stride} instead."
             )
         # A net that was moved in inference mode could never be trained again.
-        self.net_.prepare_inference(resolve_device(self.device))
+        with torch_defaults():
+            self.net_.prepare_inference(resolve_device(self.device))
 
     def residual_radius(self) -> int | None:
         """Return how many pixels around a pixel its residual depends on, beyond its patches."""
@@ -256,6 +258,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         residual = self._residual_over(image.read(*patches.area), patches)
         return residual[within(area, patches.area)]
 
+    @torch_defaults()
     @torch.inference_mode()
     def compute_reconstruction(self, image: Image) -> NDArray[np.float32]:
         """Compute the reconstruction (h, w, c) of an image (h, w, c)."""
@@ -319,6 +322,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         )
         return averaged
 
+    @torch_defaults()
     @torch.inference_mode()
     def _residual_over(self, image: Image, patches: Patches) -> NDArray[np.float32]:
         """Compute the residual (h, w) of the area (h, w, c) that patches cover."""

@@ -1,9 +1,8 @@
 """The autoencoder that also matches the features of a pretrained network."""
 
-import copy
 import os
 from numbers import Real
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar, Self, Unpack
 
 from sklearn.utils._param_validation import Interval
 from torch import nn
@@ -11,6 +10,7 @@ from torch import nn
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.estimators._residuals import L2Residual
 from sk_ssimae.losses import FeatureMatchingLoss, L2Loss
 from sk_ssimae.losses._feature_matching import LARGEST_WEIGHT
@@ -111,5 +111,10 @@ class FeatureMatchingAutoencoderSegmenter(BaseAutoencoderSegmenter):
         state = dict(super().__getstate__())  # A copy: it may be the attributes themselves.
         if isinstance(self.feature_extractor, nn.Module):
             # Like the network: a pickle opens without the device that its module was on.
-            state["feature_extractor"] = copy.deepcopy(self.feature_extractor).cpu()
+            state["feature_extractor"] = for_pickling(self.feature_extractor)
         return state
+
+    def __copy__(self) -> Self:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)  # The state is for pickles.
+        return copied

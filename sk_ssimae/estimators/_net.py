@@ -16,6 +16,7 @@ from skorch.history import History
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.estimators._recording import RecordedStep
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.modules import fold_normalization
@@ -272,10 +273,13 @@ class ReconstructionNet(NeuralNet):
             state.pop(f"{name}_")
         state.update(_without_training())
         for name in ("module", "criterion"):
-            on_cpu = copy.deepcopy(getattr(self, f"{name}_")).cpu()
             # The net was made with instances: `module` and `module_` are one object.
-            state[name] = state[f"{name}_"] = on_cpu
+            state[name] = state[f"{name}_"] = for_pickling(getattr(self, f"{name}_"))
         return state
+
+    def __copy__(self) -> Self:
+        # The state is for pickles: another one could not compute with it.
+        return copy.deepcopy(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

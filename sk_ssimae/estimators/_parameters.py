@@ -1,11 +1,12 @@
 """The parameters of segmenters: the role of each, its checks, and completed signatures."""
 
+import difflib
 import inspect
 import math
 import re
 from enum import Enum
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -89,6 +90,9 @@ class ParameterTable(BaseEstimator):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         _complete_signature(cls)
+        # Python 3.11 would take that of __new__ for a class.
+        _, *own = inspect.signature(cls.__init__).parameters.values()
+        cls.__signature__ = inspect.Signature(own)
         _complete_docstring(cls)
         table: dict[str, Parameter] = {}
         for base in reversed(cls.__mro__):
@@ -100,6 +104,22 @@ class ParameterTable(BaseEstimator):
             for name, parameter in table.items()
             if parameter.constraints
         }
+
+    def __new__(cls, *args: Any, **parameters: Any) -> Self:
+        """Refuse unknown parameters here: Python would name the constructor of a base."""
+        _check_names(cls, parameters)
+        return super().__new__(cls)
+
+    if not TYPE_CHECKING:  # It would hide misspelt attributes from type checkers.
+
+        def __getattribute__(self, name: str) -> Any:
+            """Return NumPy's numbers as Python's: arithmetic in their types would overflow.
+
+            They are stored as given.
+            """
+            value = super().__getattribute__(name)
+            is_parameter = isinstance(value, np.generic) and name in type(self).parameters
+            return as_python_number(value) if is_parameter else value
 
     @classmethod
     def parameter_names(cls, *roles: Role) -> list[str]:
@@ -165,6 +185,23 @@ def as_pair(image_size: int | tuple[int, int] | None) -> tuple[int, int] | None:
         return None
     height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
     return int(height), int(width)
+
+
+def as_python_number(value: Any) -> Any:
+    """Return a number of NumPy as Python's int or float, and any other value unchanged."""
+    kind = value.dtype.kind if isinstance(value, np.generic) else ""
+    if kind == "f":
+        return float(value)
+    return int(value) if kind in ("i", "u") else value
+
+
+def _check_names(cls: type[ParameterTable], given: dict[str, Any]) -> None:
+    for name in given:
+        if name in cls.parameters:
+            continue
+        nearest = difflib.get_close_matches(name, cls.parameters, n=1)
+        remedy = f"Did you mean {nearest[0]!r}?" if nearest else f"See help({cls.__name__})."
+        raise TypeError(f"{cls.__name__} has no parameter {name!r}. {remedy}")
 
 
 def _check_role(role: Any) -> None:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._inference._decision import is_finite
+
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
@@ -48,11 +50,6 @@ class SegmentedBlock(NamedTuple):
     residual_map: Map
     mask: Mask
     score: float
-
-
-def is_finite(residual: Map) -> bool:
-    """Tell whether a map has neither NaN nor infinity; its extremes tell, without more memory."""
-    return bool(np.isfinite([residual.min(), residual.max()]).all())
 
 
 def check_residual(residual: Any, shape: tuple[int, ...], name: str) -> Map:

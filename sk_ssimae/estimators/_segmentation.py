@@ -273,7 +273,7 @@ class Segmentation(metaclass=ABCMeta):
         areas = block_areas(sliced.shape, int(block_size))
         return (segment_block(self, sliced, area, threshold) for area in areas)
 
-    def score(self, X: Any, y: Any) -> float:
+    def score(self, X: Any, y: Any, sample_weight: None = None) -> float:
         """Compute the area under the pixel ROC curve, pooled over all images.
 
         Parameters
@@ -282,6 +282,8 @@ class Segmentation(metaclass=ABCMeta):
             Images, good and defective.
         y : masks of shape (n, h, w) or a sequence of (h, w)
             1 where a pixel is defective.
+        sample_weight : None
+            Not supported. With metadata routing, scikit-learn's Pipeline passes None.
 
         Returns
         -------
@@ -291,8 +293,14 @@ class Segmentation(metaclass=ABCMeta):
         Raises
         ------
         ValueError
-            If `y` does not contain masks, or marks no pixel or every pixel.
+            If `y` does not contain masks, or marks no pixel or every pixel, or if `sample_weight`
+            is not None.
         """
+        if sample_weight is not None:
+            raise ValueError(
+                "sample_weight must be None, because the score pools the pixels of all images, "
+                f"got {type(sample_weight).__name__} instead. Leave it out."
+            )
         images = self._check_images(X)
         check_masks(y)
         check_some_defective(y, len(images))

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import (
 
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
-from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._parameters import Parameter, Role, as_python_number
 from sk_ssimae.estimators._residuals import SSIMResidual
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_CONSTANT
@@ -130,7 +130,8 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
                 "residual_params overrides parameters of SSIM, but the loss is of the class "
                 f"{type(criterion).__name__}: set residual_params=None."
             )
-        return criterion.replace(**self.residual_params)
+        changes = {name: as_python_number(value) for name, value in self.residual_params.items()}
+        return criterion.replace(**changes)
 
     def numpy_residual(self) -> SSIMResidual:
         """Return 1 - SSIM as NumPy computes it."""

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,12 @@ from skorch.callbacks import ProgressBar
 from sk_ssimae._images import Image
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
+from sk_ssimae.estimators._drawing import DrawFrom
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._sampler import PatchSampler
 
 if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
-
-_GLOBAL_GENERATOR = threading.Lock()
 
 
 def train(
@@ -65,10 +63,8 @@ def train(
     )
     weights_generator = _torch_generator(rng, torch.device("cpu"))
     noise_generator = _torch_generator(rng, device)
-    # Layers draw default weights from the global generator when they are made, those of further
-    # parts of a net included. All threads share it.
-    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(rng.integers(2**63)))
+    # Layers draw default weights when they are made, those of further parts of a net included.
+    with DrawFrom(_torch_generator(rng, torch.device("cpu"))):
         module = segmenter.make_module(sampler.n_channels, noise_generator)
         loss = segmenter.make_loss()
         segmenter.check_hooks(module, loss)

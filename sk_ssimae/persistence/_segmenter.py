@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
+from sk_ssimae.estimators._arithmetic import torch_defaults
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
 from sk_ssimae.persistence._checks import quote, refuse
 from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
@@ -18,6 +19,7 @@ from sk_ssimae.persistence._document import describe, restore
 from sk_ssimae.persistence._parts import storable_classes, take_apart
 
 
+@torch_defaults()
 def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> None:
     """Save a fitted segmenter to a file that can be opened without trusting its source.
 
@@ -131,7 +133,7 @@ def load(
     return load_with_checksum(path, device=device).segmenter
 
 
-@torch.inference_mode(False)
+@torch_defaults()
 def load_with_checksum(
     path: str | os.PathLike[str], *, device: str | torch.device | None = None
 ) -> Loaded:

@@ -372,5 +372,5 @@ def test_a_mixin_completes_the_signature():
     assert {*LabelledL2().get_params()} == expected
     assert clone(LabelledL2(label="a", latent_dim=3)).get_params()["label"] == "a"
     assert Ridge().get_params()  # Nothing of scikit-learn was changed.
-    with pytest.raises(TypeError, match="unexpected keyword argument 'labl'"):
+    with pytest.raises(TypeError, match="has no parameter 'labl'"):
         LabelledL2(labl="a")

@@ -9,6 +9,7 @@ from unittest import SkipTest
 import joblib
 import numpy as np
 import pytest
+import sklearn
 import torch
 from scipy.special import expit
 from sklearn.exceptions import FitFailedWarning
@@ -18,6 +19,7 @@ from sklearn.model_selection import (
     StratifiedKFold,
     cross_validate,
 )
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
@@ -178,3 +180,16 @@ def test_a_failing_fold_is_reported(segmenter_class, tiny, data):
     assert np.isnan(search.cv_results_["mean_test_score"]).tolist() == [False, True]
     with pytest.raises(ValueError, match="patch_size must be a multiple of 16"):
         search.set_params(error_score="raise").fit(X, y)
+
+
+def test_metadata_routing(segmenter_class, tiny, data):
+    X, y, cv = data
+    pipeline = make_pipeline("passthrough", segmenter_class(**tiny))
+    plain = cross_validate(pipeline, X, y, cv=cv)["test_score"]
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = cross_validate(pipeline, X, y, cv=cv, error_score="raise")["test_score"]
+        pipeline[-1].set_score_request(sample_weight=True)
+        pipeline.fit(X, y)
+        with pytest.raises(ValueError, match=r"sample_weight must be None, .* got ndarray instead"):
+            pipeline.score(X, y, sample_weight=np.ones(len(X)))
+    np.testing.assert_array_equal(routed, plain)
