@@ -9,7 +9,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from sk_ssimae import SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter
-from sk_ssimae.persistence import OnnxSegmenter, export_onnx, save
+from sk_ssimae.persistence import OnnxSegmenter, save
 from sk_ssimae.persistence._onnx._file import pack, read_document
 from sk_ssimae.persistence._onnx._nodes import OPERATORS
 from sk_ssimae.persistence._onnx._settings import FORMAT, FORMAT_VERSION
@@ -22,21 +22,10 @@ def refused(path, message):
     )
 
 
-@pytest.fixture(scope="session")
-def contents(trained, tmp_path_factory):
-    """Return the content of the files of two families."""
-    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
-    found = {}
-    for cls in (SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter):
-        export_onnx(trained[cls], path)
-        found[cls] = path.read_bytes()
-    return found
-
-
 @pytest.fixture
-def path(contents, tmp_path):
+def path(exports, tmp_path):
     path = tmp_path / "a.onnx"
-    path.write_bytes(contents[SSIMAutoencoderSegmenter])
+    path.write_bytes(exports[SSIMAutoencoderSegmenter])
     return path
 
 
@@ -165,9 +154,9 @@ def test_forged_residuals(path, change, message):
         OnnxSegmenter(path)
 
 
-def test_forged_samples(path, contents):
+def test_forged_samples(path, exports):
     for change in ({"noise_key": 2**64}, {"n_samples": 0}, {"variance": 0}):
-        path.write_bytes(contents[VariationalAutoencoderSegmenter])
+        path.write_bytes(exports[VariationalAutoencoderSegmenter])
         forge(path, change_document=lambda d, change=change: d["residual"].update(change))
         with refused(path, f"its {next(iter(change))} must be"):
             OnnxSegmenter(path)

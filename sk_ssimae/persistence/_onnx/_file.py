@@ -19,7 +19,7 @@ from sk_ssimae.persistence._onnx._nodes import (
 from sk_ssimae.persistence._onnx._settings import FORMAT, Settings, restore
 from sk_ssimae.persistence._onnx._shapes import check_graph
 
-#: Largest size of a file in bytes: parsing takes up to 17 times the size in memory. A network for
+#: Largest size of a file in bytes: parsing takes up to 27 times the size in memory. A network for
 #: patches of 512 × 512 pixels with a latent vector of 500 has 133 MB.
 LARGEST_FILE = 2**28
 _NO_DIGEST = "0" * 64

@@ -100,8 +100,8 @@ def read_graph(content: bytes, interface: Interface) -> Graph:
         If anything in it is not as `export_onnx` writes it, or weights are NaN or infinite.
     """
     message = parse("graph", content)
-    _check_length(message.nodes, "nodes")
-    _check_length(message.constants, "constants")
+    for field in ("nodes", "constants", "inputs", "outputs"):
+        _check_length(getattr(message, field), field)
     declared = {"inputs": [*message.inputs], "outputs": [*message.outputs]}
     if declared != interface.serialize():
         raise ValueError(

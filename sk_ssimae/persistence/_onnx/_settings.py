@@ -132,13 +132,12 @@ def _check_calibration(stored: Any) -> None:
         raise ValueError("its calibration must be an object or null.")
     names = ("threshold", "rule", "target_fpr", "held_out", "n_held_out")
     check_keys(stored, names, "its calibration")
-    check_number(stored["threshold"], "calibration", least=-math.inf)
-    check_number(stored["target_fpr"], "target_fpr", least=0, most=1)
+    check_number(stored["threshold"], "threshold")
+    target_fpr = check_number(stored["target_fpr"], "target_fpr")
     check_count(stored["n_held_out"], "n_held_out", least=1)
-    if stored["rule"] not in ("pixel_fpr", "image_fpr") or stored["held_out"] not in (
-        "images",
-        "regions",
-    ):
+    is_known = stored["rule"] in ("pixel_fpr", "image_fpr")
+    is_known &= stored["held_out"] in ("images", "regions")
+    if not (is_known and 0 < target_fpr < 1):
         raise ValueError("its calibration holds values that no calibration has.")
 
 

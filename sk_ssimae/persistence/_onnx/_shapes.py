@@ -110,7 +110,7 @@ def _infer(node: Node, shapes: dict[str, Shape], graph: Graph) -> list[Shape]:
     # Too few values to unpack, or no such attribute.
     except (ValueError, KeyError) as error:
         raise ValueError(
-            f"its graph contains a {node.operator} that does not fit inputs of the shapes "
+            f"its graph contains a node {node.operator} that does not fit inputs of the shapes "
             f"{operands.shapes}."
         ) from error
     return found
