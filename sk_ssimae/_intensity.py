@@ -136,7 +136,7 @@ def warn_of_misfit(scaled: Image, stored: StoredImage, name: str) -> bool:
     low, high = np.percentile(sample, _PERCENTILES)
     if beyond > _LARGEST_SHARE_BEYOND:
         problem = f"has {beyond:.0%} of its pixels beyond the intensity range of the model"
-    elif stored.maximum not in (1, 255) and high - low < _LEAST_SHARE:
+    elif (stored.maximum or 0) > 255 and 0 < high - low < _LEAST_SHARE:
         problem = f"uses {high - low:.1%} of the intensity range of the model"
     else:
         return False

@@ -60,7 +60,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
         Handling of an alpha channel: "drop" leaves the last of 2 or 4 channels out; "keep" takes
         all channels as they are; "auto" leaves out a channel that the file declares to be alpha, or
         that has one value, and refuses other images of 2 or 4 channels.
-    max_image_pixels : int or None, default=2**28
+    max_image_pixels : int or None, default=268435456
         Most pixels of an image file that is read: a small file may declare a huge image. None for
         no limit.
     random_state : int, RandomState, Generator or None, default=None

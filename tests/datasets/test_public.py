@@ -115,7 +115,7 @@ def test_wrong_mvtec_ad(mvtec_ad):
     (mvtec_ad / "grid/ground_truth/cut/000_mask.png").rename(
         mvtec_ad / "grid/ground_truth/cut/009_mask.png"
     )
-    with pytest.raises(ValueError, match=r"without mask: 000.png; masks without image: 009_mask\.png"):
+    with pytest.raises(ValueError, match=r"mask: 000.png; masks without image: 009_mask\.png"):
         load_mvtec_ad(mvtec_ad, "grid")
     (mvtec_ad / "tile/ground_truth/cut").rename(mvtec_ad / "tile/ground_truth/crack")
     with pytest.raises(ValueError, match="must be the same; only in one of them: crack, cut"):

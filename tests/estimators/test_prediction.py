@@ -156,6 +156,8 @@ def test_residual_params_need_a_loss_with_ssim(fitted, good):
     derived = SSIMAutoencoderSegmenter(**segmenter.get_params(), residual_params={"gamma": 2})
     fitted_parameters = segmenter.fitted_parameters_
     vars(derived).update(net_=segmenter.net_, n_channels_=1, fitted_parameters_=fitted_parameters)
+    derived.intensity_range_ = None
+    derived.intensity_range_ = None
     with pytest.raises(ValueError, match=r"residual_params overrides .* of SSIM.* class L2Loss"):
         derived.decision_function(good)
 
@@ -465,6 +467,7 @@ def test_the_protocol_leaves_no_default_to_chance():
     assert paper_protocol("nanotwice") == {
         "latent_dim": 500,
         "image_size": None,
+        "intensity_range": "dtype",
         "patch_size": 128,
         "normalization": None,
         "n_patches": 10_000,

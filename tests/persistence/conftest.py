@@ -1,5 +1,6 @@
 import copy
 
+import onnx
 import pytest
 
 from sk_ssimae import (
@@ -8,8 +9,9 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
-from sk_ssimae.persistence import save
+from sk_ssimae.persistence import OnnxSegmenter, export_onnx, save
 from sk_ssimae.persistence._container import pack, read_header, read_tensors
+from sk_ssimae.persistence._onnx import _file
 
 
 @pytest.fixture(scope="session")
@@ -72,3 +74,52 @@ def forge():
         path.write_bytes(pack(document, tensors))
 
     return forge
+
+
+@pytest.fixture(scope="session")
+def exports(trained, tmp_path_factory):
+    """Return the content of the ONNX files of two families by class."""
+    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
+    found = {}
+    for cls in (SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter):
+        export_onnx(trained[cls], path)
+        found[cls] = path.read_bytes()
+    return found
+
+
+@pytest.fixture(params=[SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter])
+def export(exports, request):
+    return exports[request.param]
+
+
+@pytest.fixture
+def change_export():
+    """Return an export with another model and document, and the right checksum."""
+
+    def change_export(content, change=lambda model: None, **of_document):
+        model, document = onnx.load_from_string(content), _file.read_document(content)
+        del model.metadata_props[:]
+        change(model)
+        return _file.pack(model.SerializeToString(), document | of_document)
+
+    return change_export
+
+
+@pytest.fixture
+def refusal(tmp_path):
+    """Load an export: return the error, which names the file and is short, or None."""
+    path = tmp_path / "a.onnx"
+
+    def refusal(content):
+        path.write_bytes(content)
+        try:
+            OnnxSegmenter(path, n_threads=1)
+        except ValueError as error:
+            text, cause = str(error), error.__cause__
+            assert text.startswith(f"{str(path)!r} cannot be loaded: ")
+            assert len(text) < 1000
+            assert cause is None or len(str(cause)) < 1000
+            return text
+        return None
+
+    return refusal

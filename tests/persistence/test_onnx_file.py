@@ -9,8 +9,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 from sk_ssimae import SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter
-from sk_ssimae.persistence import OnnxSegmenter, export_onnx, save
-from sk_ssimae.persistence._onnx._file import OPERATORS, pack, read_document
+from sk_ssimae.persistence import OnnxSegmenter, save
+from sk_ssimae.persistence._onnx._file import pack, read_document
+from sk_ssimae.persistence._onnx._nodes import OPERATORS
 from sk_ssimae.persistence._onnx._settings import FORMAT, FORMAT_VERSION
 
 
@@ -21,21 +22,10 @@ def refused(path, message):
     )
 
 
-@pytest.fixture(scope="session")
-def contents(trained, tmp_path_factory):
-    """Return the content of the files of two families."""
-    path = tmp_path_factory.mktemp("onnx") / "a.onnx"
-    found = {}
-    for cls in (SSIMAutoencoderSegmenter, VariationalAutoencoderSegmenter):
-        export_onnx(trained[cls], path)
-        found[cls] = path.read_bytes()
-    return found
-
-
 @pytest.fixture
-def path(contents, tmp_path):
+def path(exports, tmp_path):
     path = tmp_path / "a.onnx"
-    path.write_bytes(contents[SSIMAutoencoderSegmenter])
+    path.write_bytes(exports[SSIMAutoencoderSegmenter])
     return path
 
 
@@ -52,7 +42,7 @@ def forge(path, change_model=lambda model: None, change_document=lambda document
 def test_the_file_is_an_onnx_model_with_one_document(path):
     model = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(model, full_check=True)
-    assert {node.op_type for node in model.graph.node} <= OPERATORS
+    assert {node.op_type for node in model.graph.node} <= OPERATORS.keys()
     (entry,) = model.metadata_props
     assert entry.key == FORMAT
     assert json.loads(entry.value)["patch_size"] == 16
@@ -121,19 +111,22 @@ REFUSED_DOCUMENTS = [
     ({"inference_batch_size": "1"}, "its inference_batch_size must be an integer"),
     ({"opening_diameter": -1}, "its opening_diameter must be an integer"),
     ({"threshold": "high"}, "its threshold must be a finite number"),
-    ({"taper": -0.1}, "its taper must be a finite number of at least 0"),
-    ({"taper": 1.5}, "its taper must be at most 1, got 1.5"),
-    ({"smoothing": -1}, "its smoothing must be a finite number of at least 0"),
+    ({"taper": -0.1}, r"its taper must be a finite number in \[0, 1\], got -0.1"),
+    ({"taper": 1.5}, r"its taper must be a finite number in \[0, 1\], got 1.5"),
+    ({"smoothing": -1}, "its smoothing must be a finite number in"),
     ({"test_time_augmentation": "all"}, "its test_time_augmentation must be null or 'dihedral'"),
     ({"image_size": 20}, "its image_size must be two integers or null"),
     ({"image_size": [20, 15]}, r"its image_size must be an integer in \[16"),
     ({"calibration": 3}, "its calibration must be an object or null"),
-    ({"versions": None}, "its segmenter_class must be text, and its versions an object"),
+    ({"versions": None}, "its versions must be an object of texts, got None"),
     ({"residual": None}, "its residual must be of a kind among"),
     ({"residual": {"kind": ["l2"]}}, "its residual must be of a kind among"),
     ({"residual": {"kind": "likelihood", "variance": 1}}, "its residual must have n_samples, no"),
-    ({"residual": {"kind": "divergence"}}, "its settings describe a network that takes .*noise"),
-    ({"patch_size": 32}, "its settings describe a network that takes"),
+    (
+        {"residual": {"kind": "divergence"}},
+        "its settings describe a network from .*noise.* but its graph has other",
+    ),
+    ({"patch_size": 32}, "its settings describe a network from .*32"),
 ]
 
 
@@ -151,7 +144,7 @@ def test_forged_documents(path, change, message):
         ({"kernel": [0.5, 0.5, 0.5]}, "its kernel must have the sum 1, got 1.5"),
         ({"kernel": [2, -2, 1]}, "its kernel must be a finite number of at least 0"),
         ({"c2": 0}, "its c2 must be a finite number"),
-        ({"gamma": -1}, "its gamma must be a finite number of at least 0"),
+        ({"gamma": -1}, "its gamma must be a finite number in"),
         ({"alpha": True}, "its alpha must be a finite number"),
     ],
 )
@@ -161,9 +154,9 @@ def test_forged_residuals(path, change, message):
         OnnxSegmenter(path)
 
 
-def test_forged_samples(path, contents):
+def test_forged_samples(path, exports):
     for change in ({"noise_key": 2**64}, {"n_samples": 0}, {"variance": 0}):
-        path.write_bytes(contents[VariationalAutoencoderSegmenter])
+        path.write_bytes(exports[VariationalAutoencoderSegmenter])
         forge(path, change_document=lambda d, change=change: d["residual"].update(change))
         with refused(path, f"its {next(iter(change))} must be"):
             OnnxSegmenter(path)
@@ -204,7 +197,7 @@ def test_weights_in_another_file(path, monkeypatch):
         weights.external_data.add(key="location", value="weights.bin")
 
     forge(path, move)
-    with refused(path, "its weights must be in it, but some are in another file"):
+    with refused(path, "its constant has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
@@ -215,7 +208,7 @@ def test_functions_that_stand_for_operators(path):
         model.functions.append(helper.make_function("", "Conv", ["x"], ["y"], nodes, opsets))
 
     forge(path, redefine)
-    with refused(path, r"its model contains fields that export_onnx never writes: \[25\]"):
+    with refused(path, "its model has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
@@ -239,8 +232,9 @@ def test_keys_that_parsers_truncate(path, hidden):
         OnnxSegmenter(path)
     node = onnx.NodeProto(op_type="Identity").SerializeToString() + hidden
     graph = bytes([1 << 3 | 2, len(node)]) + node
-    path.write_bytes(pack(whole + bytes([7 << 3 | 2, len(graph)]) + graph, document))
-    with refused(path, "A (field|truncated number)"):
+    second = bytes([7 << 3 | 2, len(graph)]) + graph
+    path.write_bytes(pack(whole + second, document))
+    with refused(path, "it must contain one graph, got 2 instead"):
         OnnxSegmenter(path)
 
 
@@ -249,7 +243,7 @@ def test_attributes_and_nodes_that_are_never_written(path):
         model.graph.node[0].doc_string = "more"
 
     forge(path, document)
-    with refused(path, r"its node contains fields that export_onnx never writes: \[6\]"):
+    with refused(path, "its node has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
@@ -258,19 +252,19 @@ def test_texts_among_the_attributes(path):
         model.graph.node[0].attribute[0].s = b"more"
 
     forge(path, text)
-    with refused(path, r"its attribute contains fields that export_onnx never writes: \[4\]"):
+    with refused(path, "its attribute has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
 def test_numbers_of_weights_that_are_never_written(path):
     forge(path, lambda model: model.graph.initializer[0].float_data.append(1.0))
-    with refused(path, r"its weights contains fields that export_onnx never writes: \[4\]"):
+    with refused(path, "its constant has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
 def test_sparse_weights(path):
     forge(path, lambda model: model.graph.sparse_initializer.add())
-    with refused(path, r"its graph contains fields that export_onnx never writes: \[15\]"):
+    with refused(path, "its graph has fields that export_onnx never writes"):
         OnnxSegmenter(path)
 
 
@@ -279,5 +273,5 @@ def test_graphs_that_do_not_compute(path):
         model.graph.node[3].input[0] = "nowhere"
 
     forge(path, disconnect)
-    with refused(path, r"ONNX Runtime refuses it \("):
+    with refused(path, "its graph takes 'nowhere' before it is computed"):
         OnnxSegmenter(path)

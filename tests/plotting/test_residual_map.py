@@ -60,7 +60,7 @@ class DarkSegmenter:
     """Marks dark pixels; it has no network and so no `reconstruct`."""
 
     def decision_function(self, X):
-        return [1 - image.mean(axis=-1) for image in X]
+        return [1 - np.atleast_3d(image).mean(axis=-1) for image in X]
 
     def predict(self, X):
         return [residual_map > 0.5 for residual_map in self.decision_function(X)]

@@ -13,7 +13,6 @@ from sk_ssimae._atomic import replace_file
 from sk_ssimae._extras import install_hint
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration
 from sk_ssimae.estimators._residuals import Residual
-from sk_ssimae.persistence._onnx._file import pack
 from sk_ssimae.persistence._onnx._settings import Settings, describe
 from sk_ssimae.persistence._parts import storable_classes, take_apart
 
@@ -52,8 +51,8 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
         If it has no network of this package, as with a Pipeline, or its class does not implement
         `numpy_residual`.
     ValueError
-        If a parameter is out of its interval, weights are not finite, or the network was replaced
-        after `fit`.
+        If a parameter is out of its interval, weights are not finite, the network was replaced
+        after `fit`, or the file would be larger than `OnnxSegmenter` reads.
     OSError
         If the file cannot be written.
 
@@ -88,13 +87,20 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
         import onnx
     except ImportError as error:
         raise ImportError(f"export_onnx needs onnx. {install_hint('onnx')}") from error
+    # They need Protocol Buffers, which onnx brings.
+    from sk_ssimae.persistence._onnx._file import pack, read_model
     from sk_ssimae.persistence._onnx._graph import make_model
 
     segmenter.check_ready()
     take_apart(segmenter)  # Raises if network or loss is not as fitted.
     document = describe(_settings(segmenter, {"onnx": onnx.__version__}))
     model = make_model(segmenter.net_.inference_module_)
-    replace_file(Path(path), pack(model.SerializeToString(), document))
+    content = pack(model.SerializeToString(), document)
+    try:
+        read_model(content)
+    except ValueError as error:
+        raise ValueError(f"segmenter cannot be exported, because {error}") from error
+    replace_file(Path(path), content)
 
 
 def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> Settings:

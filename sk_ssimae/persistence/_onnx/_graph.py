@@ -21,10 +21,7 @@ from sk_ssimae.modules._autoencoder import (
     OutputDecoding,
 )
 from sk_ssimae.modules._variational import INITIAL_LOG_VARIANCE, LOG_VARIANCE_RANGE
-
-# Of 2021: every ONNX Runtime that works with NumPy 2 reads them.
-_OPSET_VERSION, _IR_VERSION = 15, 8
-_BATCH = "batch"
+from sk_ssimae.persistence._onnx._nodes import IR_VERSION, OPSET_VERSION, Interface, Shape
 
 
 def make_model(network: EncoderDecoder) -> onnx.ModelProto:
@@ -50,27 +47,25 @@ def make_model(network: EncoderDecoder) -> onnx.ModelProto:
         If a weight is NaN or infinite.
     """
     graph = _Graph()
-    side = network.patch_size
-    patch_shape = [_BATCH, network.n_channels, side, side]
-    inputs, outputs = {"patches": patch_shape}, {"reconstructions": patch_shape}
+    is_variational = isinstance(network, VariationalAutoencoder)
+    interface = Interface.of(
+        network.n_channels, network.patch_size, network.latent_dim if is_variational else None
+    )
     encoded = _add_layers(graph, network.encoder, "patches")
-    if isinstance(network, VariationalAutoencoder):
+    if is_variational:
         encoded = _add_sampling(graph, encoded, network.latent_dim)
-        of_latent: list[Any] = [_BATCH, network.latent_dim]
-        inputs["noise"] = [_BATCH, "samples", network.latent_dim]
-        outputs = {
-            "reconstructions": ["batch of samples", *patch_shape[1:]],
-            "mean": of_latent,
-            "log_variance": of_latent,
-        }
     decoded = _add_layers(graph, network.decoder, encoded)
     graph.add("Identity", [decoded], outputs=["reconstructions"])
     model: onnx.ModelProto = helper.make_model(
         helper.make_graph(
-            graph.nodes, "autoencoder", _declare(inputs), _declare(outputs), graph.initializers
+            graph.nodes,
+            "autoencoder",
+            _declare(interface.inputs),
+            _declare(interface.outputs),
+            graph.initializers,
         ),
-        opset_imports=[helper.make_opsetid("", _OPSET_VERSION)],
-        ir_version=_IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET_VERSION)],
+        ir_version=IR_VERSION,
         producer_name="sk_ssimae",
     )
     onnx.checker.check_model(model)
@@ -113,7 +108,7 @@ def _as_array(values: Any) -> NDArray[Any]:
     return np.asarray(values, dtype=np.float32 if isinstance(values, float) else np.int64)
 
 
-def _declare(shapes: dict[str, list[Any]]) -> list[onnx.ValueInfoProto]:
+def _declare(shapes: dict[str, Shape]) -> list[onnx.ValueInfoProto]:
     of_floats = onnx.TensorProto.FLOAT
     return [helper.make_tensor_value_info(name, of_floats, s) for name, s in shapes.items()]
 

@@ -15,9 +15,9 @@ from sk_ssimae._images import Conversion, Image, SlicedImage, as_unit_float
 from sk_ssimae._patches import Area, Patches
 from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
-from sk_ssimae.persistence._onnx._file import read_document
+from sk_ssimae.persistence._checks import refuse
 from sk_ssimae.persistence._onnx._network import OnnxNetwork
-from sk_ssimae.persistence._onnx._settings import Settings, restore
+from sk_ssimae.persistence._onnx._settings import Settings
 
 # Full float32, as the original computes on a GPU.
 _PROVIDER_OPTIONS = {"CUDAExecutionProvider": {"use_tf32": "0"}}
@@ -87,14 +87,16 @@ class OnnxSegmenter(ReconstructionMixin):
         source = Path(path)
         if source.exists() and not source.is_file():  # A pipe or a device might never end.
             raise ValueError(f"path must name a file, got {str(source)!r} instead.")
-        content = source.read_bytes()
-        try:
-            settings = restore(read_document(content))
-            session = _open(runtime, content, options, chosen)
-            _check_session(session, settings)
-        # Python raises either on bytes that are not a message.
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{str(source)!r} cannot be loaded: {error}") from error
+        # It needs Protocol Buffers, which ONNX Runtime brings.
+        from sk_ssimae.persistence._onnx._file import check_size, read_model
+
+        with source.open("rb") as file:
+            try:
+                check_size(os.fstat(file.fileno()).st_size)
+                settings, serialized = read_model(file.read())
+                session = _open(runtime, serialized, options, chosen)
+            except ValueError as error:
+                refuse(source, error)
         self._parameters = str(source.absolute()), chosen, n_threads
         self.settings = settings
         self.n_channels_ = settings.n_channels
@@ -198,19 +200,6 @@ def _open(runtime: Any, content: bytes, options: Any, providers: list[str]) -> A
     except Exception as error:  # ONNX Runtime's errors have no base of their own.
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"ONNX Runtime refuses it ({reason:.200}).") from error
-
-
-def _check_session(session: Any, settings: Settings) -> None:
-    """Check that the inputs and outputs of the network are those of the settings."""
-    side = settings.patch_size
-    expected: dict[str, list[Any]] = {"patches": [settings.n_channels, side, side]}
-    results = {"reconstructions"}
-    if settings.is_variational:
-        expected["noise"] = ["samples", settings.latent_dim]
-        results |= {"mean", "log_variance"}
-    found = {node.name: node.shape[1:] for node in session.get_inputs()}
-    if found != expected or {node.name for node in session.get_outputs()} != results:
-        raise ValueError(f"its settings describe a network that takes {expected}, got {found}.")
 
 
 def _make_network(runtime: Any, session: Any, settings: Settings) -> OnnxNetwork:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from sk_ssimae._intensity import IntensityRange
@@ -17,12 +18,17 @@ from sk_ssimae.persistence._checks import (
     check_format,
     check_keys,
     check_number,
+    check_versions,
+    quote,
     read_intensity_range,
 )
 
 FORMAT = "sk_ssimae.onnx"
 #: Raise it with every change of a document or a graph once a version has been released.
 FORMAT_VERSION = 1
+
+# As for the parameters of segmenters, in modules that import scikit-learn.
+_LARGEST_LENGTH, _LARGEST_EXPONENT, _CONSTANTS = 1000, 100, (1e-6, 1e6)
 
 _RESIDUALS: dict[str, type[Residual]] = {
     "l2": L2Residual,
@@ -82,6 +88,11 @@ class Settings(NamedTuple):
         """Whether the network computes distributions of latent vectors."""
         return isinstance(self.residual, LikelihoodResidual | DivergenceResidual)
 
+    @property
+    def n_samples(self) -> int:
+        """Number of samples of each patch."""
+        return self.residual.n_samples if isinstance(self.residual, LikelihoodResidual) else 1
+
 
 def describe(settings: Settings) -> dict[str, Any]:
     """Return settings as a document for JSON."""
@@ -105,24 +116,40 @@ def restore(document: dict[str, Any]) -> Settings:
     for name in ("n_channels", "latent_dim", "patch_size", "inference_batch_size"):
         check_count(values[name], name, least=1)
     check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)
-    check_count(values["opening_diameter"], "opening_diameter")
+    check_count(values["opening_diameter"], "opening_diameter", below=_LARGEST_LENGTH + 1)
     check_number(values["threshold"], "threshold")
-    if check_number(values["taper"], "taper", least=0) > 1:
-        raise ValueError(f"its taper must be at most 1, got {values['taper']!r:.80} instead.")
+    check_number(values["taper"], "taper", least=0, most=1)
     if values["smoothing"] != "auto":
-        check_number(values["smoothing"], "smoothing", least=0)
+        check_number(values["smoothing"], "smoothing", least=0, most=_LARGEST_LENGTH)
     if values["test_time_augmentation"] not in (None, "dihedral"):
         raise ValueError("its test_time_augmentation must be null or 'dihedral'.")
-    if type(values["segmenter_class"]) is not str or type(values["versions"]) is not dict:
-        raise ValueError("its segmenter_class must be text, and its versions an object.")
-    if type(values["calibration"]) not in (dict, type(None)):
-        raise ValueError("its calibration must be an object or null.")
+    name = values["segmenter_class"]
+    if type(name) is not str or not name.isidentifier():
+        raise ValueError(f"its segmenter_class must be the name of a class, got {quote(name)}.")
+    check_versions(values["versions"])
+    _check_calibration(values["calibration"])
     values["image_size"] = _read_image_size(values["image_size"], values["patch_size"])
     values["intensity_range"] = read_intensity_range(values["intensity_range"])
     if values["alpha_channel"] not in ("auto", "drop", "keep"):
         raise ValueError("its alpha_channel must be 'auto', 'drop' or 'keep'.")
-    values["residual"] = _read_residual(values["residual"])
+    values["residual"] = _read_residual(values["residual"], values["patch_size"])
     return Settings(**values)
+
+
+def _check_calibration(stored: Any) -> None:
+    if stored is None:
+        return
+    if type(stored) is not dict:
+        raise ValueError("its calibration must be an object or null.")
+    names = ("threshold", "rule", "target_fpr", "held_out", "n_held_out")
+    check_keys(stored, names, "its calibration")
+    check_number(stored["threshold"], "threshold")
+    target_fpr = check_number(stored["target_fpr"], "target_fpr")
+    check_count(stored["n_held_out"], "n_held_out", least=1)
+    is_known = stored["rule"] in ("pixel_fpr", "image_fpr")
+    is_known &= stored["held_out"] in ("images", "regions")
+    if not (is_known and 0 < target_fpr < 1):
+        raise ValueError("its calibration holds values that no calibration has.")
 
 
 def _read_image_size(stored: Any, patch_size: int) -> tuple[int, int] | None:
@@ -130,27 +157,30 @@ def _read_image_size(stored: Any, patch_size: int) -> tuple[int, int] | None:
         return None
     if type(stored) is not list or len(stored) != 2:
         raise ValueError(
-            f"its image_size must be two integers or null, got {stored!r:.80} instead."
+            f"its image_size must be two integers or null, got {quote(stored)} instead."
         )
     height, width = (check_count(side, "image_size", least=patch_size) for side in stored)
     return height, width
 
 
-def _read_residual(stored: Any) -> Residual:
+def _read_residual(stored: Any, patch_size: int) -> Residual:
     kind = stored.get("kind") if type(stored) is dict else None
     if type(kind) is not str or kind not in _RESIDUALS:
         raise ValueError(
-            f"its residual must be of a kind among {list(_RESIDUALS)}, got {kind!r:.80} instead."
+            f"its residual must be of a kind among {list(_RESIDUALS)}, got {quote(kind)} instead."
         )
     cls = _RESIDUALS[kind]
     check_keys(stored, ("kind", *cls._fields), "its residual")
-    values: dict[str, Any] = {name: _READERS[name](stored[name], name) for name in cls._fields}
+    readers = _READERS | {"kernel": partial(_read_kernel, patch_size=patch_size)}
+    values: dict[str, Any] = {name: readers[name](stored[name], name) for name in cls._fields}
     return cls(**values)
 
 
-def _read_kernel(stored: Any, name: str) -> tuple[float, ...]:
-    if type(stored) is not list or len(stored) < 3 or len(stored) % 2 == 0:
-        raise ValueError(f"its {name} must be an odd number of weights.")
+def _read_kernel(stored: Any, name: str, patch_size: int) -> tuple[float, ...]:
+    if type(stored) is not list or not 3 <= len(stored) <= patch_size or len(stored) % 2 == 0:
+        raise ValueError(
+            f"its {name} must be an odd number of weights, at most patch_size={patch_size}."
+        )
     weights = tuple(check_number(weight, name, least=0) for weight in stored)
     if not math.isclose(sum(weights), 1, rel_tol=1e-6):
         raise ValueError(f"its {name} must have the sum 1, got {sum(weights):g} instead.")
@@ -161,8 +191,13 @@ def _read_positive(stored: Any, name: str) -> float:
     return check_number(stored, name, least=math.ulp(0.0))
 
 
+def _read_constant(stored: Any, name: str) -> float:
+    least, most = _CONSTANTS
+    return check_number(stored, name, least=least, most=most)
+
+
 def _read_exponent(stored: Any, name: str) -> float:
-    return check_number(stored, name, least=0)
+    return check_number(stored, name, least=0, most=_LARGEST_EXPONENT)
 
 
 def _read_samples(stored: Any, name: str) -> int:
@@ -174,9 +209,8 @@ def _read_key(stored: Any, name: str) -> int:
 
 
 _READERS: dict[str, Callable[[Any, str], Any]] = {
-    "kernel": _read_kernel,
-    "c1": _read_positive,
-    "c2": _read_positive,
+    "c1": _read_constant,
+    "c2": _read_constant,
     "variance": _read_positive,
     "alpha": _read_exponent,
     "beta": _read_exponent,
