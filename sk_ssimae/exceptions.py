@@ -1,6 +1,11 @@
 """Warnings that a caller may want to catch."""
 
-__all__ = ["IntensityRangeWarning", "InterruptedFitWarning", "SmallImageWarning"]
+__all__ = [
+    "IntensityRangeWarning",
+    "InterruptedFitWarning",
+    "SmallImageWarning",
+    "UnlearnedTextureWarning",
+]
 
 
 class IntensityRangeWarning(UserWarning):
@@ -13,3 +18,7 @@ class InterruptedFitWarning(UserWarning):
 
 class SmallImageWarning(UserWarning):
     """Images are smaller than the patches of the model; they are extended by their mirror image."""
+
+
+class UnlearnedTextureWarning(UserWarning):
+    """The network reproduces hardly any structure of good images, or residuals are constant."""

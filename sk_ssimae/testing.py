@@ -250,14 +250,6 @@ def _scaling_by_type(estimator: Any) -> Any:
     return copy
 
 
-def _scaling_by_type(estimator: Any) -> Any:
-    """Return an unfitted copy that does not find its intensity range."""
-    copy = clone(estimator)
-    if "intensity_range" in copy.get_params():
-        copy.set_params(intensity_range="dtype")
-    return copy
-
-
 def _make_images(estimator: Any) -> NDArray[np.float32]:
     """Generate four images of waves, a texture that any network can begin to learn."""
     rng = np.random.default_rng(0)

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from sk_ssimae._images import Image, SlicedImage, as_unit_float
 from sk_ssimae._inference._decision import is_finite
+from sk_ssimae._inference._region import Region
 from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
 from sk_ssimae.estimators._blocks import with_halo, within
+from sk_ssimae.estimators._learning import judge
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
@@ -51,6 +53,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
 
     net_: ReconstructionNet
     history_: History
+    structure_correlation_: float | None
 
     @abstractmethod
     def make_loss(self) -> nn.Module:
@@ -212,6 +215,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         -----
         InterruptedFitWarning
             If the keyboard interrupted training. The estimator is then fitted as far as it got.
+        UnlearnedTextureWarning
+            If `structure_correlation_` is below 0.1, or all residuals are equal.
         """
         resolve_device(self.device)  # Fails before images are read.
         super().fit(X, y)
@@ -229,6 +234,11 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         """Train a network on random patches of good images."""
         self.net_ = train(self, regions, device=resolve_device(self.device), rng=rng)
         self.history_ = self.net_.history
+
+    def judge_fit(self, regions: Sequence[Region]) -> None:
+        """Compute `structure_correlation_` of a few patches, and warn if it is low."""
+        self.check_ready()
+        self.structure_correlation_ = judge(self, regions)
 
     def check_ready(self) -> None:
         """Check parameters that were set since `fit`, and move the net to its device."""

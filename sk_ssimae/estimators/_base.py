@@ -165,6 +165,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
             Source of all random numbers.
         """
 
+    def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
+        """Warn if good regions, held out if there are any, show that `fit` learned nothing."""
+
     def residual_range(self) -> tuple[float, float]:
         """Return the smallest and largest possible residual; infinite where there is no bound.
 
@@ -212,6 +215,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
         if split.held_out:
             self.check_ready()
             self._calibrate(split.held_out, split.kind)
+        self.judge_fit(split.held_out or split.training)
         return self
 
     def calibrate(self, X: Any) -> Self:

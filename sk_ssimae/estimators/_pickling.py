@@ -33,13 +33,14 @@ class _StoredTensor:
         self._tensor = tensor
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Preserving the layout, a clone leaves no gaps and no overlaps.
-        on_cpu = self._tensor.detach().cpu().clone()
-        stored = on_cpu.contiguous().flatten().view(torch.uint8).numpy()
-        is_parameter = isinstance(self._tensor, nn.Parameter)
+        tensor = self._tensor.detach()
+        # Torch's choice for a copy: in the same order, without gaps and overlaps.
+        stride = torch.empty_like(tensor, device="meta").stride()
+        values = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(tensor)
         return _restore, (
-            *(stored, on_cpu.dtype, tuple(on_cpu.shape), on_cpu.stride()),
-            *(is_parameter, self._tensor.requires_grad),
+            *(values.flatten().view(torch.uint8).numpy(), tensor.dtype),
+            *(tuple(tensor.shape), stride),
+            *(isinstance(self._tensor, nn.Parameter), self._tensor.requires_grad),
         )
 
 

@@ -14,6 +14,7 @@ from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
+from sk_ssimae.estimators._net_params import check_callbacks, check_net_params
 from sk_ssimae.estimators._sampler import PatchSampler
 
 if TYPE_CHECKING:
@@ -107,16 +108,13 @@ def _initialized_net(
         # Adam's other implementation excludes this one, and some devices lack it.
         may_be_fused = device.type in ("cpu", "cuda") and not net_params.get("optimizer__foreach")
         defaults["optimizer__fused"] = may_be_fused
-    if settings.keys() & net_params.keys():
-        raise ValueError(
-            "net_params must not contain names that the segmenter sets itself, got "
-            f"{sorted(settings.keys() & net_params.keys())}. It may contain, for example, "
-            "optimizer or optimizer__betas."
-        )
+    check_net_params(net_params, settings, has_schedule=segmenter.lr_schedule is not None)
     try:
-        return segmenter.net_class(**settings, **(defaults | net_params)).initialize()
+        net = segmenter.net_class(**settings, **(defaults | net_params)).initialize()
     except (TypeError, ValueError) as error:
         raise ValueError(f"net_params or callbacks do not suit the net: {error}") from error
+    check_callbacks(net)
+    return net
 
 
 def _callbacks(segmenter: "BaseAutoencoderSegmenter") -> list[Any]:

@@ -148,7 +148,6 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
     changed = {
         "latent_dim": 9, "patch_size": 32, "normalization": None, "image_size": 48,
         "intensity_range": (0, 2), "alpha_channel": "keep",
-        "intensity_range": (0, 2), "alpha_channel": "keep",
         "n_patches": 31, "augmentation": "dihedral", "cutout": 0.5, "max_epochs": 2,
         "batch_size": 15, "lr": 1e-3, "lr_schedule": None, "weight_decay": 0, "random_state": 1,
         "callbacks": [Memory()], "net_params": {"optimizer__betas": (0.8, 0.99)},
@@ -159,7 +158,7 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
     same = {
         "verbose": 1, "stride": 16, "inference_batch_size": 1, "smoothing": 0, "target_fpr": 0.1,
         "taper": 1, "test_time_augmentation": "dihedral", "opening_diameter": 0,
-        "validation_fraction": 0.4, "max_image_pixels": 10**6, "max_image_pixels": 10**6, "residual_params": {"gamma": 2},
+        "validation_fraction": 0.4, "max_image_pixels": 10**6, "residual_params": {"gamma": 2},
     }  # fmt: skip
     plain = SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=tmp_path)
     assert {*changed, *same} == {*plain.get_params()} - {"device", "checkpoint_dir"}

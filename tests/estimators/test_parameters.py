@@ -34,7 +34,6 @@ NUMBERS = {
     "taper": 0.5,
     "image_size": 40,
     "max_image_pixels": 100,
-    "max_image_pixels": 100,
     "smoothing": 64,
     "threshold": 0.5,
     "target_fpr": 2**-6,

@@ -89,17 +89,24 @@ def test_shallow_copies_work(segmenter_class, tiny, good):
     assert copied.get_params() == segmenter.get_params()
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_other_processes_compute_the_same(tiny, good, method):
+@pytest.fixture(scope="module")
+def fitted(tiny, good):
     segmenter = FeatureMatchingAutoencoderSegmenter(
         **tiny, feature_extractor=nn.Conv2d(1, 2, 3)
     ).fit(good)
-    expected = segmenter.decision_function(good)  # It also makes the network for inference.
-    context = multiprocessing.get_context(method)
-    process = context.Process(target=segmenter.predict, args=(good,))
+    segmenter.predict(good)  # It also makes the network for inference.
+    return segmenter
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_segmenter_is_an_argument_of_a_process(fitted, good, method):
+    process = multiprocessing.get_context(method).Process(target=fitted.predict, args=(good,))
     process.start()
     process.join()
     assert process.exitcode == 0
-    with context.Pool(1) as pool:
-        found = pool.map(segmenter.decision_function, [good[:2], good[2:]])
-    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+def test_processes_of_a_pool_compute_the_same(fitted, good):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.map(fitted.decision_function, [good[:2], good[2:]])
+    np.testing.assert_array_equal(np.concatenate(found), fitted.decision_function(good))

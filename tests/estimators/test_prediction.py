@@ -157,7 +157,6 @@ def test_residual_params_need_a_loss_with_ssim(fitted, good):
     fitted_parameters = segmenter.fitted_parameters_
     vars(derived).update(net_=segmenter.net_, n_channels_=1, fitted_parameters_=fitted_parameters)
     derived.intensity_range_ = None
-    derived.intensity_range_ = None
     with pytest.raises(ValueError, match=r"residual_params overrides .* of SSIM.* class L2Loss"):
         derived.decision_function(good)
 

@@ -1,3 +1,4 @@
+import inspect
 import random
 import warnings
 
@@ -6,7 +7,8 @@ import pytest
 import torch
 from skimage.io import imsave
 from sklearn.exceptions import NotFittedError
-from skorch.callbacks import Callback, EarlyStopping
+from skorch import NeuralNet
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 
 from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
@@ -155,7 +157,7 @@ def test_interruption_leaves_a_usable_estimator(segmenter_class, tiny, good, n_b
 
 def test_uninterrupted_training_does_not_warn(tiny, good):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", InterruptedFitWarning)
         SSIMAutoencoderSegmenter(**tiny).fit(good)
 
 
@@ -210,6 +212,60 @@ def test_net_params_reach_the_net(tiny, good):
         segmenter.set_params(net_params={"lr": 1, "callbacks": []}).fit(good)
 
 
+# Parameters of skorch's net that the segmenter passes on; it sets or refuses all others.
+PASSED_ON = {"optimizer", "compile"}
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*inspect.signature(NeuralNet).parameters} - PASSED_ON - {"kwargs"})
+)
+def test_parameters_of_skorch_without_effect_are_refused(tiny, good, name):
+    with pytest.raises(ValueError, match=rf"net_params must not contain .*'{name}'"):
+        L2AutoencoderSegmenter(**tiny, net_params={name: True}).fit(good)
+
+
+@pytest.mark.parametrize(
+    ("net_params", "message"),
+    [
+        ({"warm_start": True}, r"'warm_start', .* draws new weights\. checkpoint_dir resumes"),
+        ({"iterator_train__num_workers": 2}, r"without a data loader\. See .* n_patches and batch"),
+        ({"module__latent_dim": 3}, r"'module__latent_dim', .* or override make_module\."),
+        ({"criterion__alpha": 3}, r"'criterion__alpha', .* or override make_loss\."),
+        ({"compile__mode": "default"}, r"nothing is compiled\. Add 'compile': True\."),
+        ({"optimizer__lr": 0.1}, r"sets the rate of every step\. Set lr, or lr_schedule=None\."),
+        ({"virtual_params_": {}}, r"'virtual_params_', .* names a result of training\."),
+        ({"history": []}, r"'history', which has no effect: every fit starts a history of its own"),
+        ({"callbacks__none__sink": 1}, r"name callbacks of the net, .*, got \['none'\]"),
+    ],
+)
+def test_other_net_params_without_effect_are_refused(tiny, good, net_params, message):
+    with pytest.raises(ValueError, match=rf"net_params must .*{message}"):
+        L2AutoencoderSegmenter(**tiny, net_params=net_params).fit(good)
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (EarlyStopping(), r"got EarlyStopping with monitor='valid_loss': .* 'train_loss'\.$"),
+        (EarlyStopping, r"got EarlyStopping with monitor='valid_loss'"),
+        (("own", Checkpoint()), r"got own with .*'valid_loss_best': .* 'train_loss_best'\.$"),
+        (LRScheduler("ReduceLROnPlateau", monitor="valid_loss"), r"got LRScheduler with monitor"),
+        (EpochScoring("r2"), r"got EpochScoring with on_train=False: .* Set on_train=True\.$"),
+    ],
+)
+def test_callbacks_that_wait_for_validation_data_are_refused(tiny, good, callback, message):
+    message = message.replace("'train", "Set monitor='train")
+    with pytest.raises(ValueError, match=rf"^callbacks must not .*{message}"):
+        L2AutoencoderSegmenter(**tiny, callbacks=[callback]).fit(good)
+
+
+def test_a_callback_may_monitor_the_score_of_another(tiny, good):
+    score = EpochScoring(lambda net, X, y: 1.0, name="valid_loss", on_train=True)
+    stopping = EarlyStopping(patience=1, sink=lambda _: None)
+    segmenter = L2AutoencoderSegmenter(**tiny, callbacks=[("score", score), stopping])
+    assert len(segmenter.set_params(max_epochs=5).fit(good).history_) == 2
+
+
 def test_diverging_training_is_refused(segmenter_class, tiny, good):
     params = {"lr": 1e12, "lr_schedule": None, "normalization": None}
     message = r"Training diverged: .* in step \d, epoch [12]\. Choose a smaller lr, got 1e\+12\."
@@ -258,11 +314,11 @@ def test_fp16_has_another_remedy(tiny, good):
         segmenter.fit(good)
 
 
-def test_divergence_in_the_last_step_gives_no_maps(tiny, good):
+def test_divergence_in_the_last_step_is_refused(tiny, good):
     # The loss is that of the weights before the step.
     params = {"lr": 1e30, "lr_schedule": None, "n_patches": 4, "max_epochs": 1, "threshold": 0.5}
-    segmenter = L2AutoencoderSegmenter(**(tiny | params)).fit(good)
-    for method in (segmenter.decision_function, segmenter.predict, segmenter.score_images):
+    segmenter = L2AutoencoderSegmenter(**(tiny | params))
+    for method in (segmenter.fit, segmenter.decision_function, segmenter.predict):
         with pytest.raises(
             ValueError, match=r"diverged in its last step: .* smaller lr, got 1e\+30"
         ):

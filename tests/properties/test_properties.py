@@ -51,7 +51,12 @@ def test_many(call):
 COVERED_BY_OTHERS = {
     *("SSIMComponents", "PixelF1Max", "DefectiveImages", "VariationalOutput"),
     *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
-    *("fold_normalization", "InterruptedFitWarning", "image_estimator_checks"),
+    *(
+        "fold_normalization",
+        "InterruptedFitWarning",
+        "UnlearnedTextureWarning",
+        "image_estimator_checks",
+    ),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
