@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -38,7 +38,7 @@ class IntensityRange(NamedTuple):
     high: float
 
     @classmethod
-    def find(cls, images: Iterable[StoredImage]) -> Self | None:
+    def find(cls, images: Sequence[StoredImage]) -> Self | None:
         """Find the range of training images; None if the types of their pixels say it.
 
         Pixels of 8 bits and floats in [0, 1] that use at least a quarter of their range are taken
@@ -46,12 +46,11 @@ class IntensityRange(NamedTuple):
         highest value, but for one pixel in a thousand at either end. Images of one value have no
         range, and mixed types have none in common.
         """
-        stored = [(image.maximum, image.pixels.dtype.kind, _span(image.pixels)) for image in images]
-        low = min(span[0] for *_, span in stored)
-        high = max(span[1] for *_, span in stored)
-        [(maximum, kind), *others] = {(maximum, kind) for maximum, kind, _ in stored}
-        if others or low == high:
+        kinds = {(image.maximum, image.pixels.dtype.kind) for image in images}
+        low, high = _common_span(images)
+        if len(kinds) > 1 or low == high:
             return None
+        [(maximum, kind)] = kinds
         white = maximum if maximum in (1, 255) else 1 if kind == "f" else None
         if white and low >= 0 and high <= white and high - low >= _LEAST_SHARE_OF_TYPE * white:
             return None
@@ -119,6 +118,26 @@ def scale(image: StoredImage, intensity_range: IntensityRange | None, name: str)
     return intensity_range.scale(image, name)
 
 
+def warn_of_little_use(
+    images: Sequence[StoredImage], intensity_range: IntensityRange | None
+) -> None:
+    """Warn if training images use a small part of the range that was given, or of their types."""
+    low, high = _common_span(images)
+    length = (
+        max(image.maximum or 1 for image in images)
+        if intensity_range is None
+        else intensity_range.high - intensity_range.low
+    )
+    if 0 < high - low < _LEAST_SHARE * length:
+        warnings.warn(
+            f"The training images use {(high - low) / length:.1%} of the intensity range: their "
+            f"values are {low:g} to {high:g}. To the network they are almost one grey. Set "
+            "intensity_range='auto' or a range that fits.",
+            IntensityRangeWarning,
+            stacklevel=5,
+        )
+
+
 def warn_of_misfit(scaled: Image, stored: StoredImage, name: str) -> bool:
     """Warn if an image leaves the intensity range by much, or uses a small part of it; say if so.
 
@@ -169,6 +188,11 @@ def check_finite(pixels: Image, name: str) -> None:
 
 def _inside_unit(pixels: Image) -> bool:
     return bool(pixels.min() >= 0 and pixels.max() <= 1)
+
+
+def _common_span(images: Sequence[StoredImage]) -> tuple[float, float]:
+    spans = [_span(image.pixels) for image in images]
+    return min(low for low, _ in spans), max(high for _, high in spans)
 
 
 def _span(pixels: Image) -> tuple[float, float]:

@@ -5,7 +5,6 @@ import html
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import repeat
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -18,11 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 from sk_ssimae._images import Conversion, Image, Images
 from sk_ssimae._inference._decision import image_score
 from sk_ssimae._inference._region import Region, working_pixels
-from sk_ssimae._intensity import IntensityRange, scale
-from sk_ssimae._reading import MAX_IMAGE_PIXELS, StoredImage
-from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks, make_rng
+from sk_ssimae._reading import MAX_IMAGE_PIXELS
+from sk_ssimae._validation import make_rng
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
+from sk_ssimae.estimators._loading import load_good_images
 from sk_ssimae.estimators._parameters import (
     Parameter,
     ParameterTable,
@@ -203,7 +202,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
             min_size=1 if self.image_size is not None else self._smallest_side(),
             conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
         )
-        good, n_defective, intensity_range = self._good_regions(images, y)
+        good, n_defective, intensity_range = load_good_images(
+            images, y, as_pair(self.image_size), self.intensity_range
+        )
         rng = make_rng(self.random_state)
         split = self._hold_out(good, rng)
         self.fit_regions([working_pixels(region) for region in split.training], rng)
@@ -299,37 +300,6 @@ class BaseSegmenter(Segmentation, ParameterTable):
             check_image_size(self.image_size, self._smallest_side())
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
-
-    def _good_regions(
-        self, images: Images, y: Any
-    ) -> tuple[list[Region], int, IntensityRange | None]:
-        """Open and check all images; return the good ones, the number defective, the range."""
-        defective = defect_labels(y, len(images))
-        if defective.all():
-            raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
-        stored, names = [], []
-        masks = y if holds_masks(y) else repeat(None)
-        for index, mask in zip(range(len(images)), masks, strict=False):
-            image, name = images.read_stored(index)
-            if mask is not None:
-                check_mask_shape(mask, index, image.pixels.shape[:2])
-            if not defective[index]:
-                stored.append(image)
-                names.append(name)
-        intensity_range = self._find_intensity_range(stored)
-        working_size = as_pair(self.image_size)
-        good: list[Region] = []
-        while stored:  # Let go of each, so that no more than one is in memory twice.
-            pixels = scale(stored.pop(0), intensity_range, names[len(good)])
-            good.append(Region.of_image(pixels, working_size))
-        return good, int(defective.sum()), intensity_range
-
-    def _find_intensity_range(self, stored: Sequence[StoredImage]) -> IntensityRange | None:
-        if self.intensity_range == "auto":
-            return IntensityRange.find(stored)
-        if self.intensity_range == "dtype":
-            return None
-        return IntensityRange(*(float(end) for end in self.intensity_range))
 
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):

@@ -1,0 +1,101 @@
+"""Load the images of `fit`: all are checked, and the good ones kept."""
+
+import warnings
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any, NamedTuple
+
+from sk_ssimae._images import Images
+from sk_ssimae._inference._region import Region
+from sk_ssimae._intensity import IntensityRange, scale, warn_of_little_use
+from sk_ssimae._reading import StoredImage
+from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks
+
+_N_NAMED = 5
+
+
+class GoodImages(NamedTuple):
+    """The good images of `fit`, the number of those left out, and the range that scaled them."""
+
+    regions: list[Region]
+    n_defective: int
+    intensity_range: IntensityRange | None
+
+
+def load_good_images(
+    images: Images,
+    y: Any,
+    working_size: tuple[int, int] | None,
+    intensity_range: str | tuple[float, float],
+) -> GoodImages:
+    """Open and check all images, and scale the good ones.
+
+    Parameters
+    ----------
+    images : Images
+        Images of `fit`.
+    y : None, labels of shape (n,), or masks
+        1 where an image or a pixel is defective.
+    working_size : tuple of two int or None
+        Height and width at which images are processed.
+    intensity_range : "auto", "dtype" or tuple of two float
+        Checked parameter of the segmenter.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an image, label or mask is not as described, or `y` marks all images.
+
+    Warns
+    -----
+    UserWarning
+        If images have one value everywhere.
+    IntensityRangeWarning
+        If the images use a small part of the range that was given.
+    """
+    defective = defect_labels(y, len(images))
+    if defective.all():
+        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
+    stored, names = [], []
+    masks = y if holds_masks(y) else repeat(None)
+    for index, mask in zip(range(len(images)), masks, strict=False):
+        image, name = images.read_stored(index)
+        if mask is not None:
+            check_mask_shape(mask, index, image.pixels.shape[:2])
+        if not defective[index]:
+            stored.append(image)
+            names.append(name)
+    _warn_of_constant_images(stored, names)
+    found = _find(intensity_range, stored)
+    if intensity_range != "auto":
+        warn_of_little_use(stored, found)
+    good = []
+    for name in names:  # Let go of each, so that no more than one is in memory twice.
+        pixels = scale(stored.pop(0), found, name)
+        good.append(Region.of_image(pixels, working_size))
+    return GoodImages(good, int(defective.sum()), found)
+
+
+def _find(
+    intensity_range: str | tuple[float, float], stored: Sequence[StoredImage]
+) -> IntensityRange | None:
+    if intensity_range == "auto":
+        return IntensityRange.find(stored)
+    if isinstance(intensity_range, str):
+        return None
+    return IntensityRange(*(float(end) for end in intensity_range))
+
+
+def _warn_of_constant_images(stored: Sequence[StoredImage], names: Sequence[str]) -> None:
+    constant = [
+        name
+        for image, name in zip(stored, names, strict=True)
+        if (image.pixels == image.pixels[0, 0]).all()
+    ]
+    if constant and len(constant) < len(stored):
+        more = f" and {len(constant) - _N_NAMED} more" if len(constant) > _N_NAMED else ""
+        warnings.warn(
+            f"{', '.join(constant[:_N_NAMED])}{more} have one value everywhere, as empty masks and "
+            "failed exposures do. Leave them out if they are no images of good parts.",
+            stacklevel=4,
+        )
