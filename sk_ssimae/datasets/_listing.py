@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-_SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
+SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
 # Images that are not read, besides those that Python's table of types knows.
 _OTHER_SUFFIXES = frozenset({".jp2", ".heic", ".heif", ".avif", ".webp", ".dng", ".exr", ".npy"})
 _MASK_ENDING = re.compile(
@@ -93,14 +93,14 @@ def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
         for path in (folder.rglob("*") if recursive else folder.iterdir())
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
-    files = [path for path in visible if path.suffix.lower() in _SUFFIXES and not path.is_dir()]
+    files = [path for path in visible if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     others = [path for path in visible if _is_other_image(path)]
     subfolders = [] if recursive else [path for path in visible if _has_images(path)]
     if not files:
         hint = f" Its subfolders {_named(subfolders)} do: name one." if subfolders else ""
         raise FileNotFoundError(
             f"{name}: the folder {str(folder)!r} contains no images. Pass a folder of files with "
-            f"the suffixes {', '.join(sorted(_SUFFIXES))}.{hint}"
+            f"the suffixes {', '.join(sorted(SUFFIXES))}.{hint}"
         )
     if others:
         _warn(f"{name}: passed over {_named(others)}. Convert them to PNG or TIFF to use them.")
@@ -116,14 +116,14 @@ def _is_other_image(path: Path) -> bool:
     suffix = path.suffix.lower()
     kind = mimetypes.guess_type(path.name)[0] or ""
     is_image = kind.startswith("image/") or suffix in _OTHER_SUFFIXES
-    return is_image and suffix not in _SUFFIXES and path.is_file()
+    return is_image and suffix not in SUFFIXES and path.is_file()
 
 
 def _has_images(path: Path) -> bool:
     if not path.is_dir():
         return False
     try:
-        return any(file.suffix.lower() in _SUFFIXES for file in path.iterdir())
+        return any(file.suffix.lower() in SUFFIXES for file in path.iterdir())
     except OSError:  # Not readable: nothing to recommend.
         return False
 
@@ -225,7 +225,7 @@ def _stem(path: Path, folder: Path | None) -> Path:
 
 def _stems_of_image(mask: Path, mask_suffix: str | None) -> Iterator[Path]:
     """Yield the stems of images that a mask may belong to by the ending of its name."""
-    stem = mask.stem if mask.suffix.lower() in _SUFFIXES else mask.name
+    stem = mask.stem if mask.suffix.lower() in SUFFIXES else mask.name
     if mask_suffix and stem.endswith(mask_suffix):
         yield mask.with_name(stem.removesuffix(mask_suffix) or stem)
     shorter = _MASK_ENDING.sub("", stem)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["sk_ssimae", "PIL", "tifffile", "imageio", "skimage.io"]):
+with atheris.instrument_imports(include=["sk_ssimae", "PIL", "tifffile"]):
     import PIL.Image
     import skimage.io
     import tifffile
