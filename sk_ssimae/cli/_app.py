@@ -12,7 +12,8 @@ from sk_ssimae.cli._usage import Commands, parse_image_size, parse_threshold
 
 _EXIT_CODES = (
     "Exit codes: 0 success; 1 error, explained in one line on standard error; 2 wrong usage, such "
-    "as an unknown option; 3 done, but some images failed; 130 interrupted."
+    "as an unknown option; 3 done, but some images failed; 130 interrupted by Ctrl-C, SIGTERM or "
+    "SIGHUP."
 )
 
 app = typer.Typer(
@@ -151,10 +152,11 @@ def fit(
 ) -> None:
     """Train a model on a folder of good images.
 
-    Ctrl-C stops training. If at least one epoch is complete, the model trained so far is saved. The
-    exit code is 130. With --overwrite, an interrupted run keeps the old model and saves the new one
-    next to it, as in model.interrupted.safetensors. If you press Ctrl-C again, at least one second
-    later, the search for the threshold stops too: the model is saved without a threshold.
+    Ctrl-C, SIGTERM or SIGHUP stops training. If at least one epoch is complete, the model trained
+    so far is saved. The exit code is 130. With --overwrite, an interrupted run keeps the old model
+    and saves the new one next to it, as in model.interrupted.safetensors. If you press Ctrl-C
+    again, at least one second later, the search for the threshold stops too: the model is saved
+    without a threshold.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _fit

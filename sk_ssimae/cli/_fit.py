@@ -1,14 +1,11 @@
 """Training on a folder of good images."""
 
 import ast
-import contextlib
 import difflib
 import math
 import os
-import signal
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,8 @@ from skorch.callbacks import Callback
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
 from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
-from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
+from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
+from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
 from sk_ssimae.datasets._folders import list_images
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
@@ -87,14 +85,13 @@ def fit(
             )
         check_output_file(_interrupted_file(output), "--output", images)
     segmenter = make_segmenter(method, parameters, settings, patches)
-    with _ignoring_repeated_interrupts():
-        try:
-            _train(segmenter, images, terminal)
-            if was_interrupted(segmenter):
-                raise KeyboardInterrupt
-            persistence.save(segmenter, output)
-        except KeyboardInterrupt:
-            return _end_interrupted(segmenter, len(images), output, terminal)
+    try:
+        _train(segmenter, images, terminal)
+        if was_interrupted(segmenter):
+            raise KeyboardInterrupt
+        persistence.save(segmenter, output)
+    except KeyboardInterrupt:
+        return _end_interrupted(segmenter, len(images), output, terminal)
     _summarize(segmenter, len(images), output, terminal)
     return 0
 
@@ -182,37 +179,6 @@ class EpochProgress(Callback):
         self.on_end()
 
 
-@contextlib.contextmanager
-def _ignoring_repeated_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C within a second of the last: a held key, or a wrapper that repeats it."""
-    last = -math.inf
-
-    def is_repeated() -> bool:
-        nonlocal last
-        before, last = last, time.monotonic()
-        return last - before < 1
-
-    with _ignoring_interrupts_if(is_repeated):
-        yield
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
-    """Ignore each Ctrl-C for which the condition is true."""
-    previous = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(number: int, frame: Any) -> None:
-        # A process that was started with Ctrl-C ignored, such as by nohup, still ignores it.
-        if callable(previous) and not condition():
-            previous(number, frame)
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
     epochs = segmenter.max_epochs
     has_ended = False
@@ -221,7 +187,7 @@ def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Te
         """Return whether training has ended but the segmenter has no net yet."""
         return has_ended and not _is_trained(segmenter)
 
-    with _ignoring_interrupts_if(net_would_be_lost), terminal.progress(counted=False) as progress:
+    with ignoring_interrupts_if(net_would_be_lost), terminal.progress(counted=False) as progress:
         task = progress.add_task("Reading images", total=None)
 
         def on_batch(n_in_batch: int) -> None:
