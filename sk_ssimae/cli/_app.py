@@ -140,6 +140,14 @@ def fit(
             help="Any other parameter of the segmenter, such as max_epochs=20. Can be repeated.",
         ),
     ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the state of training after each epoch, created if it does not exist. "
+            "The same command resumes a run that was killed. Requires --seed.",
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int | None,
@@ -169,6 +177,7 @@ def fit(
             "target_fpr": target_fpr,
             "device": device,
             "random_state": seed,
+            "checkpoint_dir": checkpoint_dir,
         }
         code = _fit.fit(
             good_dir,

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from sk_ssimae.cli import _predict, _signals
-from sk_ssimae.cli._fit import EpochProgress
+from sk_ssimae.cli._progress import EpochProgress
 from sk_ssimae.cli._signals import exit_on_signals, interruptible
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.persistence import load
