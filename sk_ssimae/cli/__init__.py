@@ -3,12 +3,14 @@
 import sys
 
 from sk_ssimae._extras import install_hint
+from sk_ssimae.cli._signals import exit_on_signals
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """Run the command line and exit with one of the codes that `sk-ssimae --help` lists."""
+    exit_on_signals()
     try:
         import filelock  # noqa: F401
         import rich  # noqa: F401

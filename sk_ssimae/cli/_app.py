@@ -12,7 +12,8 @@ from sk_ssimae.cli._usage import Commands, parse_image_size, parse_threshold
 
 _EXIT_CODES = (
     "Exit codes: 0 success; 1 error, explained in one line on standard error; 2 wrong usage, such "
-    "as an unknown option; 3 done, but some images failed; 130 interrupted."
+    "as an unknown option; 3 done, but some images failed; 130 interrupted by Ctrl-C, SIGTERM or "
+    "SIGHUP."
 )
 
 app = typer.Typer(
@@ -139,6 +140,14 @@ def fit(
             help="Any other parameter of the segmenter, such as max_epochs=20. Can be repeated.",
         ),
     ] = None,
+    checkpoint_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder for the state of training after each epoch, created if it does not exist. "
+            "The same command resumes a run that was killed. Requires --seed.",
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int | None,
@@ -151,10 +160,11 @@ def fit(
 ) -> None:
     """Train a model on a folder of good images.
 
-    Ctrl-C stops training. If at least one epoch is complete, the model trained so far is saved. The
-    exit code is 130. With --overwrite, an interrupted run keeps the old model and saves the new one
-    next to it, as in model.interrupted.safetensors. If you press Ctrl-C again, at least one second
-    later, the search for the threshold stops too: the model is saved without a threshold.
+    Ctrl-C, SIGTERM or SIGHUP stops training. If at least one epoch is complete, the model trained
+    so far is saved. The exit code is 130. With --overwrite, an interrupted run keeps the old model
+    and saves the new one next to it, as in model.interrupted.safetensors. If you press Ctrl-C
+    again, at least one second later, the search for the threshold stops too: the model is saved
+    without a threshold.
     """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _fit
@@ -167,6 +177,7 @@ def fit(
             "target_fpr": target_fpr,
             "device": device,
             "random_state": seed,
+            "checkpoint_dir": checkpoint_dir,
         }
         code = _fit.fit(
             good_dir,

@@ -1,24 +1,20 @@
 """Training on a folder of good images."""
 
 import ast
-import contextlib
 import difflib
 import math
 import os
-import signal
-import time
 import warnings
-from collections.abc import Callable, Iterator
 from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from skorch.callbacks import Callback
-
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file
-from sk_ssimae.cli._model import n_complete_epochs, promise, was_interrupted
-from sk_ssimae.cli._terminal import INTERRUPTED, Terminal
+from sk_ssimae.cli._model import promise, was_interrupted
+from sk_ssimae.cli._progress import FitProgress
+from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
+from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
 from sk_ssimae.datasets._listing import list_images
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
@@ -34,6 +30,7 @@ _ELSEWHERE = {
     "target_fpr": "--target-fpr",
     "device": "--device",
     "random_state": "--seed",
+    "checkpoint_dir": "--checkpoint-dir",
     "verbose": "--quiet",
     "callbacks": "Python",
     "net_params": "Python",
@@ -86,15 +83,19 @@ def fit(
                 "--overwrite to replace it."
             )
         check_output_file(_interrupted_file(output), "--output", images)
+    if parameters["checkpoint_dir"] is not None and parameters["random_state"] is None:
+        raise ValueError(
+            "--checkpoint-dir must be used together with --seed: an interrupted run finds its "
+            "checkpoint by the seed. Choose an integer."
+        )
     segmenter = make_segmenter(method, parameters, settings, patches)
-    with _ignoring_repeated_interrupts():
-        try:
-            _train(segmenter, images, terminal)
-            if was_interrupted(segmenter):
-                raise KeyboardInterrupt
-            persistence.save(segmenter, output)
-        except KeyboardInterrupt:
-            return _end_interrupted(segmenter, len(images), output, terminal)
+    try:
+        _train(segmenter, images, terminal)
+        if was_interrupted(segmenter):
+            raise KeyboardInterrupt
+        persistence.save(segmenter, output)
+    except KeyboardInterrupt:
+        return _end_interrupted(segmenter, len(images), output, terminal)
     _summarize(segmenter, len(images), output, terminal)
     return 0
 
@@ -143,112 +144,17 @@ def _parse_setting(setting: str, cls: type[BaseAutoencoderSegmenter]) -> tuple[s
         return name, text
 
 
-class EpochProgress(Callback):
-    """Report the progress of training.
-
-    Parameters
-    ----------
-    on_batch : callable
-        Called with the number of patches in each batch. The segmenter deep-copies its callbacks,
-        which leaves plain functions as they are.
-    on_epoch : callable
-        Called with the number and the loss of each epoch.
-    on_end : callable
-        Called at the end of training if at least one epoch is complete.
-    """
-
-    def __init__(
-        self,
-        on_batch: Callable[[int], None],
-        on_epoch: Callable[[int, float], None],
-        on_end: Callable[[], None],
-    ) -> None:
-        self.on_batch = on_batch
-        self.on_epoch = on_epoch
-        self.on_end = on_end
-
-    def on_batch_end(self, net: Any, batch: Any = None, **kwargs: Any) -> None:
-        """Report the number of patches in the batch."""
-        self.on_batch(len(batch[0]))
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Report the loss."""
-        self.on_epoch(len(net.history), net.history[-1, "train_loss"])
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Report the end of training, or stop the fit if no epoch is complete."""
-        if n_complete_epochs(net.history) == 0:
-            raise KeyboardInterrupt
-        self.on_end()
-
-
-@contextlib.contextmanager
-def _ignoring_repeated_interrupts() -> Iterator[None]:
-    """Ignore Ctrl-C within a second of the last: a held key, or a wrapper that repeats it."""
-    last = -math.inf
-
-    def is_repeated() -> bool:
-        nonlocal last
-        before, last = last, time.monotonic()
-        return last - before < 1
-
-    with _ignoring_interrupts_if(is_repeated):
-        yield
-
-
-@contextlib.contextmanager
-def _ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
-    """Ignore each Ctrl-C for which the condition is true."""
-    previous = signal.getsignal(signal.SIGINT)
-
-    def on_interrupt(number: int, frame: Any) -> None:
-        # A process that was started with Ctrl-C ignored, such as by nohup, still ignores it.
-        if callable(previous) and not condition():
-            previous(number, frame)
-
-    signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
-    epochs = segmenter.max_epochs
-    has_ended = False
+    with terminal.progress(counted=False) as progress:
+        shown = FitProgress(segmenter, progress, terminal)
 
-    def net_would_be_lost() -> bool:
-        """Return whether training has ended but the segmenter has no net yet."""
-        return has_ended and not _is_trained(segmenter)
+        def net_would_be_lost() -> bool:
+            """Return whether training has ended but the segmenter has no net yet."""
+            return shown.has_ended and not _is_trained(segmenter)
 
-    with _ignoring_interrupts_if(net_would_be_lost), terminal.progress(counted=False) as progress:
-        task = progress.add_task("Reading images", total=None)
-
-        def on_batch(n_in_batch: int) -> None:
-            if progress.tasks[task].total is None:
-                total = epochs * segmenter.n_patches
-                progress.update(task, description=f"Epoch 1 of {epochs}", total=total)
-            progress.advance(task, n_in_batch)
-
-        def on_epoch(epoch: int, loss: float) -> None:
-            progress.update(
-                task, description=f"Epoch {min(epoch + 1, epochs)} of {epochs}, loss {loss:.4g}"
-            )
-            if progress.disable:  # No terminal: print a line for the log.
-                terminal.note(f"epoch {epoch} of {epochs}, loss {loss:.4g}")
-
-        def on_end() -> None:
-            nonlocal has_ended
-            has_ended = True
-            if not isinstance(segmenter.threshold, str):
-                return
-            progress.update(task, description="Finding the threshold")
-            if progress.disable:
-                terminal.note("finding the threshold")
-
-        segmenter.set_params(callbacks=[EpochProgress(on_batch, on_epoch, on_end)])
+        segmenter.set_params(callbacks=[shown.callback])
         try:
-            with warnings.catch_warnings():
+            with ignoring_interrupts_if(net_would_be_lost), warnings.catch_warnings():
                 warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
                 segmenter.fit(images)
         finally:
@@ -268,6 +174,9 @@ def _end_interrupted(
         _summarize(segmenter, n_images, path, terminal)
     kept = f" {str(output)!r} is unchanged." if path != output else ""
     terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
+    if segmenter.checkpoint_dir is not None:
+        overwrite = " with --overwrite" if path == output else ""
+        terminal.note(f"Run the same command again{overwrite} to resume.")
     return INTERRUPTED
 
 

@@ -17,9 +17,10 @@ from rich.progress import (
 )
 
 from sk_ssimae._atomic import naming
+from sk_ssimae.cli._signals import INTERRUPTED, interruptible
 from sk_ssimae.cli._text import one_line, printable
 
-FAILED, SOME_IMAGES_FAILED, INTERRUPTED = 1, 3, 130
+FAILED, SOME_IMAGES_FAILED = 1, 3
 
 
 class Terminal:
@@ -93,7 +94,7 @@ def reporting(quiet: bool = False) -> Iterator[Terminal]:
         Output of the command.
     """
     terminal = Terminal(quiet)
-    with warnings.catch_warnings():
+    with interruptible(), warnings.catch_warnings():
         if quiet:
             warnings.simplefilter("ignore")
         warnings.showwarning = lambda message, *_: terminal.note(f"warning: {one_line(message)}")

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 
 import numpy as np
@@ -7,7 +8,8 @@ from skimage.io import imread
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _fit
-from sk_ssimae.cli._fit import EpochProgress, make_segmenter
+from sk_ssimae.cli._fit import make_segmenter
+from sk_ssimae.cli._progress import EpochProgress
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.persistence import load
@@ -230,6 +232,12 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
         (["--threshold=image_fpr", "--patch-size=32"], "99 good images that training has not seen"),
         (["--set=stride"], "--set must be NAME=VALUE, got 'stride' instead."),
         (["--set=latent_dim=4"], "--set latent_dim: use --latent-dim instead."),
+        (["--set=checkpoint_dir=x"], "--set checkpoint_dir: use --checkpoint-dir instead."),
+        (
+            ["--checkpoint-dir=x"],
+            "--checkpoint-dir must be used together with --seed: an interrupted run finds its "
+            "checkpoint by the seed. Choose an integer.",
+        ),
         (["--set=callbacks=[]"], "--set callbacks: use Python instead."),
         (["--set=max_epoch=4"], "no such parameter. Did you mean 'max_epochs'?"),
         (["--set=qqq=4"], "--set qqq: there is no such parameter. There are alpha, augmentation"),
@@ -278,3 +286,68 @@ def test_options_reach_the_segmenter():
             n_patches=34,
         ).get_params()
     )
+
+
+def test_a_killed_run_resumes_from_its_checkpoint(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    def die(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise RuntimeError("killed")
+
+    output, expected = tmp_path / "m", tmp_path / "expected"
+    assert run("fit", folders.good, "-o", expected, *tiny_options).exit_code == 0
+    given = ["fit", folders.good, "-o", output, *tiny_options, "--checkpoint-dir", tmp_path / "c"]
+    monkeypatch.setattr(EpochProgress, "on_epoch_end", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(*given)
+    monkeypatch.undo()
+    result = run(*given)
+    assert result.exit_code == 0
+    assert "training resumes after epoch 1 of 2\nepoch 2 of 2, loss" in result.stderr
+    assert "epoch 1 of 2" not in result.stderr.replace("after epoch 1 of 2", "")
+    assert len([*(tmp_path / "c").iterdir()]) == 1
+    resumed, whole = load(output), load(expected)
+    assert resumed.threshold_ == whole.threshold_
+    assert len(resumed.history_) == 2
+    # A finished run is not trained again.
+    result = run(*given, "--overwrite")
+    assert result.exit_code == 0
+    assert "loss" not in result.stderr
+    assert load(output).threshold_ == whole.threshold_
+
+
+def test_an_interrupted_run_with_checkpoints_says_how_to_resume(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt_second_epoch)
+    output = tmp_path / "m"
+    given = ["fit", folders.good, "-o", output, *tiny_options, "--checkpoint-dir", tmp_path / "c"]
+    result = run(*given)
+    assert result.exit_code == 130
+    assert result.stderr.endswith("Run the same command again with --overwrite to resume.\n")
+    result = run(*given, "--overwrite")
+    assert result.exit_code == 130
+    assert result.stderr.endswith("Run the same command again to resume.\n")
+    monkeypatch.undo()
+    assert run(*given, "--overwrite").exit_code == 0
+    assert len(load(output).history_) == 2
+
+
+def test_the_search_for_the_threshold_has_its_own_bar(
+    run, tmp_path, folders, tiny_options, monkeypatch
+):
+    def interrupt_training(self, net, batch=None, **kwargs):
+        self.on_batch(len(net.history), len(batch[0]))
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt_training)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # As in a terminal.
+    result = run("fit", folders.good, "-o", tmp_path / "m", *tiny_options)
+    assert result.exit_code == 130
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", result.stderr).replace("\r", "\n")
+    (line,) = {line for line in text.splitlines() if line.startswith("Finding the threshold")}
+    assert "%" not in line
+    # The bar of training is gone, instead of standing at its last percentage.
+    assert "Epoch" not in text[text.index("Finding the threshold") :]
