@@ -1,11 +1,8 @@
 """Checkpoints: the whole state of training, from which an interrupted fit resumes."""
 
-import contextlib
 import copy
-import hashlib
-import io
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +14,15 @@ from torch import Tensor, nn
 
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
+from sk_ssimae.estimators._checkpoint_file import (
+    Expected,
+    check_attributes,
+    pack,
+    plain,
+    plain_items,
+    read,
+    refusing,
+)
 from sk_ssimae.estimators._parameters import Role
 from sk_ssimae.estimators._sampler import PatchSampler
 
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
 
 # They act through the seeds and the images, which are told apart by themselves.
 _SEEN_OTHERWISE = {"random_state", "validation_fraction", "image_size"}
-_PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)
-_DIGEST_SIZE = hashlib.sha256().digest_size
 
 
 class Checkpoint(Callback):
@@ -63,15 +67,15 @@ class Checkpoint(Callback):
 
     def _state(self, net: Any) -> dict[str, Any]:
         return {
-            "parts": {name: _plain(part.state_dict()) for name, part in self._parts(net)},
+            "parts": {name: plain(part.state_dict()) for name, part in self._parts(net)},
             "generators": {name: part.get_state() for name, part in self.generators.items()},
-            "callbacks": {name: _plain_items(vars(other)) for name, other in self._others(net)},
-            "history": [_plain_items(row | {"batches": []}) for row in net.history],
+            "callbacks": {name: plain_items(vars(other)) for name, other in self._others(net)},
+            "history": [plain_items(row | {"batches": []}) for row in net.history],
         }
 
     def _write(self, net: Any) -> None:
         try:
-            replace_file(self.path, _pack(self._state(net)))
+            replace_file(self.path, pack(self._state(net)))
         except OSError as error:
             reason = error.strerror or str(error)
             raise OSError(
@@ -85,16 +89,26 @@ class Checkpoint(Callback):
             raise
 
     def _restore(self, net: Any) -> None:
-        state = _read(self.path)
-        for name, part in self._parts(net):
-            part.load_state_dict(state["parts"][name])
-        for name, generator in self.generators.items():
-            generator.set_state(state["generators"][name])
-        for name, other in self._others(net):
-            vars(other).update(state["callbacks"][name])
+        state = read(self.path, self._expected(net))
+        with refusing(self.path):
+            for name, part in self._parts(net):
+                part.load_state_dict(state["parts"][name])
+            for name, generator in self.generators.items():
+                generator.set_state(state["generators"][name])
+            for name, other in self._others(net):
+                check_attributes(state["callbacks"][name], other, name)
+                vars(other).update(state["callbacks"][name])
         net.history.extend(state["history"])
         if net.verbose:
             print(f"Training resumes after epoch {len(net.history)}, from {str(self.path)!r}.")
+
+    def _expected(self, net: Any) -> Expected:
+        optimizers = {name: getattr(net, f"{name}_") for name in net._optimizers}
+        shapes = {
+            name: [tuple(one.shape) for group in optimizer.param_groups for one in group["params"]]
+            for name, optimizer in optimizers.items()
+        }
+        return Expected(self._state(net), shapes, net.max_epochs)
 
     def _parts(self, net: Any) -> Iterator[tuple[str, Any]]:
         """Yield all parts with a state of their own."""
@@ -183,61 +197,3 @@ def _hash(value: Any, name: str) -> str:
 
 def _array(tensor: Tensor) -> np.ndarray:
     return tensor.detach().cpu().double().numpy()
-
-
-def _plain(value: Any) -> Any:
-    """Rebuild a value from types that torch reads without running code.
-
-    Raises
-    ------
-    TypeError
-        If it is of another type.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if type(value) in _PLAIN:
-        return value
-    if type(value) in (tuple, list):
-        return type(value)(_plain(item) for item in value)
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    raise TypeError(
-        f"checkpoint_dir must be None if the state of training contains a {type(value).__name__}, "
-        f"here {value!r:.80}: only code could restore it."
-    )
-
-
-def _plain_items(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Rebuild the plain values, and leave out the others."""
-    kept = {}
-    for name, value in values.items():
-        with contextlib.suppress(TypeError):
-            kept[name] = _plain(value)
-    return kept
-
-
-def _pack(state: dict[str, Any]) -> bytes:
-    """Return the content of a file, with a checksum at its end, where torch.load ignores it."""
-    file = io.BytesIO()
-    torch.save(state, file)
-    content = file.getvalue()
-    return content + hashlib.sha256(content).digest()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """Read a file without running anything in it.
-
-    Raises
-    ------
-    ValueError
-        If it is corrupted or not a checkpoint.
-    """
-    content = path.read_bytes() if path.is_file() else b""  # A pipe might never end.
-    content, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
-    if hashlib.sha256(content).digest() != digest:
-        raise ValueError(
-            f"{str(path)!r} is corrupted or not a checkpoint. Delete it, and fit starts from the "
-            "beginning."
-        )
-    state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return state

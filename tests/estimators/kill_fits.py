@@ -20,7 +20,7 @@ import torch
 
 from sk_ssimae import VariationalAutoencoderSegmenter
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators._checkpoint import _read
+from sk_ssimae.estimators._checkpoint_file import read_values
 
 # A forked child cannot use a GPU that its parent has begun to use; Adam asks it for its state.
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -59,7 +59,9 @@ def kill_one(folder, seconds):
 
 def epochs_done(folder):
     """Read all checkpoints; fails if one is incomplete."""
-    return max((len(_read(path)["history"]) for path in folder.glob("*.pt")), default=0)
+    return max(
+        (len(read_values(path, 2**28)["history"]) for path in folder.glob("*.pt")), default=0
+    )
 
 
 if __name__ == "__main__":
