@@ -8,7 +8,12 @@ import typer
 
 import sk_ssimae
 from sk_ssimae.cli._terminal import reporting
-from sk_ssimae.cli._usage import Commands, parse_image_size, parse_threshold
+from sk_ssimae.cli._usage import (
+    Commands,
+    parse_image_size,
+    parse_intensity_range,
+    parse_threshold,
+)
 
 _EXIT_CODES = (
     "Exit codes: 0 success; 1 error, explained in one line on standard error; 2 wrong usage, such "
@@ -37,6 +42,17 @@ class OnError(StrEnum):
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by fit.")]
 ManyImages = Annotated[
     list[Path], typer.Argument(metavar="IMAGES...", help="Image files or folders of images.")
+]
+Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Include the images in subfolders.")
+]
+MaskSuffix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Ending of the names of masks, such as _defect, if it is not a usual one such as "
+        "_mask, _gt, _label or _seg. Masks between the images are left out.",
+    ),
 ]
 Device = Annotated[
     str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
@@ -111,6 +127,14 @@ def fit(
             help="Resize images before patches are cut from them. By default they keep their size.",
         ),
     ] = None,
+    intensity_range: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|dtype|LOW:HIGH",
+            help="Pixel values that become 0 and 1, such as 0:4095 for a camera of 12 bits. auto "
+            "finds them unless the images have 8 bits; dtype uses the range of the type.",
+        ),
+    ] = "auto",
     patches: Annotated[
         int | None,
         typer.Option(
@@ -153,6 +177,8 @@ def fit(
         int | None,
         typer.Option(help="Random seed. Without it, each run gives a different model."),
     ] = None,
+    recursive: Recursive = False,
+    mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing model file.")
     ] = False,
@@ -173,6 +199,7 @@ def fit(
             "latent_dim": latent_dim,
             "patch_size": patch_size,
             "image_size": parse_image_size(image_size),
+            "intensity_range": parse_intensity_range(intensity_range),
             "threshold": parse_threshold(threshold),
             "target_fpr": target_fpr,
             "device": device,
@@ -186,6 +213,8 @@ def fit(
             parameters,
             settings=settings or [],
             patches=patches,
+            recursive=recursive,
+            mask_suffix=mask_suffix,
             overwrite=overwrite,
             terminal=terminal,
         )
@@ -205,6 +234,8 @@ def predict(
         bool,
         typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
     ] = False,
+    recursive: Recursive = False,
+    mask_suffix: MaskSuffix = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -223,6 +254,8 @@ def predict(
             device=device,
             skip_bad=on_error is OnError.skip,
             overwrite=overwrite,
+            recursive=recursive,
+            mask_suffix=mask_suffix,
             terminal=terminal,
         )
     raise typer.Exit(code)
@@ -259,6 +292,8 @@ def report(
     images: ManyImages,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
     on_error: BadImage = OnError.stop,
+    recursive: Recursive = False,
+    mask_suffix: MaskSuffix = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
@@ -272,6 +307,8 @@ def report(
             output,
             device=device,
             skip_bad=on_error is OnError.skip,
+            recursive=recursive,
+            mask_suffix=mask_suffix,
             terminal=terminal,
         )
     raise typer.Exit(code)

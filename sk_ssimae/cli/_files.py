@@ -8,19 +8,34 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.datasets._listing import list_images
+from sk_ssimae.datasets._listing import is_category, list_images
 
 # File systems allow 255 bytes, including the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")
 
 
-def collect_images(sources: Sequence[Path]) -> list[Path]:
-    """List image files, and the images directly in each folder.
+def list_good_images(
+    folder: Path, name: str, *, recursive: bool = False, mask_suffix: str | None = None
+) -> list[Path]:
+    """List the good images of a folder, or of the training set of a category of MVTec AD."""
+    if is_category(folder):
+        folder = folder / "train" / "good"
+    return list_images(folder, name, recursive=recursive, mask_suffix=mask_suffix)
+
+
+def collect_images(
+    sources: Sequence[Path], *, recursive: bool = False, mask_suffix: str | None = None
+) -> list[Path]:
+    """List image files, and the images in each folder.
 
     Parameters
     ----------
     sources : sequence of path
-        Files and folders.
+        Files and folders. Of a category of MVTec AD, its test images are listed.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks, which are left out, if it is not a usual one.
 
     Returns
     -------
@@ -36,7 +51,12 @@ def collect_images(sources: Sequence[Path]) -> list[Path]:
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"IMAGES: there is no file or folder {str(source)!r}.")
-        for path in list_images(source, "IMAGES") if source.is_dir() else [source]:
+        files = [source]
+        if is_category(source):
+            files = list_images(source / "test", "IMAGES", recursive=True, mask_suffix=mask_suffix)
+        elif source.is_dir():
+            files = list_images(source, "IMAGES", recursive=recursive, mask_suffix=mask_suffix)
+        for path in files:
             found.setdefault(identity(path), path)
     return list(found.values())
 

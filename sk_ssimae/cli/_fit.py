@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae import persistence
-from sk_ssimae.cli._files import check_output_file
+from sk_ssimae.cli._files import check_output_file, list_good_images
 from sk_ssimae.cli._model import promise, was_interrupted
 from sk_ssimae.cli._progress import FitProgress
 from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.datasets._listing import list_images
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.persistence._parts import storable_classes
@@ -26,6 +25,7 @@ _ELSEWHERE = {
     "latent_dim": "--latent-dim",
     "patch_size": "--patch-size",
     "image_size": "--image-size",
+    "intensity_range": "--intensity-range",
     "threshold": "--threshold",
     "target_fpr": "--target-fpr",
     "device": "--device",
@@ -50,6 +50,8 @@ def fit(
     *,
     settings: list[str],
     patches: int | None,
+    recursive: bool,
+    mask_suffix: str | None,
     overwrite: bool,
     terminal: Terminal,
 ) -> int:
@@ -69,12 +71,18 @@ def fit(
         Other parameters, each as ``NAME=VALUE``.
     patches : int or None
         Total number of patches over all epochs; None for the segmenter's default.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks between the images, which are left out.
     overwrite : bool
         Replace an existing file once training is complete.
     terminal : Terminal
         Output of the command.
     """
-    images = list_images(good_dir, "GOOD_DIR")
+    images = list_good_images(
+        good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix
+    )
     check_output_file(output, "--output", images)
     if os.path.lexists(output):
         if not overwrite:
@@ -204,4 +212,7 @@ def _summarize(
 ) -> None:
     name, images = type(segmenter).__name__, count(n_images, "image")
     terminal.say(f"{name} trained on {images} and saved to {str(output)!r}.")
+    if segmenter.intensity_range_ is not None:
+        low, high = segmenter.intensity_range_
+        terminal.say(f"Intensity range {low:g} to {high:g}.")
     terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")

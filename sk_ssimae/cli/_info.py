@@ -29,6 +29,7 @@ def info(model: Path, terminal: Terminal) -> None:
         "segmenter": type(segmenter).__name__,
         "parameters": _say_parameters(segmenter),
         "channels": segmenter.n_channels_,
+        "intensities": _say_intensities(segmenter),
         "training": _say_training(segmenter),
         **_say_threshold(segmenter),
         "made with": ", ".join(f"{k} {v}" for k, v in document["versions"].items()),
@@ -42,6 +43,13 @@ def _say_parameters(segmenter: BaseSegmenter) -> str:
     values = segmenter.get_params(deep=False)
     others = [f"{k}={v!r}" for k, v in values.items() if v != defaults[k].default]
     return ", ".join(others) or "all at their defaults"
+
+
+def _say_intensities(segmenter: BaseSegmenter) -> str:
+    if segmenter.intensity_range_ is None:
+        return "range of the type of each image"
+    low, high = segmenter.intensity_range_
+    return f"{low:g} to {high:g}"
 
 
 def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:

@@ -37,6 +37,8 @@ def predict(
     device: str,
     skip_bad: bool,
     overwrite: bool,
+    recursive: bool,
+    mask_suffix: str | None,
     terminal: Terminal,
 ) -> int:
     """Segment images, write the results and return the exit code.
@@ -55,10 +57,14 @@ def predict(
         Record an image that fails and continue, instead of stopping.
     overwrite : bool
         Delete the outputs of earlier runs and start again.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks between the images, which are left out.
     terminal : Terminal
         Output of the command.
     """
-    images = collect_images(sources)
+    images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     _check_sources(images, out)
     loaded = load_model(model, device)
     scale = ResidualScale.of(loaded.segmenter)

@@ -58,6 +58,8 @@ def report(
     *,
     device: str,
     skip_bad: bool,
+    recursive: bool,
+    mask_suffix: str | None,
     terminal: Terminal,
 ) -> int:
     """Segment images, write a report of the results and return the exit code.
@@ -74,10 +76,14 @@ def report(
         Device to compute on.
     skip_bad : bool
         Show the error of an image that fails and continue, instead of stopping.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks between the images, which are left out.
     terminal : Terminal
         Output of the command.
     """
-    images = collect_images(sources)
+    images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
     segmenter = load_model(model, device).segmenter
     names = name_images(images, {})

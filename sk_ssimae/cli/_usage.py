@@ -61,6 +61,26 @@ def parse_image_size(text: str | None) -> int | tuple[int, int] | None:
     )
 
 
+def parse_intensity_range(text: str) -> str | tuple[float, float]:
+    """Return the name of a rule, or the lowest and highest intensity.
+
+    Raises
+    ------
+    ValueError
+        If the text is neither.
+    """
+    if text in ("auto", "dtype"):
+        return text
+    low, _, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise ValueError(
+            "--intensity-range must be auto, dtype or LOW:HIGH, such as 0:4095, got "
+            f"{text!r} instead."
+        ) from None
+
+
 def parse_threshold(text: str) -> str | float:
     """Return the name of a rule, or a number.
 

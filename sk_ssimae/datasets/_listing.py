@@ -107,7 +107,7 @@ def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
     if subfolders:
         _warn(
             f"{name}: passed over the subfolders {_named(subfolders)}, which contain images. "
-            "Include them by recursive=True."
+            "Include them by recursive=True (--recursive)."
         )
     return files
 
@@ -209,7 +209,7 @@ def pair(
             f"Images of {str(images[0].parent)!r} and masks of {_parent(masks)} must pair by name; "
             + "; ".join(f"{what}: {', '.join(n)}" for what, n in problems.items() if n)
             + ". Rename, add or remove files until each image has one mask. Usual endings of masks "
-            "are _mask, _gt, _label and _seg; mask_suffix names another."
+            "are _mask, _gt, _label and _seg; mask_suffix (--mask-suffix) names another."
         )
     return [masks_of_stem[_stem(image, image_folder)][0] for image in images]
 
