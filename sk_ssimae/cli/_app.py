@@ -241,16 +241,29 @@ def evaluate(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
+    on_error: BadImage = OnError.stop,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on images with known defects."""
+    """Score a model on images with known defects.
+
+    With --on-error skip, images that have no mask are left out too. The scores are those of the
+    other images.
+    """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _evaluate
 
-        _evaluate.evaluate(
-            model, images, masks, good=good, json_file=json_file, device=device, terminal=terminal
+        code = _evaluate.evaluate(
+            model,
+            images,
+            masks,
+            good=good,
+            json_file=json_file,
+            device=device,
+            skip_bad=on_error is OnError.skip,
+            terminal=terminal,
         )
+    raise typer.Exit(code)
 
 
 @app.command()
