@@ -266,24 +266,46 @@ def evaluate(
     model: Model,
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of test images.")],
     masks: Annotated[
-        Path, typer.Argument(metavar="MASKS", help="Folder of their masks, paired by file name.")
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="[MASKS]",
+            help="Folder of their masks, paired by file name. Without it, masks lie with the "
+            "images, or IMAGES is a category of MVTec AD.",
+        ),
+    ] = None,
     good: Annotated[
         Path | None, typer.Option(help="Folder of good images that were not used in training.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
+    on_error: BadImage = OnError.stop,
+    recursive: Recursive = False,
+    mask_suffix: MaskSuffix = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Score a model on images with known defects."""
+    """Score a model on images with known defects.
+
+    With --on-error skip, images that have no mask are left out too. The scores are those of the
+    other images.
+    """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _evaluate
 
-        _evaluate.evaluate(
-            model, images, masks, good=good, json_file=json_file, device=device, terminal=terminal
+        code = _evaluate.evaluate(
+            model,
+            images,
+            masks,
+            good=good,
+            json_file=json_file,
+            device=device,
+            skip_bad=on_error is OnError.skip,
+            recursive=recursive,
+            mask_suffix=mask_suffix,
+            terminal=terminal,
         )
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -9,10 +9,10 @@ from rich.table import Table
 
 from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._model import Inspection, load_model, segment
-from sk_ssimae.cli._terminal import Terminal
-from sk_ssimae.cli._text import count
-from sk_ssimae.datasets._folders import as_bunch
-from sk_ssimae.datasets._listing import list_images, pair
+from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
+from sk_ssimae.cli._test_set import load_test_set
+from sk_ssimae.cli._text import count, one_line
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.metrics import (
     image_roc_auc_score,
@@ -50,50 +50,86 @@ class _Counts(NamedTuple):
 def evaluate(
     model: Path,
     images: Path,
-    masks: Path,
+    masks: Path | None,
     *,
     good: Path | None,
     json_file: Path | None,
     device: str,
+    skip_bad: bool,
+    recursive: bool,
+    mask_suffix: str | None,
     terminal: Terminal,
-) -> None:
-    """Score a model on images with masks, and print a table.
+) -> int:
+    """Score a model on images with masks, print a table and return the exit code.
 
     Parameters
     ----------
     model : path
         Model file written by `fit`.
-    images, masks : path
-        Folders of images and their masks, paired by file name.
+    images : path
+        Folder of images, or of a category of MVTec AD.
+    masks : path or None
+        Folder of their masks, paired by file name; None if they lie with the images.
     good : path or None
         Folder of good images that were not used in training.
     json_file : path or None
         File to write the scores to.
     device : str
         Device to compute on.
+    skip_bad : bool
+        Leave out an image that fails or has no mask, instead of stopping.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks, if it is not a usual one.
     terminal : Terminal
         Output of the command.
     """
-    image_files = list_images(images, "IMAGES")
-    mask_files = pair(image_files, list_images(masks, "MASKS"))
-    good_files = [] if good is None else list_images(good, "--good")
+    data, left_out = load_test_set(
+        images, masks, good, skip_bad=skip_bad, recursive=recursive, mask_suffix=mask_suffix
+    )
     if json_file is not None:
-        inputs = [model, *image_files, *mask_files, *good_files]
-        check_output_file(json_file, "--json", inputs, begins=b"{")
-    data = as_bunch(good_files, image_files, mask_files)
+        check_output_file(json_file, "--json", [model, *data.target.paths()], begins=b"{")
+    for text in left_out:
+        terminal.complain(text)
     segmenter = load_model(model, device).segmenter
-    truth, found = [], []
-    with terminal.progress() as progress:
-        for index, image in enumerate(progress.track(data.data, description="Images")):
-            mask = data.target[index]
-            found.append(segment(segmenter, image))
-            _check_size(mask, found[-1], image)
-            truth.append(mask)
-    scores = _score(segmenter, truth, found)
+    truth, found, failed = _segment_all(segmenter, data, skip_bad=skip_bad, terminal=terminal)
+    left_out += failed
+    if not truth:
+        raise ValueError("IMAGES: no image is left to evaluate. Fix the errors above.")
+    scores = _score(segmenter, truth, found) | {"images": len(truth), "left_out": left_out}
     # Print first: a full disk must not lose minutes of work.
     terminal.show(_table(scores, len(truth)))
+    if left_out:
+        terminal.note(
+            f"{count(len(left_out), 'file')} left out: the scores are those of the other "
+            f"{count(len(truth), 'image')}."
+        )
     if json_file is not None:
         write_json(json_file, scores)
+    return SOME_IMAGES_FAILED if left_out else 0
+
+
+def _segment_all(
+    segmenter: BaseSegmenter, data: Any, *, skip_bad: bool, terminal: Terminal
+) -> tuple[list[Any], list[Inspection], list[str]]:
+    """Return masks, results and, for each image that failed, the error."""
+    truth, found, failed = [], [], []
+    with terminal.progress() as progress:
+        for index, image in enumerate(progress.track(data.data, description="Images")):
+            try:
+                mask = data.target[index]
+                inspection = segment(segmenter, image)
+                _check_size(mask, inspection, image)
+            except IMAGE_ERRORS as error:
+                if not skip_bad:
+                    raise
+                failed.append(one_line(error))
+                terminal.complain(error)
+            else:
+                truth.append(mask)
+                found.append(inspection)
+    return truth, found, failed
 
 
 def _check_size(mask: Any, found: Inspection, image: Path) -> None:

@@ -80,9 +80,7 @@ def fit(
     terminal : Terminal
         Output of the command.
     """
-    images = list_good_images(
-        good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix
-    )
+    images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
     check_output_file(output, "--output", images)
     if os.path.lexists(output):
         if not overwrite:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.datasets._listing import as_path, is_category, list_images, list_pairs
+from sk_ssimae.datasets._listing import as_path, is_category, list_images, list_with_masks, pair
 from sk_ssimae.datasets._masks import MaskFiles
 
 
@@ -94,9 +94,14 @@ def load_image_folder(
     defective_files: list[Path] = []
     mask_files: list[Path] = []
     if defective is not None and masks is not None:
-        defective_files, mask_files = list_pairs(
-            (defective, "defective"), (masks, "masks"), recursive=recursive, mask_suffix=mask_suffix
+        folders = as_path(defective, "defective"), as_path(masks, "masks")
+        defective_files, mask_files = list_with_masks(
+            (folders[0], "defective"),
+            (folders[1], "masks"),
+            recursive=recursive,
+            mask_suffix=mask_suffix,
         )
+        mask_files = pair(defective_files, mask_files, folders=folders, mask_suffix=mask_suffix)
     data = as_bunch(good_files, defective_files, mask_files)
     return (data.data, data.target) if return_X_y else data
 

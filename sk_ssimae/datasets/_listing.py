@@ -7,7 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"})
 # Images that are not read, besides those that Python's table of types knows.
@@ -49,21 +49,19 @@ def list_images(
     return [path for path in files if path not in {*masks}]
 
 
-def list_pairs(
+def list_with_masks(
     images: tuple[str | Path, str],
     masks: tuple[str | Path, str],
     *,
     recursive: bool = False,
     mask_suffix: str | None = None,
 ) -> tuple[list[Path], list[Path]]:
-    """List images and the mask of each; folders come with their names in messages.
+    """List images and masks, perhaps of one folder; folders come with their names in messages.
 
     Raises
     ------
     TypeError, FileNotFoundError
         As `list_images`.
-    ValueError
-        If they do not pair one to one.
     """
     image_folder, mask_folder = as_path(*images), as_path(*masks)
     mask_files = _list_files(mask_folder, masks[1], recursive)
@@ -76,9 +74,7 @@ def list_pairs(
         image_files = list_images(
             image_folder, images[1], recursive=recursive, mask_suffix=mask_suffix
         )
-    return image_files, pair(
-        image_files, mask_files, folders=(image_folder, mask_folder), mask_suffix=mask_suffix
-    )
+    return image_files, mask_files
 
 
 def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
@@ -150,14 +146,21 @@ def as_path(path: Any, name: str) -> Path:
     return Path(path)
 
 
-def pair(
+class Matches(NamedTuple):
+    """Images with their masks, and the files that do not pair, by the reason."""
+
+    pairs: list[tuple[Path, Path]]
+    problems: dict[str, list[Path]]
+
+
+def match(
     images: Sequence[Path],
     masks: Sequence[Path],
     *,
     folders: tuple[Path, Path] | None = None,
     mask_suffix: str | None = None,
-) -> list[Path]:
-    """Find the mask of each image.
+) -> Matches:
+    """Find the mask of each image that has one.
 
     Parameters
     ----------
@@ -168,11 +171,6 @@ def pair(
         names of the files count.
     mask_suffix : str, optional
         Ending of the names of masks, if it is not a usual one.
-
-    Raises
-    ------
-    ValueError
-        If images and masks do not pair one to one; the message names the files.
     """
     image_folder, mask_folder = folders or (None, None)
     images_of_stem = defaultdict(list)
@@ -185,33 +183,54 @@ def pair(
         candidates = (stem, *_stems_of_image(stem, mask_suffix))
         owner = next((one for one in candidates if one in images_of_stem), None)
         if owner is None:
-            without_image.append(mask.name)
+            without_image.append(mask)
         else:
             masks_of_stem[owner].append(mask)
+    pairs, without_mask, repeated = [], [], []
+    for stem, same in images_of_stem.items():
+        found = masks_of_stem.get(stem, [])
+        if not found:
+            without_mask += same
+        if len(same) > 1 or len(found) > 1:
+            repeated += [path for several in (same, found) if len(several) > 1 for path in several]
+        elif found:
+            pairs.append((same[0], found[0]))
     problems = {
-        "images without mask": [
-            image.name
-            for stem, found in images_of_stem.items()
-            if stem not in masks_of_stem
-            for image in found
-        ],
+        "images without mask": without_mask,
         "masks without image": without_image,
-        "several with the same name": [
-            path.name
-            for stem, found in images_of_stem.items()
-            for several in (found, masks_of_stem.get(stem, []))
-            if len(several) > 1
-            for path in several
-        ],
+        "several with the same name": repeated,
     }
+    return Matches(pairs, problems)
+
+
+def pair(
+    images: Sequence[Path],
+    masks: Sequence[Path],
+    *,
+    folders: tuple[Path, Path] | None = None,
+    mask_suffix: str | None = None,
+) -> list[Path]:
+    """Find the mask of each image; the parameters are those of `match`.
+
+    Raises
+    ------
+    ValueError
+        If images and masks do not pair one to one; the message names the files.
+    """
+    pairs, problems = match(images, masks, folders=folders, mask_suffix=mask_suffix)
     if any(problems.values()):
+        named = [
+            f"{reason}: {', '.join(path.name for path in paths)}"
+            for reason, paths in problems.items()
+            if paths
+        ]
         raise ValueError(
             f"Images of {str(images[0].parent)!r} and masks of {_parent(masks)} must pair by name; "
-            + "; ".join(f"{what}: {', '.join(n)}" for what, n in problems.items() if n)
-            + ". Rename, add or remove files until each image has one mask. Usual endings of masks "
-            "are _mask, _gt, _label and _seg; mask_suffix (--mask-suffix) names another."
+            f"{'; '.join(named)}. Rename, add or remove files until each image has one mask. Usual "
+            "endings of masks are _mask, _gt, _label and _seg; mask_suffix (--mask-suffix) names "
+            "another."
         )
-    return [masks_of_stem[_stem(image, image_folder)][0] for image in images]
+    return [mask for _, mask in pairs]
 
 
 def _parent(masks: Sequence[Path]) -> str:

@@ -36,6 +36,14 @@ class MaskFiles(Sequence[Mask]):
     def __len__(self) -> int:
         return len(self._pairs)
 
+    def paths(self) -> list[Path]:
+        """Return the files of images and masks."""
+        return [path for pair in self._pairs for path in pair if path is not None]
+
+    def mask_paths(self) -> list[Path]:
+        """Return the files of masks."""
+        return [mask for _, mask in self._pairs if mask is not None]
+
     @overload
     def __getitem__(self, index: int) -> Mask: ...
 

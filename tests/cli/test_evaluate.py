@@ -1,12 +1,14 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sk_ssimae.cli import _evaluate
 from sk_ssimae.datasets import load_image_folder
+from sk_ssimae.datasets._listing import match
 from sk_ssimae.metrics import (
     pixel_average_precision_score,
     pixel_f1_max_score,
@@ -97,3 +99,118 @@ def test_mismatched_inputs_are_named(run, model, folders, tmp_path, write):
     assert "the image's height and width, (40, 56), got (8, 8) instead." in refused(
         folders.good, tmp_path
     )
+
+
+@pytest.fixture
+def incomplete(tmp_path, folders, bad, write):
+    """The images and masks, with files that cannot be evaluated."""
+    images = Path(shutil.copytree(folders.defective, tmp_path / "images"))
+    masks = Path(shutil.copytree(folders.masks, tmp_path / "masks"))
+    for name in ("0", "1"):
+        (masks / f"{name}_mask.png").rename(masks / f"{name}_elsewhere.png")
+    (images / "unreadable.png").write_bytes(b"no image")
+    write(images / "small.png", np.zeros((8, 80)))
+    write(images / "size.png", np.zeros((40, 56)))
+    write(images / "twice.png", np.zeros((40, 56)))
+    for name in ("unreadable", "small", "twice", "twice_gt"):
+        write(masks / f"{name}.png", np.zeros((40, 56)))
+    write(masks / "size.png", np.zeros((8, 8)))
+    return images, masks
+
+
+def test_files_that_fail_stop_the_run_or_are_left_out(
+    run, model, folders, tmp_path, incomplete, bad
+):
+    images, masks = incomplete
+    given = ["evaluate", model, images, masks, "--good", bad.parent]
+    bad.with_name("ok.png").write_bytes((folders.good / "0.png").read_bytes())
+    stopped = run(*given)
+    assert (stopped.exit_code, stopped.stdout) == (1, "")
+    assert "images without mask: 0, 1" in stopped.stderr
+
+    path = tmp_path / "scores.json"
+    result = run(*given, "--on-error=skip", "--json", path)
+    assert result.exit_code == 3, result.output
+    errors = result.stderr.splitlines()
+    for error, text in zip(
+        errors,
+        [
+            f"{str(masks / '0_elsewhere.png')!r} has no image and was left out.",
+            f"{str(masks / '1_elsewhere.png')!r} has no image and was left out.",
+            f"{str(images / '0.png')!r} has no mask and was left out.",
+            f"{str(images / '1.png')!r} has no mask and was left out.",
+            f"{str(images / 'twice.png')!r} was left out: several images or masks have its name.",
+            f"{str(bad)!r} cannot be read as an image",
+            f"MASKS: the mask of {str(images / 'size.png')!r} must have the image's height",
+            f"{str(images / 'small.png')!r} must be at least patch_size=16 pixels high and wide",
+            f"{str(images / 'unreadable.png')!r} cannot be read as an image",
+        ],
+        strict=False,
+    ):
+        assert error.startswith("error: ")
+        assert text in error
+    assert errors[9:] == ["9 files left out: the scores are those of the other 3 images."]
+    assert "3 images" in result.stdout
+    scores = json.loads(path.read_text())
+    assert scores["images"] == 3
+    assert [f"error: {text}" for text in scores["left_out"]] == errors[:9]
+
+    # They are the scores of the complete pairs.
+    rest, of_rest, good = tmp_path / "rest", tmp_path / "of_rest", tmp_path / "ok"
+    for folder, files in [
+        (rest, [images / "2.png", images / "3.png"]),
+        (of_rest, [masks / "2_mask.png", masks / "3_mask.png"]),
+        (good, [bad.with_name("ok.png")]),
+    ]:
+        folder.mkdir()
+        for file in files:
+            shutil.copy(file, folder)
+    result = run("evaluate", model, rest, of_rest, "--good", good, "--json", path)
+    assert result.exit_code == 0
+    assert json.loads(path.read_text()) == {**scores, "left_out": []}
+
+
+def test_without_any_pair_there_is_an_error(run, model, folders, tmp_path, write):
+    write(tmp_path / "other.png", np.zeros((40, 56)))
+    result = run("evaluate", model, folders.good, tmp_path, "--on-error=skip")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.endswith(
+        "error: IMAGES: no image is left to evaluate. Fix the errors above.\n"
+    )
+
+
+def test_pairs_are_those_of_the_loader():
+    def pairs(images, masks):
+        found, problems = match([*map(Path, images)], [*map(Path, masks)])
+        n_left_out = sum(map(len, problems.values()))
+        return [(str(image), str(mask)) for image, mask in found], n_left_out
+
+    assert pairs(["a.png"], ["a_mask.png"]) == ([("a.png", "a_mask.png")], 0)
+    # The mask has the name of an image, although it also ends as a mask of the other.
+    assert pairs(["a.png", "a_mask.png"], ["a_mask.png"]) == ([("a_mask.png", "a_mask.png")], 1)
+    assert pairs(["a.png", "a.tif", "b.png"], ["a.png", "b_gt.png"]) == ([("b.png", "b_gt.png")], 2)
+    assert pairs(["a.png", "b.png"], ["c.png", "b.png"]) == ([("b.png", "b.png")], 2)
+
+
+def test_masks_between_the_images_and_in_subfolders(run, model, folders, tmp_path):
+    expected = run("evaluate", model, folders.defective, folders.masks).stdout
+    shutil.copytree(folders.defective, tmp_path / "all/cut")
+    for mask in folders.masks.iterdir():
+        shutil.copy(mask, tmp_path / f"all/cut/{mask.stem.removesuffix('_mask')}_bad.png")
+    together = run("evaluate", model, tmp_path / "all/cut", "--mask-suffix=_bad")
+    assert together.stdout == expected
+    below = run("evaluate", model, tmp_path / "all", "--recursive", "--mask-suffix=_bad")
+    assert below.stdout == expected
+
+
+def test_category_of_mvtec_ad(run, model, folders, tmp_path):
+    expected = run("evaluate", model, folders.defective, folders.masks, "--good", folders.good)
+    shutil.copytree(folders.good, tmp_path / "train/good")
+    shutil.copytree(folders.good, tmp_path / "test/good")
+    shutil.copytree(folders.defective, tmp_path / "test/cut")
+    shutil.copytree(folders.masks, tmp_path / "ground_truth/cut")
+    assert run("evaluate", model, tmp_path).stdout == expected.stdout
+    result = run("predict", model, tmp_path, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.stderr
+    n_test = len(list((tmp_path / "test").glob("*/*.png")))
+    assert len(list((tmp_path / "out/masks").iterdir())) == n_test

@@ -23,7 +23,6 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("options", [[], ["--overwrite"]])
 @pytest.mark.parametrize(
     "place",
     [
@@ -31,7 +30,9 @@ def contents(folder):
         *("residual_maps/0.tif", "residual_maps/scale.json"),
     ],
 )
-@pytest.mark.parametrize("kind", ["target", "broken", "pipe"])
+@pytest.mark.parametrize(
+    ("kind", "options"), [("target", []), ("broken", ["--overwrite"]), ("pipe", [])]
+)
 def test_links_and_pipes_are_refused(run, model, folders, tmp_path, out, place, kind, options):
     mine = tmp_path / "mine"
     mine.mkdir()

@@ -1,0 +1,75 @@
+"""Images with known defects, from the folders that `evaluate` is given."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from sklearn.utils import Bunch
+
+from sk_ssimae.datasets._folders import as_bunch
+from sk_ssimae.datasets._listing import is_category, list_images, list_with_masks, match, pair
+from sk_ssimae.datasets._mvtec_ad import load_category
+
+
+class Dataset(NamedTuple):
+    """Images and masks, and a sentence for each file that has no partner."""
+
+    data: Bunch
+    left_out: list[str]
+
+
+def load_test_set(
+    images: Path,
+    masks: Path | None,
+    good: Path | None,
+    *,
+    skip_bad: bool,
+    recursive: bool,
+    mask_suffix: str | None,
+) -> Dataset:
+    """List images and their masks.
+
+    Parameters
+    ----------
+    images : path
+        Folder of images, or of a category of MVTec AD.
+    masks : path or None
+        Folder of their masks; None if they lie with the images.
+    good : path or None
+        Folder of good images.
+    skip_bad : bool
+        Leave out files without a partner.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks, if it is not a usual one.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a folder does not exist or contains no images.
+    ValueError
+        If images and masks do not pair and `skip_bad` is False.
+    """
+    good_files = [] if good is None else list_images(good, "--good", recursive=recursive)
+    if masks is None and is_category(images):
+        category = load_category(images)
+        good_files = [*category.test_good, *good_files]
+        mask_files = category.target.mask_paths()
+        return Dataset(as_bunch(good_files, category.defective, mask_files), [])
+    folders = images, masks or images
+    image_files, mask_files = list_with_masks(
+        (folders[0], "IMAGES"), (folders[1], "MASKS"), recursive=recursive, mask_suffix=mask_suffix
+    )
+    if not skip_bad:
+        mask_files = pair(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
+        return Dataset(as_bunch(good_files, image_files, mask_files), [])
+    found = match(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
+    left_out = [
+        f"{str(path)!r} was left out: {reason}."
+        for reason, paths in found.problems.items()
+        for path in paths
+    ]
+    data = as_bunch(
+        good_files, [image for image, _ in found.pairs], [mask for _, mask in found.pairs]
+    )
+    return Dataset(data, left_out)
