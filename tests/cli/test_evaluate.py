@@ -93,9 +93,9 @@ def test_mismatched_inputs_are_named(run, model, folders, tmp_path, write):
         folders.good, folders.masks
     )
     assert "MASKS: the folder " in refused(folders.good, tmp_path / "no")
-    assert "--json: the folder " in refused(folders.good, folders.good, "--json=no/x.json")
+    assert "--json: the folder " in refused(folders.defective, folders.masks, "--json=no/x.json")
     for path in folders.good.iterdir():
-        write(tmp_path / path.name, np.zeros((8, 8)))
+        write(tmp_path / path.name, np.ones((8, 8)))
     assert "the image's height and width, (40, 56), got (8, 8) instead." in refused(
         folders.good, tmp_path
     )
@@ -114,7 +114,7 @@ def incomplete(tmp_path, folders, bad, write):
     write(images / "twice.png", np.zeros((40, 56)))
     for name in ("unreadable", "small", "twice", "twice_gt"):
         write(masks / f"{name}.png", np.zeros((40, 56)))
-    write(masks / "size.png", np.zeros((8, 8)))
+    write(masks / "size.png", np.ones((8, 8)))
     return images, masks
 
 
@@ -126,7 +126,7 @@ def test_files_that_fail_stop_the_run_or_are_left_out(
     bad.with_name("ok.png").write_bytes((folders.good / "0.png").read_bytes())
     stopped = run(*given)
     assert (stopped.exit_code, stopped.stdout) == (1, "")
-    assert "images without mask: 0, 1" in stopped.stderr
+    assert "images without mask: 0.png, 1.png" in stopped.stderr
 
     path = tmp_path / "scores.json"
     result = run(*given, "--on-error=skip", "--json", path)

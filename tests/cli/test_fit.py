@@ -213,7 +213,7 @@ def test_a_dangling_link_is_protected_and_followed(run, tmp_path, folders, tiny_
 
 
 def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
-    monkeypatch.setattr(_fit, "list_images", interrupt)
+    monkeypatch.setattr(_fit, "list_good_images", interrupt)
     result = run("fit", folders.good, "-o", tmp_path / "m")
     assert (result.exit_code, result.output) == (130, "error: interrupted.\n")
     assert not (tmp_path / "m").exists()
@@ -240,7 +240,7 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
         ),
         (["--set=callbacks=[]"], "--set callbacks: use Python instead."),
         (["--set=max_epoch=4"], "no such parameter. Did you mean 'max_epochs'?"),
-        (["--set=qqq=4"], "--set qqq: there is no such parameter. There are alpha, augmentation"),
+        (["--set=qqq=4"], "--set qqq: there is no such parameter. There are alpha, alpha_channel"),
         (["--set=window=round"], "The 'window' parameter of SSIMAutoencoderSegmenter must be"),
         (["--set=max_epochs=0", "--patches=9"], "The 'max_epochs' parameter"),
         (["--set=n_patches=9", "--patches=9"], "--patches and --set n_patches exclude each other"),

@@ -205,7 +205,7 @@ def test_another_model_is_refused(run, model, folders, tmp_path, tiny_options, c
 def test_a_failed_image_stops_the_run_or_is_skipped(
     run, model, folders, tmp_path, bad, write, counted
 ):
-    write(bad.parent / "small.png", np.zeros((8, 80)))
+    write(bad.parent / "colour.png", np.zeros((20, 80, 3)))
     out = tmp_path / "out"
     given = ["predict", model, bad.parent, folders.defective, "-o", out]
     result = run(*given)
@@ -221,13 +221,13 @@ def test_a_failed_image_stops_the_run_or_is_skipped(
     rows = read_rows(out)
     assert len(rows) == 6
     assert f"{str(bad)!r} cannot be read as an image" in rows["<b>"]["error"]
-    assert "must be at least patch_size=16 pixels high and wide" in rows["small"]["error"]
+    assert "must have 1 channel(s) like the training images" in rows["colour"]["error"]
     assert rows["<b>"]["score"] == rows["<b>"]["defective"] == ""
     assert rows["3"]["error"] == ""
 
     # After it is repaired, it is computed and its row replaced.
     bad.write_bytes((folders.good / "0.png").read_bytes())
-    (bad.parent / "small.png").unlink()
+    (bad.parent / "colour.png").unlink()
     result = run(*given, "--on-error=skip")
     assert result.exit_code == 0
     assert read_rows(out)["<b>"]["error"] == ""

@@ -10,6 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
+from sk_ssimae._images import Conversion
+from sk_ssimae._intensity import IntensityRange
 from sk_ssimae.cli import _pictures, _report
 from sk_ssimae.cli._pictures import ColourScale, draw
 
@@ -114,7 +116,7 @@ def test_pictures_are_small_and_lose_no_defect(tmp_path, write):
     mask = np.zeros((100, 1000), dtype=bool)
     mask[50, 707] = True
     residual_map = np.where(mask, 0.9, 0.1).astype(np.float32)
-    drawn = draw(tmp_path / "x.png", residual_map, mask, ColourScale(0, 1))
+    drawn = draw(tmp_path / "x.png", residual_map, mask, ColourScale(0, 1), Conversion())
     assert (drawn.width, drawn.height) == (_pictures.LONGEST_SIDE, 32)
     for url in drawn[2:]:
         assert decode(url).size == (320, 32)
@@ -135,17 +137,18 @@ def test_colours_depend_on_the_model(segmenter):
     assert colours.css().startswith("rgba(255, 245, 190, 0.000), ")
 
 
-def test_12_bit_images_are_visible(tmp_path):
+def test_images_are_shown_as_the_model_sees_them(tmp_path):
     ramp = np.linspace(0, 4095, 32 * 32).astype(np.uint16).reshape(32, 32)
-    ramp[0, 0] = 65535  # One hot pixel must not make the rest black.
+    ramp[0, 0] = 65535  # A stuck pixel.
+    camera = Conversion(IntensityRange(0, 4095))
     tifffile.imwrite(tmp_path / "x.tif", ramp)
     nothing = np.zeros((32, 32), np.float32)
-    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
+    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1), camera)
     shown = np.asarray(decode(drawn.image))
     assert shown.mean() == pytest.approx(127, abs=5)
     # Black stays black.
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((32, 32), np.uint16))
-    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1))
+    drawn = draw(tmp_path / "x.tif", nothing, nothing > 0, ColourScale(0, 1), camera)
     assert np.asarray(decode(drawn.image)).max() == 0
 
 
@@ -186,7 +189,7 @@ def test_colour_images_stay_in_colour(tmp_path, write):
     picture[..., 0] = 1
     write(tmp_path / "red.png", picture)
     nothing = np.zeros((20, 30), np.float32)
-    drawn = draw(tmp_path / "red.png", nothing, nothing > 0, ColourScale(0, 1))
+    drawn = draw(tmp_path / "red.png", nothing, nothing > 0, ColourScale(0, 1), Conversion())
     red, green, blue = np.asarray(decode(drawn.image)).reshape(-1, 3).mean(axis=0)
     assert red > 240
     assert max(green, blue) < 20
