@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import signal
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -180,6 +181,6 @@ def test_folders_without_locks_or_that_cannot_be_listed_are_written_to(tmp_path,
     monkeypatch.setattr(_atomic, "_lock", refuse)
     replace_file(tmp_path / "a", b"new")
     assert left.exists()  # Nothing says whether it is in use.
-    monkeypatch.setattr(os, "listdir", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
     replace_file(tmp_path / "a", b"newer")
     assert (tmp_path / "a").read_bytes() == b"newer"

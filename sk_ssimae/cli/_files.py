@@ -50,7 +50,9 @@ def collect_images(
     found: dict[str, Path] = {}
     for source in sources:
         if not source.exists():
-            raise FileNotFoundError(f"IMAGES: there is no file or folder {str(source)!r}.")
+            raise FileNotFoundError(
+                f"IMAGES: there is no file or folder {str(source)!r}. Check the path."
+            )
         files = [source]
         if is_category(source):
             files = list_images(source / "test", "IMAGES", recursive=True, mask_suffix=mask_suffix)
@@ -160,7 +162,10 @@ def check_output_file(
             f"{option}: the folder {str(folder)!r} does not exist. Create it first."
         )
     if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{option}: the folder {str(folder)!r} is not writable.")
+        raise PermissionError(
+            f"{option}: the folder {str(folder)!r} is not writable. Change its permissions, or "
+            "choose another folder."
+        )
 
 
 def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: bytes) -> None:

@@ -10,6 +10,13 @@ from sk_ssimae.datasets._listing import is_category, list_images, list_with_mask
 from sk_ssimae.datasets._mvtec_ad import load_category
 
 
+_REASONS = {
+    "images without mask": "it has no mask",
+    "masks without image": "it has no image",
+    "several with the same name": "several images or masks have its name",
+}
+
+
 class Dataset(NamedTuple):
     """Images and masks, and a sentence for each file that has no partner."""
 
@@ -65,7 +72,7 @@ def load_test_set(
         return Dataset(as_bunch(good_files, image_files, mask_files), [])
     found = match(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
     left_out = [
-        f"{str(path)!r} was left out: {reason}."
+        f"{str(path)!r} was left out: {_REASONS[reason]}."
         for reason, paths in found.problems.items()
         for path in paths
     ]

@@ -6,6 +6,7 @@ python -m sk_ssimae.cli.demo [PICTURE]
 import io
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,14 @@ import numpy as np
 
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_output_file
+from sk_ssimae.cli._model import was_interrupted
 from sk_ssimae.datasets import DefectiveImages, draw_defects, make_woven_fabric
-from sk_ssimae.estimators import BaseSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
+from sk_ssimae.estimators import (
+    BaseAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+)
+from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.plotting import ResidualMapDisplay
 from sk_ssimae.plotting._pyplot import import_pyplot
 
@@ -51,7 +58,7 @@ def main(picture: Path) -> dict[str, float]:
         f"Synthetic fabric: {len(good)} good images for training, {len(test.images)} images with "
         "defects for testing."
     )
-    segmenters: list[BaseSegmenter] = [
+    segmenters: list[BaseAutoencoderSegmenter] = [
         SSIMAutoencoderSegmenter(**BUDGET, verbose=1),
         L2AutoencoderSegmenter(**BUDGET, verbose=1),
     ]
@@ -64,10 +71,17 @@ def main(picture: Path) -> dict[str, float]:
     return areas
 
 
-def _train_and_score(segmenter: BaseSegmenter, good: Any, test: DefectiveImages) -> float:
+def _train_and_score(
+    segmenter: BaseAutoencoderSegmenter, good: Any, test: DefectiveImages
+) -> float:
     print(f"\n{type(segmenter).__name__}")
     start = time.perf_counter()
-    segmenter.fit(good)
+    with warnings.catch_warnings():
+        # Ctrl-C ends training without an exception: a comparison would mean nothing.
+        warnings.simplefilter("ignore", InterruptedFitWarning)
+        segmenter.fit(good)
+    if was_interrupted(segmenter):
+        raise KeyboardInterrupt
     trained = time.perf_counter()
     area = segmenter.score(test.images, test.masks)
     scored = time.perf_counter()
@@ -79,7 +93,7 @@ def _train_and_score(segmenter: BaseSegmenter, good: Any, test: DefectiveImages)
 
 
 def _draw(
-    segmenters: list[BaseSegmenter],
+    segmenters: list[BaseAutoencoderSegmenter],
     test: DefectiveImages,
     areas: dict[str, float],
     picture: Path,

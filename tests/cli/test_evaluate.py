@@ -109,11 +109,11 @@ def incomplete(tmp_path, folders, bad, write):
     for name in ("0", "1"):
         (masks / f"{name}_mask.png").rename(masks / f"{name}_elsewhere.png")
     (images / "unreadable.png").write_bytes(b"no image")
-    write(images / "small.png", np.zeros((8, 80)))
+    write(images / "colour.png", np.zeros((40, 56, 3)))
     write(images / "size.png", np.zeros((40, 56)))
     write(images / "twice.png", np.zeros((40, 56)))
-    for name in ("unreadable", "small", "twice", "twice_gt"):
-        write(masks / f"{name}.png", np.zeros((40, 56)))
+    for name in ("unreadable", "colour", "twice", "twice_gt"):
+        write(masks / f"{name}.png", np.ones((40, 56)))
     write(masks / "size.png", np.ones((8, 8)))
     return images, masks
 
@@ -135,25 +135,26 @@ def test_files_that_fail_stop_the_run_or_are_left_out(
     for error, text in zip(
         errors,
         [
-            f"{str(masks / '0_elsewhere.png')!r} has no image and was left out.",
-            f"{str(masks / '1_elsewhere.png')!r} has no image and was left out.",
-            f"{str(images / '0.png')!r} has no mask and was left out.",
-            f"{str(images / '1.png')!r} has no mask and was left out.",
-            f"{str(images / 'twice.png')!r} was left out: several images or masks have its name.",
+            f"{str(images / '0.png')!r} was left out: it has no mask.",
+            f"{str(images / '1.png')!r} was left out: it has no mask.",
+            f"{str(masks / '0_elsewhere.png')!r} was left out: it has no image.",
+            f"{str(masks / '1_elsewhere.png')!r} was left out: it has no image.",
+            f"{str(masks / 'twice.png')!r} was left out: several images or masks have its name.",
+            f"{str(masks / 'twice_gt.png')!r} was left out: several images or masks have its name.",
             f"{str(bad)!r} cannot be read as an image",
+            f"{str(images / 'colour.png')!r} must have 1 channel(s) like the training images",
             f"MASKS: the mask of {str(images / 'size.png')!r} must have the image's height",
-            f"{str(images / 'small.png')!r} must be at least patch_size=16 pixels high and wide",
             f"{str(images / 'unreadable.png')!r} cannot be read as an image",
         ],
         strict=False,
     ):
         assert error.startswith("error: ")
         assert text in error
-    assert errors[9:] == ["9 files left out: the scores are those of the other 3 images."]
+    assert errors[10:] == ["10 files left out: the scores are those of the other 3 images."]
     assert "3 images" in result.stdout
     scores = json.loads(path.read_text())
     assert scores["images"] == 3
-    assert [f"error: {text}" for text in scores["left_out"]] == errors[:9]
+    assert [f"error: {text}" for text in scores["left_out"]] == errors[:10]
 
     # They are the scores of the complete pairs.
     rest, of_rest, good = tmp_path / "rest", tmp_path / "of_rest", tmp_path / "ok"

@@ -52,6 +52,13 @@ def test_names_fit_into_a_file_system():
     assert name[:-9] == "d_" + "ö" * 120
 
 
+def test_folders_that_cannot_be_written_to_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    message = r"-o: the folder '.*' is not writable. Change its permissions, or choose another"
+    with pytest.raises(PermissionError, match=message):
+        check_output_file(tmp_path / "m", "-o")
+
+
 def test_invalid_output_files_are_refused(tmp_path):
     given, link, loop, other = (tmp_path / name for name in ("x.png", "link", "loop", "other"))
     given.write_bytes(b"an image")
