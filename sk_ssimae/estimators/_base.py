@@ -64,7 +64,8 @@ class BaseSegmenter(Segmentation, ParameterTable):
         no limit.
     random_state : int, RandomState, Generator or None, default=None
         Seed of everything random in `fit`, such as the choice of held-out images. The same integer
-        gives the same result on the same device.
+        gives the same result on the same device; the weights of an autoencoder also depend on the
+        number of torch's threads (``torch.set_num_threads``).
     smoothing : float or "auto", default="auto"
         Sigma in pixels, at most 1000, of a Gaussian that smooths residual maps; 0, as in the paper,
         for none. "auto" is a hundredth of the image's shorter side. It should be no wider than the

@@ -1,4 +1,4 @@
-"""Random numbers of torch from a generator of one's own."""
+"""Random numbers of torch from a given generator instead of the global one."""
 
 from typing import Any
 

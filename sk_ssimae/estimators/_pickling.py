@@ -36,7 +36,8 @@ class _StoredTensor:
         tensor = self._tensor.detach()
         # Torch's choice for a copy: in the same order, without gaps and overlaps.
         stride = torch.empty_like(tensor, device="meta").stride()
-        values = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu").copy_(tensor)
+        values = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+        values.copy_(tensor.cpu())
         return _restore, (
             *(values.flatten().view(torch.uint8).numpy(), tensor.dtype),
             *(tuple(tensor.shape), stride),

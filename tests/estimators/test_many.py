@@ -87,6 +87,7 @@ def in_threads(function):
 
 def test_threads_share_one_folded_network(tiny, good, monkeypatch):
     segmenter = SSIMAutoencoderSegmenter(**tiny, threshold=1.0).fit(good)
+    del segmenter.net_.__dict__["_inference"]  # Made when fit judged the network.
     n_folded = 0
     fold = _net.fold_normalization
 

@@ -48,7 +48,7 @@ class CountHostReads(TorchFunctionMode):
 def host_reads(segmenter, images):
     """Count reads and calls of a fit, and of one with twice as many patches."""
     counts = []
-    for n_patches in (64, 128):
+    for n_patches in (256, 512):
         with CountHostReads() as count:
             segmenter.set_params(n_patches=n_patches, threshold=1.0).fit(images)
         counts.append((count.n_reads, count.n_calls))
@@ -267,7 +267,7 @@ def test_pickles_made_on_a_gpu_open_without_one(segmenter_class, tiny, good, oth
         module.to(other_device)
     net.device, segmenter.device = other_device, "auto"
     assert pickled_devices([module.state_dict() for module in modules]) == {"meta"}
-    assert pickled_devices(segmenter) == {"cpu"}
+    assert pickled_devices(segmenter) == set()
     loaded = pickle.loads(pickle.dumps(segmenter))
     assert loaded.net_.device == "cpu"
     assert loaded.predict(good).shape == good.shape
