@@ -1,10 +1,17 @@
 """Download archives of public data once and keep them unpacked in a folder."""
 
+import contextlib
+import io
 import os
 import re
 import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
 from numbers import Integral
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from sk_ssimae._extras import install_hint
@@ -14,6 +21,10 @@ from sk_ssimae.datasets._listing import as_path
 
 _DIGITS = {"md5": 32, "sha1": 40, "sha256": 64, "sha512": 128}
 _TIMEOUT = 60  # Seconds without a response or a byte.
+# For all attempts together: a server that sends a byte now and then never exceeds the other limit.
+_MAX_SECONDS = 3600
+# The archives of this package have tens of megabytes.
+_MAX_BYTES = 2 * 2**30
 
 
 def fetch_archive(
@@ -49,7 +60,8 @@ def fetch_archive(
     Raises
     ------
     OSError
-        If the folder is missing and is not or cannot be downloaded, or it is incomplete.
+        If the folder is missing and is not or cannot be downloaded, the download has more than
+        2 GiB or takes more than an hour, or the folder is incomplete.
     ImportError
         If a download needs packages that are not installed.
     ValueError
@@ -120,7 +132,22 @@ def _download(
             f"unpack it into {str(folder)!r}."
         ) from error
 
-    downloader = pooch.HTTPDownloader(progressbar=progress, chunk_size=2**16, timeout=_TIMEOUT)
+    deadline = time.monotonic() + _MAX_SECONDS
+
+    def download(url: str, output: str, cache: Any) -> None:
+        with contextlib.ExitStack() as stack:
+
+            def close_later(response: Any, **_: Any) -> None:
+                stack.callback(response.close)  # pooch leaves it open after an error.
+
+            http = pooch.HTTPDownloader(
+                progressbar=progress,
+                chunk_size=2**16,
+                timeout=_TIMEOUT,
+                hooks={"response": close_later},
+            )
+            http(url, stack.enter_context(_LimitedFile(Path(output), deadline)), cache)
+
     cache = pooch.create(
         archive.parent,
         base_url="",
@@ -129,7 +156,7 @@ def _download(
         retry_if_failed=n_retries,
     )
     try:
-        cache.fetch(archive.name, downloader=downloader)
+        _run_within(_MAX_SECONDS, partial(cache.fetch, archive.name, downloader=download))
     # pooch raises ValueError if the hash differs.
     except (OSError, ValueError) as error:
         raise OSError(
@@ -139,6 +166,47 @@ def _download(
     if known_hash is None:
         digits = pooch.file_hash(str(archive))
         pooch.get_logger().info("Pass known_hash='%s' to check the next download.", digits)
+
+
+class _LimitedFile(io.BufferedWriter):
+    """New file that refuses more bytes than allowed, and any after a deadline."""
+
+    def __init__(self, path: Path, deadline: float) -> None:
+        super().__init__(io.FileIO(path, "wb"))
+        self._deadline = deadline
+        self._n_bytes = 0
+
+    def write(self, content: Any) -> int:
+        self._n_bytes += len(content)
+        if self._n_bytes > _MAX_BYTES:
+            raise OSError(f"It has more than {_MAX_BYTES} bytes.")
+        if time.monotonic() > self._deadline:
+            raise OSError(f"It took more than {_MAX_SECONDS} seconds.")
+        return super().write(content)
+
+
+def _run_within(seconds: float, task: Callable[[], Any]) -> None:
+    """Run a task in a thread, and leave the thread behind if it takes longer.
+
+    A thread, because a read from a connection that is waiting for its next byte cannot be ended.
+    """
+    outcome: SimpleQueue[Exception | None] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            task()
+        except Exception as error:  # Raised again by the caller.
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    threading.Thread(target=run, name="sk_ssimae download", daemon=True).start()
+    try:
+        error = outcome.get(timeout=seconds)
+    except Empty:
+        raise OSError(f"It took more than {seconds} seconds.") from None
+    if error is not None:
+        raise error
 
 
 def _find(unpacked: Path, required: tuple[str, ...], url: str) -> Path:

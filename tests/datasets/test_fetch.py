@@ -1,3 +1,4 @@
+import contextlib
 import functools
 import hashlib
 import io
@@ -5,6 +6,7 @@ import shutil
 import stat
 import sys
 import threading
+import time
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,6 +23,33 @@ from sk_ssimae.datasets import (
 )
 
 
+def answer(request, server):
+    """Answer a request as the server is set."""
+    server.n_requests += 1
+    if request.path != "/data.zip":
+        request.send_error(404)
+        return
+    if server.drips_from == "header":
+        write_while(request, b"H", lambda: not server.drip.wait(0.02))
+    request.send_response(200)
+    if not server.is_endless:
+        request.send_header("Content-Length", str(len(server.content)))
+    request.end_headers()
+    if server.drip:
+        write_while(request, b"H", lambda: not server.drip.wait(0.02))
+    write_while(request, bytes(2**16), lambda: server.is_endless)
+    is_cut = server.n_requests <= server.interruptions
+    write_while(request, server.content[: len(server.content) // (1 + is_cut)], iter([1]).__next__)
+
+
+def write_while(request, content, condition):
+    """Write again and again until the condition ends, or the client has gone."""
+    with contextlib.suppress(OSError, StopIteration):
+        while condition():
+            request.wfile.write(content)
+            request.wfile.flush()
+
+
 class Server:
     """Local server with an archive, which counts its requests."""
 
@@ -28,19 +57,14 @@ class Server:
         self.content = b""
         self.interruptions = 0
         self.n_requests = 0
+        self.is_endless = False
+        self.drip = None  # Event that ends an answer of single bytes.
+        self.drips_from = "content"
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                outer.n_requests += 1
-                if self.path != "/data.zip":
-                    self.send_error(404)
-                    return
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(outer.content)))
-                self.end_headers()
-                is_cut = outer.n_requests <= outer.interruptions
-                self.wfile.write(outer.content[: len(outer.content) // (1 + is_cut)])
+                answer(self, outer)
 
             def log_message(self, *arguments):
                 pass
@@ -61,6 +85,8 @@ def server(monkeypatch):
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     yield server
+    if server.drip:
+        server.drip.set()
     server.http.shutdown()
     server.http.server_close()
     thread.join()
@@ -141,6 +167,55 @@ def test_interrupted_download(fetch, server, tmp_path):
     assert is_untouched(tmp_path / "home")
     assert len(fetch(n_retries=2).data) == 4
     assert server.n_requests == 3  # The second attempt of the second call succeeded.
+
+
+def is_soon_alone(n_threads):
+    """Tell whether no more threads than before are left after a while."""
+    end = time.monotonic() + 5
+    while threading.active_count() > n_threads and time.monotonic() < end:
+        threading.Event().wait(0.02)
+    return threading.active_count() <= n_threads
+
+
+@pytest.mark.parametrize("part", ["header", "content"])
+def test_single_bytes_do_not_keep_it_waiting(fetch, server, tmp_path, monkeypatch, part):
+    monkeypatch.setattr(_download, "_MAX_SECONDS", 0.5)
+    server.drip, server.drips_from = threading.Event(), part
+    start, n_threads = time.monotonic(), threading.active_count()
+    with pytest.raises(OSError, match=r"could not be downloaded: It took more than 0.5 seconds\. "):
+        fetch(n_retries=3)
+    assert time.monotonic() - start < 3
+    assert server.n_requests == 1
+    assert is_untouched(tmp_path / "home")
+    server.drip.set()
+    assert is_soon_alone(n_threads)
+
+
+def test_a_download_without_end(fetch, server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_download, "_MAX_BYTES", 10**6)
+    server.is_endless = True
+    n_threads = threading.active_count()
+    with pytest.raises(OSError, match=r"downloaded: It has more than 1000000 bytes\. Try again"):
+        fetch(n_retries=3)
+    assert server.n_requests == 1
+    assert is_untouched(tmp_path / "home")
+    assert is_soon_alone(n_threads)
+
+
+def test_a_deadline_ends_a_download_that_continues(tmp_path):
+    with (
+        _download._LimitedFile(tmp_path / "a", time.monotonic() - 1) as file,
+        pytest.raises(OSError, match="It took more than 3600 seconds"),
+    ):
+        file.write(b"a")
+
+
+def test_a_larger_download_than_declared(fetch, server, monkeypatch):
+    monkeypatch.setattr(_download, "_MAX_BYTES", len(server.content) - 1)
+    with pytest.raises(OSError, match=r"It has more than \d+ bytes"):
+        fetch()
+    monkeypatch.setattr(_download, "_MAX_BYTES", len(server.content))
+    assert len(fetch().data) == 4
 
 
 def test_missing_file(fetch, server, tmp_path):
@@ -284,6 +359,13 @@ def test_bad_archives(fetch, server, tmp_path, content, message):
         fetch()
     assert is_untouched(tmp_path / "home")
     assert not list(tmp_path.glob("*.txt"))
+
+
+def test_long_names_are_cut_in_errors(tmp_path):
+    (tmp_path / "a.zip").write_bytes(archive_of(("../" + "x" * 60_000, "")))
+    with pytest.raises(OSError, match=OUTSIDE) as raised:
+        _archive.unpack(tmp_path / "a.zip", tmp_path)
+    assert len(str(raised.value)) < 1000
 
 
 def test_damaged_member(tmp_path):
