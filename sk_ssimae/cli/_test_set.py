@@ -9,7 +9,6 @@ from sk_ssimae.datasets._folders import as_bunch
 from sk_ssimae.datasets._listing import is_category, list_images, list_with_masks, match, pair
 from sk_ssimae.datasets._mvtec_ad import load_category
 
-
 _REASONS = {
     "images without mask": "it has no mask",
     "masks without image": "it has no image",
