@@ -67,7 +67,7 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
     TypeError
         If it is a masked array, or a torch tensor that NumPy cannot represent.
     ValueError
-        If its rows are of unequal length.
+        If its rows are of unequal length, or NumPy cannot convert it.
     """
     item = from_torch(item, name)
     if isinstance(item, np.ma.MaskedArray):
@@ -79,14 +79,15 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
         return np.asarray(item)
     # Objects of other libraries may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"{name} must have shape {shape}, got rows of unequal length instead."
-        ) from error
+        found = "rows of unequal length"
+        if "inhomogeneous" not in str(error):
+            found = f"{type(item).__name__} that NumPy cannot convert ({first_sentence(error)})"
+        raise ValueError(f"{name} must have shape {shape}, got {found} instead.") from error
 
 
 def from_torch(item: Any, name: str) -> Any:
     """Convert a torch tensor, without importing torch; return anything else unchanged."""
-    if not hasattr(item, "detach"):
+    if not (hasattr(item, "detach") and hasattr(item, "cpu")):  # Open files have detach too.
         return item
     try:
         return item.detach().cpu().numpy()

@@ -86,7 +86,7 @@ def draw_defects(
         )
     defective = good.astype(np.float32, order="C")
     kinds = _check_kinds(kinds)
-    if not isinstance(n_defects, Integral) or n_defects < 1:
+    if not isinstance(n_defects, Integral) or isinstance(n_defects, bool) or n_defects < 1:
         raise ValueError(f"n_defects must be an integer of at least 1, got {n_defects!r} instead.")
     rng = make_rng(random_state)
     masks = np.zeros(good.shape[:3], dtype=bool)

@@ -102,7 +102,7 @@ def _check(url: str, known_hash: str | None, n_retries: int) -> None:
             "known_hash must be None, a SHA-256 in hexadecimal digits, or 'algorithm:digits' with "
             f"md5, sha1, sha256 or sha512, got {known_hash!r} instead."
         )
-    if not isinstance(n_retries, Integral) or n_retries < 0:
+    if not isinstance(n_retries, Integral) or isinstance(n_retries, bool) or n_retries < 0:
         raise ValueError(f"n_retries must be an integer of at least 0, got {n_retries!r} instead.")
 
 

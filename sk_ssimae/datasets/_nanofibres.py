@@ -59,7 +59,7 @@ def make_nanofibres(
     ((2, 64, 96), dtype('float32'))
     """
     check_number(fibre_diameter, "fibre_diameter", 2, 1_000)
-    if not isinstance(density, Real) or not 0 < density <= 5:
+    if not isinstance(density, Real) or isinstance(density, bool) or not 0 < density <= 5:
         raise ValueError(f"density must be above 0 and at most 5, got {density!r} instead.")
     return generate(
         n_samples, shape, random_state, lambda rng: _mat(shape, fibre_diameter, density, rng)
