@@ -65,4 +65,6 @@ def _say_training(segmenter: BaseSegmenter) -> str:
     text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"
     if losses:
         text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
+    if getattr(segmenter, "structure_correlation_", None) is not None:
+        text += f", structure correlation {segmenter.structure_correlation_:.2f}"
     return f"{text}, interrupted" if was_interrupted(segmenter) else text

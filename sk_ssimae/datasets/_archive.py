@@ -64,14 +64,14 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     path = PureWindowsPath(member.filename)
     if path.drive or path.root or ".." in path.parts:
         raise OSError(
-            f"archive: the member {member.filename!r:.200} would lie outside. Do not trust "
-            "this archive."
+            f"archive: the member {member.filename!r:.200} would lie outside the folder. Do "
+            "not trust this archive."
         )
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise OSError(
-            f"archive: the member {member.filename!r:.200} is a link or a special file. Do not "
-            "trust this archive."
+            f"archive: the member {member.filename!r:.200} is a link or another special file. "
+            "Do not trust this archive."
         )
 
 

@@ -131,5 +131,6 @@ def fetch_woven_textures(
 
 
 def _check_texture(texture: int) -> None:
-    if not (isinstance(texture, Integral) and texture in (1, 2)):
+    is_number = isinstance(texture, Integral) and not isinstance(texture, bool)
+    if not (is_number and texture in (1, 2)):
         raise ValueError(f"texture must be 1 or 2, got {texture!r} instead.")

@@ -116,7 +116,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
     structure_correlation_ : float or None
         Correlation between good patches, held out if there are any, and their reconstructions, both
         less their local means: 1 for a network that reproduces all texture, about 0 for one that
-        has learned none. None if the patches are constant. Files do not store it.
+        has learned none. None if the patches are constant.
     {attributes}
     """
 

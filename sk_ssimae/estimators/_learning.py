@@ -128,7 +128,7 @@ def structure_correlation(
         return None
     if of_reconstructions < n_pixels * _NO_STRUCTURE**2:
         return 0.0
-    return float(of_both / np.sqrt(of_patches * of_reconstructions))
+    return float(np.clip(of_both / np.sqrt(of_patches * of_reconstructions), -1, 1))
 
 
 def is_constant(residuals: Sequence[NDArray[np.float32]]) -> bool:

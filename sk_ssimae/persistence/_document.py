@@ -19,6 +19,7 @@ from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration, Role
 from sk_ssimae.persistence._checks import (
     check_count,
     check_keys,
+    check_number,
     check_versions,
     quote,
     read_intensity_range,
@@ -39,6 +40,7 @@ _KEYS = (
     *("format", "version", "class", "parameters", "not_stored", "network"),
     *(
         "intensity_range",
+        "structure_correlation",
         "n_defective_dropped",
         "calibration",
         "history",
@@ -98,6 +100,8 @@ def describe(segmenter: BaseAutoencoderSegmenter, blueprint: Blueprint) -> dict[
             **{name: encode(value, name) for name, value in fitted.items()},
         },
         "intensity_range": segmenter.intensity_range_ and list(segmenter.intensity_range_),
+        # An interrupt may have come before it was computed.
+        "structure_correlation": getattr(segmenter, "structure_correlation_", None),
         "n_defective_dropped": segmenter.n_defective_dropped_,
         "calibration": _describe_calibration(segmenter),
         "history": [_encode_row(row) for row in segmenter.history_],
@@ -140,6 +144,7 @@ def restore(document: dict[str, Any]) -> Description:
     segmenter.fitted_parameters_ = fitted
     segmenter.intensity_range_ = read_intensity_range(document["intensity_range"])
     segmenter.n_channels_ = blueprint.n_channels
+    segmenter.structure_correlation_ = _read_correlation(document["structure_correlation"])
     segmenter.n_defective_dropped_ = check_count(
         document["n_defective_dropped"], "n_defective_dropped"
     )
@@ -150,6 +155,12 @@ def restore(document: dict[str, Any]) -> Description:
         raise ValueError("its history must be a list, and whether it was interrupted a boolean.")
     history = History(_restore_row(row) for row in document["history"])
     return Description(segmenter, blueprint, history, document["interrupted"])
+
+
+def _read_correlation(stored: Any) -> float | None:
+    if stored is None:
+        return None
+    return check_number(stored, "structure_correlation", least=-1, most=1)
 
 
 def _encode_parameter(name: str, value: Any) -> Any:

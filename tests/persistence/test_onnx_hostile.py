@@ -19,7 +19,7 @@ from sk_ssimae.persistence._onnx import _file, _shapes
 from sk_ssimae.persistence._onnx._file import pack, read_document
 from sk_ssimae.persistence._onnx._settings import FORMAT
 
-N_SHARES = 5  # Of all pairs of a path and a value; without `-m slow` one is tried.
+N_SHARES = 17  # Of all pairs of a path and a value; without `-m slow` one is tried.
 RESET_PEAK, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
