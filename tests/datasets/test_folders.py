@@ -119,7 +119,7 @@ def test_another_ending_of_masks(tmp_path, save_image, save_mask):
     save_image(tmp_path / "bad/a.png")
     save_mask(tmp_path / "masks/a_defect.png")
     paths = [tmp_path / name for name in ("good", "bad", "masks")]
-    with pytest.raises(ValueError, match=r"masks without image: a_defect.png.* mask_suffix names"):
+    with pytest.raises(ValueError, match=r"masks without image: a_defect.png.* mask_suffix"):
         load_image_folder(*paths)
     assert load_image_folder(*paths, mask_suffix="_defect").masks[0].sum() == 40
 

@@ -22,6 +22,7 @@ from sk_ssimae import (
 )
 from sk_ssimae._patches import Patches, average_orientations, average_patches
 from sk_ssimae.estimators import L2Residual, SSIMResidual
+from sk_ssimae.exceptions import SmallImageWarning
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx
 
@@ -185,8 +186,12 @@ def test_images_are_checked(ssim, good, tmp_path):
         other.predict(good[0])
     with pytest.raises(ValueError, match=r"X\[0\] must have 1 channel"):
         other.predict([np.stack([good[0]] * 3, axis=-1)])
-    with pytest.raises(ValueError, match=r"X\[1\] must be at least patch_size=16 pixels"):
-        other.predict([good[0], good[0][:15]])
+    with pytest.warns(
+        SmallImageWarning, match=r"X\[1\] has 15 × \d+ pixels, fewer than patch_size"
+    ):
+        maps = other.decision_function([good[0], good[0][:15]])
+    with pytest.warns(SmallImageWarning):
+        np.testing.assert_allclose(maps[1], ssim.decision_function([good[0][:15]])[0], atol=1e-4)
 
 
 def test_arguments_are_checked(ssim, tmp_path):
