@@ -16,7 +16,7 @@ import numpy as np
 from _common import N_EPOCHS, options, save
 
 from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae._reading import read_image
+from sk_ssimae._reading._files import read_image
 from sk_ssimae.datasets import load_nanotwice
 
 N_PATCHES = 500

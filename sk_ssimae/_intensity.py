@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._reading import StoredImage
+from sk_ssimae._reading._stored import StoredImage
 from sk_ssimae.exceptions import IntensityRangeWarning
 
 Image = NDArray[Any]

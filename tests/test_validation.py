@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sk_ssimae._images import check_image
+from sk_ssimae._pixels import check_image
 from sk_ssimae._validation import (
     check_mask,
     check_number,

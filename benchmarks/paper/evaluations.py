@@ -16,8 +16,9 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
-from sk_ssimae._images import Images, as_unit_float
+from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import open_map
+from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score

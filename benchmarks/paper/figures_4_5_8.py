@@ -5,7 +5,7 @@ from _data import FABRICS, MVTEC, TEXTURES, find
 from _studio import Studio
 from matplotlib import pyplot as plt
 
-from sk_ssimae._reading import read_image
+from sk_ssimae._reading._files import read_image
 
 
 def run(studio: Studio) -> None:

@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, as_unit_float, resize
+from sk_ssimae._intensity import Image
+from sk_ssimae._pixels import as_unit_float, resize
 
 
 class Region(NamedTuple):

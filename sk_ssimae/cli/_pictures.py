@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._images import Conversion, Images, as_unit_float
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion, as_unit_float
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.estimators import BaseSegmenter
 

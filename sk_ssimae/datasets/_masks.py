@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._reading import read_image, read_shape
+from sk_ssimae._reading._files import read_image, read_shape
 
 Mask = NDArray[np.bool_]
 

@@ -14,10 +14,12 @@ from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from sk_ssimae._images import Conversion, Image, Images
+from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import image_score
 from sk_ssimae._inference._region import Region, working_pixels
-from sk_ssimae._reading import MAX_IMAGE_PIXELS
+from sk_ssimae._intensity import Image
+from sk_ssimae._pixels import Conversion
+from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images

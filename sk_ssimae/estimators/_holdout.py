@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sk_ssimae._images import Image
 from sk_ssimae._inference._region import Region
+from sk_ssimae._intensity import Image
 
 # With fewer good images, a region of each is held out instead of whole images, so that training and
 # calibration both see all of them.

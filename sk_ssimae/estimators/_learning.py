@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._images import Image, as_unit_float
 from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._intensity import Image
+from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.exceptions import UnlearnedTextureWarning
 
 if TYPE_CHECKING:

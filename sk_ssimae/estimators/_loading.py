@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sk_ssimae._images import Images
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import IntensityRange, scale, warn_of_little_use
-from sk_ssimae._reading import StoredImage
+from sk_ssimae._reading._stored import StoredImage
 from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks
 
 _N_NAMED = 5

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Image, resize
 from sk_ssimae._inference._region import Region, crop, extend, working_pixels
+from sk_ssimae._intensity import Image
+from sk_ssimae._pixels import resize
 from sk_ssimae.estimators._segmentation import Segmentation, collect
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_ssimae._images import Image, as_unit_float
+from sk_ssimae._intensity import Image
+from sk_ssimae._pixels import as_unit_float
 
 
 class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):

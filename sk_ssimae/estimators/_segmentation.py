@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Conversion, Image, Images, SlicedImage, resize
+from sk_ssimae._images import Images, SlicedImage
 from sk_ssimae._inference._decision import image_score, mark, open_map, smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region, crop, extend, working_pixels
+from sk_ssimae._intensity import Image
 from sk_ssimae._patches import Area
+from sk_ssimae._pixels import Conversion, resize
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
 from sk_ssimae.estimators._blocks import (
     block_areas,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from skorch.callbacks import ProgressBar
 
-from sk_ssimae._images import Image
+from sk_ssimae._intensity import Image
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom

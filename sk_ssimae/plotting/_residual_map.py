@@ -6,7 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._images import Conversion, Images, as_unit_float, check_image
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion, as_unit_float, check_image
 from sk_ssimae._validation import as_floats, check_mask, check_number, is_collection
 from sk_ssimae.plotting._pyplot import import_pyplot
 

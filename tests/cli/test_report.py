@@ -10,8 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from sk_ssimae._images import Conversion
 from sk_ssimae._intensity import IntensityRange
+from sk_ssimae._pixels import Conversion
 from sk_ssimae.cli import _pictures, _report
 from sk_ssimae.cli._pictures import ColourScale, draw
 

@@ -17,7 +17,8 @@ import skimage.io
 from sklearn.model_selection import GridSearchCV
 from torch import nn
 
-from sk_ssimae import SSIMAutoencoderSegmenter, _reading
+from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae._reading import _files
 from sk_ssimae.datasets import draw_defects, load_image_folder, make_woven_fabric
 from sk_ssimae.estimators import _net
 from sk_ssimae.model_selection import DefectFreeKFold
@@ -123,19 +124,19 @@ def test_a_network_in_use_is_left_alone(segmenter_class, tiny, good, monkeypatch
 def test_reading_in_threads_leaves_warnings_as_they_are(tmp_path, monkeypatch):
     image = np.arange(256, dtype=np.uint8).reshape(16, 16)
     skimage.io.imsave(tmp_path / "image.png", image, check_contrast=False)
-    convert = _reading.of_pillow
+    convert = _files.of_pillow
 
     def convert_slowly(image):
         # Threads that begin last end last, and would restore the settings of earlier ones.
         time.sleep(0.01)
         return convert(image)
 
-    monkeypatch.setattr(_reading, "of_pillow", convert_slowly)
+    monkeypatch.setattr(_files, "of_pillow", convert_slowly)
     before = list(warnings.filters)
 
     def read_after_others(index):
         time.sleep(0.002 * index)
-        return _reading.read_image(tmp_path / "image.png", "X[0]").pixels
+        return _files.read_image(tmp_path / "image.png", "X[0]").pixels
 
     for found in in_threads(read_after_others):
         np.testing.assert_array_equal(found, image)

@@ -19,7 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sk_ssimae._images import Images, as_unit_float
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.datasets._listing import SUFFIXES
 
 # Of 255. Decoders of JPEG round differently.

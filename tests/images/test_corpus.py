@@ -12,8 +12,9 @@ import PIL.Image
 import pytest
 import tifffile
 
-from sk_ssimae._images import Images, as_unit_float
-from sk_ssimae._reading import read_image, read_shape
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import as_unit_float
+from sk_ssimae._reading._files import read_image, read_shape
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (6, 9), dtype=np.uint8)

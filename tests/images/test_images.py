@@ -8,7 +8,8 @@ import torch
 from skimage.io import imsave
 from skimage.util import img_as_float32
 
-from sk_ssimae._images import Conversion, Images, as_unit_float, check_image, resize
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion, as_unit_float, check_image, resize
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])

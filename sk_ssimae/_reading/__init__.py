@@ -1,0 +1,1 @@
+"""Read images as they are stored, the right way up."""
