@@ -125,7 +125,7 @@ def test_tensors_with_a_gradient_are_accepted():
     ((_, scores),) = iter_masks_and_maps(torch.zeros(1, 2, 3), maps)
     np.testing.assert_array_equal(scores, maps[0].detach())
     with pytest.raises(
-        ValueError, match=r"mask must have shape \(h, w\), got rows of unequal length"
+        ValueError, match=r"mask must have shape \(h, w\), got list that NumPy cannot"
     ):
         check_mask([maps], "mask")
 

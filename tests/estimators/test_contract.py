@@ -66,7 +66,8 @@ def test_a_segmenter_without_a_network_passes_all_checks(estimator, check):
 
 def test_a_segmenter_without_a_network(good):
     assert {*BrightnessSegmenter().get_params()} == {
-        *("image_size", "random_state", "smoothing", "threshold", "target_fpr"),
+        *("image_size", "intensity_range", "alpha_channel", "max_image_pixels"),
+        *("random_state", "smoothing", "threshold", "target_fpr"),
         *("validation_fraction", "opening_diameter"),
     }
     segmenter = BrightnessSegmenter(random_state=0, image_size=(20, 28)).fit(good)

@@ -90,7 +90,7 @@ def test_the_count_sees_reads(tiny, good, read):
             read(loss)
 
     reads, _ = host_reads(SSIMAutoencoderSegmenter(**tiny, callbacks=[Impatient()]), good)
-    assert reads[1] == reads[0] + 8
+    assert reads[1] == reads[0] + 32
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.half)])

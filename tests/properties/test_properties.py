@@ -55,6 +55,8 @@ COVERED_BY_OTHERS = {
         "fold_normalization",
         "InterruptedFitWarning",
         "UnlearnedTextureWarning",
+        "IntensityRangeWarning",
+        "SmallImageWarning",
         "image_estimator_checks",
     ),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
