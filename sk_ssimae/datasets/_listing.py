@@ -79,6 +79,10 @@ def list_with_masks(
 
 def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
     """List the image files of a folder; warn of what is passed over."""
+    if folder.is_file():
+        raise NotADirectoryError(
+            f"{name} must be a folder, got the file {str(folder)!r} instead. Pass its folder."
+        )
     if not folder.is_dir():
         raise FileNotFoundError(
             f"{name}: the folder {str(folder)!r} does not exist. Check the path."

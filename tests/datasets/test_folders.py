@@ -100,6 +100,9 @@ def test_missing_folders(tmp_path):
         FileNotFoundError, match=r"good: the folder .* contains no images\. .* \.bmp"
     ):
         load_image_folder(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match=r"good must be a folder, got the file '.*a.png'"):
+        load_image_folder(tmp_path / "a.png")
     for name in ("defective", "masks"):
         with pytest.raises(ValueError, match=f"must be passed together, got only {name}"):
             load_image_folder(tmp_path, **{name: tmp_path})
