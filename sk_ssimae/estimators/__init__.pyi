@@ -4,11 +4,13 @@ from ._autoencoder import BaseAutoencoderSegmenter
 from ._autoencoder_parameters import AutoencoderParameters
 from ._base import BaseSegmenter
 from ._calibration import Calibration
+from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
 from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
+from ._patch_dictionary import PatchDictionarySegmenter
 from ._protocol import paper_protocol
 from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
@@ -21,16 +23,19 @@ __all__ = [
     "L2AutoencoderSegmenter",
     "VariationalAutoencoderSegmenter",
     "FeatureMatchingAutoencoderSegmenter",
+    "PatchDictionarySegmenter",
     "paper_protocol",
     "all_segmenters",
     "Segmentation",
     "BaseSegmenter",
     "BaseAutoencoderSegmenter",
+    "BaseDictionarySegmenter",
     "ReconstructionNet",
     "Parameter",
     "Role",
     "SegmenterParameters",
     "AutoencoderParameters",
+    "DictionaryParameters",
     "Calibration",
     "SegmentedImage",
     "SegmentedBlock",

@@ -181,8 +181,8 @@ def _check_class(segmenter: Any) -> None:
     name = type(segmenter).__name__
     if isinstance(segmenter, BaseSegmenter):
         raise TypeError(
-            f"segmenter must be of a class of this package, got {name} instead, which only its own "
-            "code can restore: use joblib.dump."
+            f"segmenter must be an autoencoder of this package, got {name} instead, which model "
+            "files cannot restore: use joblib.dump."
         )
     raise TypeError(
         f"segmenter must be one of {list(classes)}, got {name} instead. Save the segmenter itself: "

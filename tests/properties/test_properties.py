@@ -60,6 +60,8 @@ COVERED_BY_OTHERS = {
         "image_estimator_checks",
     ),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
+    # Run by image_estimator_checks.
+    *("PatchDictionarySegmenter", "BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
