@@ -19,6 +19,11 @@ OWN = {
     estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)},
     estimators.VariationalAutoencoderSegmenter: {"n_samples": 2},
     estimators.PatchDictionarySegmenter: {"dictionary_size": 50},
+    estimators.FeatureDictionarySegmenter: {
+        "feature_extractor": torch.nn.AvgPool2d(4),
+        "layers": None,
+        "dictionary_size": 50,
+    },
 }
 
 

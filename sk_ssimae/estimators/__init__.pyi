@@ -6,6 +6,7 @@ from ._base import BaseSegmenter
 from ._calibration import Calibration
 from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
+from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
 from ._net import ReconstructionNet
@@ -23,6 +24,7 @@ __all__ = [
     "L2AutoencoderSegmenter",
     "VariationalAutoencoderSegmenter",
     "FeatureMatchingAutoencoderSegmenter",
+    "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
     "paper_protocol",
     "all_segmenters",

@@ -21,7 +21,7 @@ Features = NDArray[np.float32]
 
 # Features from which the dictionary is chosen: more take memory and hardly change it.
 _MOST_FEATURES = 100_000
-_AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
+AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
 class DictionaryParameters(SegmenterParameters, total=False):
@@ -61,9 +61,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     parameters: ClassVar[dict[str, Parameter]] = {
         "dictionary": Parameter(Role.NETWORK, StrOptions({"random", "kmeans", "coreset"})),
-        "dictionary_size": Parameter(Role.NETWORK, _AT_LEAST_1),
-        "n_components": Parameter(Role.NETWORK, _AT_LEAST_1),
-        "n_neighbors": Parameter(Role.NETWORK, _AT_LEAST_1),
+        "dictionary_size": Parameter(Role.NETWORK, AT_LEAST_1),
+        "n_components": Parameter(Role.NETWORK, AT_LEAST_1),
+        "n_neighbors": Parameter(Role.NETWORK, AT_LEAST_1),
     }
 
     def __init__(

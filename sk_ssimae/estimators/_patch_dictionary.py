@@ -5,18 +5,16 @@ from numbers import Integral
 from typing import ClassVar, Unpack
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
 from sk_ssimae._intensity import Image
 from sk_ssimae.estimators._dictionary import (
+    AT_LEAST_1,
     BaseDictionarySegmenter,
     DictionaryParameters,
     Features,
 )
 from sk_ssimae.estimators._filter_bank import FilterBank
 from sk_ssimae.estimators._parameters import Parameter, Role
-
-_AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
 class PatchDictionarySegmenter(BaseDictionarySegmenter):
@@ -61,10 +59,10 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
     """
 
     parameters: ClassVar[dict[str, Parameter]] = {
-        "filter_size": Parameter(Role.NETWORK, _AT_LEAST_1),
-        "n_filters": Parameter(Role.NETWORK, _AT_LEAST_1),
+        "filter_size": Parameter(Role.NETWORK, AT_LEAST_1),
+        "n_filters": Parameter(Role.NETWORK, AT_LEAST_1),
         "scales": Parameter(Role.NETWORK, tuple),
-        "stride": Parameter(Role.NETWORK, _AT_LEAST_1),
+        "stride": Parameter(Role.NETWORK, AT_LEAST_1),
     }
 
     def __init__(

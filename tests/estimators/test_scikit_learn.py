@@ -101,6 +101,7 @@ QUICK = {
 }
 QUICK_OWN = {
     "VariationalAutoencoderSegmenterOfRows": {"n_samples": 1},
+    "FeatureDictionarySegmenterOfRows": {"dictionary_size": 50},
     "PatchDictionarySegmenterOfRows": {"stride": 4, "dictionary_size": 50},
 }
 

