@@ -19,6 +19,12 @@ OWN = {
     estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)},
     estimators.VariationalAutoencoderSegmenter: {"n_samples": 2},
     estimators.PatchDictionarySegmenter: {"dictionary_size": 50},
+    estimators.EnsembleSegmenter: {
+        "segmenters": [
+            ("a", estimators.PatchDictionarySegmenter(dictionary_size=50)),
+            ("b", estimators.PatchDictionarySegmenter(dictionary_size=50, scales=(1,))),
+        ]
+    },
     estimators.FeatureDictionarySegmenter: {
         "feature_extractor": torch.nn.AvgPool2d(4),
         "layers": None,

@@ -6,6 +6,7 @@ from ._base import BaseSegmenter
 from ._calibration import Calibration
 from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
+from ._ensemble import EnsembleSegmenter
 from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
@@ -26,6 +27,7 @@ __all__ = [
     "FeatureMatchingAutoencoderSegmenter",
     "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
+    "EnsembleSegmenter",
     "paper_protocol",
     "all_segmenters",
     "Segmentation",

@@ -66,6 +66,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
         "n_neighbors": Parameter(Role.NETWORK, AT_LEAST_1),
     }
 
+    #: Whether the components of features are scaled to unit variance.
+    whitens: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
@@ -107,9 +110,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
         )
         seed = int(rng.integers(2**31))
         n_components = min(self.n_components, *features.shape)
-        self.pca_ = PCA(
-            n_components, svd_solver="full" if len(features) < 500 else "covariance_eigh"
-        )
+        solver = "full" if len(features) < 500 else "covariance_eigh"
+        self.pca_ = PCA(n_components, whiten=self.whitens, svd_solver=solver)
         with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
             reduced = self.pca_.fit_transform(features).astype(np.float32)
         self.dictionary_ = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)

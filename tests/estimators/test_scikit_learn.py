@@ -77,9 +77,14 @@ def adapt(cls):
     name = f"{cls.__name__}OfRows"
     needs_features = cls is FeatureMatchingAutoencoderSegmenter
     init = init_with_features if needs_features else cls.__init__
+    if cls is estimators.EnsembleSegmenter:
+        init = init_with_members
     members = {"__init__": init, "__module__": __name__}
     globals()[name] = type(name, (RowsAsImages, cls), members)
     return globals()[name]
+
+
+MEMBERS = (("dictionary", estimators.PatchDictionarySegmenter(dictionary_size=20, scales=(1,))),)
 
 
 def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_weight=1, **shared):
@@ -87,6 +92,11 @@ def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_
     FeatureMatchingAutoencoderSegmenter.__init__(
         self, feature_extractor=feature_extractor, feature_weight=feature_weight, **shared
     )
+
+
+def init_with_members(self, segmenters=MEMBERS, **shared):
+    """Add a default for the members, likewise."""
+    estimators.EnsembleSegmenter.__init__(self, segmenters, **shared)
 
 
 ADAPTED = [adapt(cls) for cls in estimators.all_segmenters().values()]

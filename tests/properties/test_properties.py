@@ -61,7 +61,7 @@ COVERED_BY_OTHERS = {
     ),
     *("SegmentedBlock", "SegmentedImage", "ParityReport"),
     # Run by image_estimator_checks.
-    *("PatchDictionarySegmenter", "FeatureDictionarySegmenter"),
+    *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
     *("BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
