@@ -116,7 +116,5 @@ def resize(image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.flo
     if image.shape[:2] == shape:
         return image
     smaller = shape[0] < image.shape[0] or shape[1] < image.shape[1]
-    resized = resize_image(
-        image, (*shape, *image.shape[2:]), order=1, anti_aliasing=smaller
-    )
+    resized = resize_image(image, (*shape, *image.shape[2:]), order=1, anti_aliasing=smaller)
     return np.asarray(resized, dtype=np.float32)

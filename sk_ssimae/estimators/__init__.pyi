@@ -14,6 +14,7 @@ from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIM
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
 from ._ssim import SSIMAutoencoderSegmenter
+from ._tail import TailProbability
 from ._variational import VariationalAutoencoderSegmenter
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "SegmenterParameters",
     "AutoencoderParameters",
     "Calibration",
+    "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",
     "L2Residual",

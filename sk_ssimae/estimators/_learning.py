@@ -84,8 +84,8 @@ def _reconstructs(cls: type["BaseAutoencoderSegmenter"]) -> bool:
 
 
 def _warn(message: str) -> None:
-    # From the line that calls fit: it calls BaseSegmenter.fit, judge_fit and judge.
-    warnings.warn(message, UnlearnedTextureWarning, stacklevel=6)
+    # From the line that calls fit: it calls BaseSegmenter.fit, _fit_good, judge_fit and judge.
+    warnings.warn(message, UnlearnedTextureWarning, stacklevel=7)
 
 
 def sample_patches(regions: Sequence[Region], size: int) -> Iterator[Image]:

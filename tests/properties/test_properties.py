@@ -59,7 +59,7 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
-    *("SegmentedBlock", "SegmentedImage", "ParityReport"),
+    *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),

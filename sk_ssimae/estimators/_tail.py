@@ -1,0 +1,113 @@
+"""Residuals in a common unit: how improbable each is on good pixels."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+_N_KNOTS = 1000
+# Share of the good pixels beyond which too few are left to count them.
+_TAIL_SHARE = 0.01
+# Maps of several segmenters are added in float32.
+_HIGHEST = 1e30
+
+
+class TailProbability(NamedTuple):
+    """Probability that a good pixel has a given residual or a higher one.
+
+    Up to the 99 % quantile of the residuals of good pixels it is the share that reaches the
+    residual, interpolated between about 1000 of them. Beyond it is that of an exponential
+    distribution whose scale is the mean excess over the quantile. So it is above 0 for residuals
+    that no good pixel has reached.
+
+    Attributes
+    ----------
+    residuals : array of float64, shape (n_knots,)
+        Ascending residuals of good pixels, from the lowest to the 99 % quantile.
+    surprises : array of float64, shape (n_knots,)
+        Negative natural logarithm of the share of good pixels that reach each, ascending from 0.
+    scale : float
+        Residual, above 0, over which the probability beyond the last quantile falls by a factor e.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sk_ssimae.estimators import TailProbability
+    >>> tail = TailProbability.fit([np.arange(1000) / 1000])
+    >>> tail.surprise(np.array([0.0, 0.5, 0.9])).round(2)
+    array([0.  , 0.69, 2.3 ], dtype=float32)
+    """
+
+    residuals: NDArray[np.float64]
+    surprises: NDArray[np.float64]
+    scale: float
+
+    @classmethod
+    def fit(cls, residual_maps: Sequence[NDArray[Any]]) -> Self:
+        """Count the residuals of good pixels.
+
+        Parameters
+        ----------
+        residual_maps : sequence of arrays
+            Residuals of good pixels that training has not seen, of any shape.
+
+        Returns
+        -------
+        TailProbability
+            Their tail probabilities.
+
+        Raises
+        ------
+        ValueError
+            If there are no residuals, or one is not finite.
+        """
+        maps = [np.ravel(residual_map) for residual_map in residual_maps]
+        ordered = np.concatenate(maps) if maps else np.empty(0)
+        ordered.sort()  # NaN comes last.
+        if ordered.size == 0 or not np.isfinite(ordered[[0, -1]]).all():
+            raise ValueError(
+                "residual_maps must contain finite numbers, got none, NaN or infinity instead."
+            )
+        # Positions of the first of equal residuals: all from there on reach it.
+        firsts = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)
+        shares = (ordered.size - firsts) / ordered.size
+        # The quantile; the highest residual if it alone is that of more pixels.
+        last = min(int(np.searchsorted(-shares, -_TAIL_SHARE)), len(firsts) - 1)
+        levels = np.exp(np.linspace(0, np.log(shares[last]), _N_KNOTS))
+        knots = np.unique(np.searchsorted(-shares, -levels).clip(max=last))
+        residuals = ordered[firsts[knots]].astype(np.float64)
+        surprises = 0 - np.log(shares[knots])  # Not -0.0 at first.
+        excesses = ordered[ordered > residuals[-1]] - residuals[-1]
+        return cls(residuals, surprises, _scale(residuals, surprises, excesses))
+
+    def surprise(self, residual: NDArray[Any]) -> NDArray[np.float32]:
+        """Return the negative natural logarithm of tail probabilities.
+
+        Parameters
+        ----------
+        residual : array
+            Finite residuals.
+
+        Returns
+        -------
+        array of float32
+            At least 0, and ascending with the residual; of the same shape.
+        """
+        within = np.interp(residual, self.residuals, self.surprises)
+        beyond = np.maximum(np.asarray(residual, dtype=np.float64) - self.residuals[-1], 0)
+        surprise: NDArray[np.float32] = np.minimum(within + beyond / self.scale, _HIGHEST).astype(
+            np.float32
+        )
+        return surprise
+
+
+def _scale(
+    residuals: NDArray[np.float64], surprises: NDArray[np.float64], excesses: NDArray[Any]
+) -> float:
+    """Return the mean excess; without any, the mean slope so far or the size of the residual."""
+    if excesses.size:
+        return float(excesses.mean(dtype=np.float64))
+    if len(residuals) > 1:
+        return float((residuals[-1] - residuals[0]) / surprises[-1])
+    return float(abs(residuals[0])) or 1.0
