@@ -5,6 +5,7 @@ from ._autoencoder_parameters import AutoencoderParameters
 from ._base import BaseSegmenter
 from ._calibration import Calibration
 from ._discovery import all_segmenters
+from ._ensemble import EnsembleSegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
 from ._net import ReconstructionNet
@@ -22,6 +23,7 @@ __all__ = [
     "L2AutoencoderSegmenter",
     "VariationalAutoencoderSegmenter",
     "FeatureMatchingAutoencoderSegmenter",
+    "EnsembleSegmenter",
     "paper_protocol",
     "all_segmenters",
     "Segmentation",

@@ -326,7 +326,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
         """Learn from good images that were loaded, and find the threshold."""
         rng = make_rng(self.random_state)
         split = self._hold_out(good.regions, rng)
-        self._learn(split.training, rng)
+        self._learn(good._replace(regions=split.training), rng)
         for name in ("calibration_", "tail_"):  # They belong to an earlier fit.
             self.__dict__.pop(name, None)
         self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
@@ -348,8 +348,8 @@ class BaseSegmenter(Segmentation, ParameterTable):
         check_image_count(len(split.held_out), self.target_fpr)
         return split
 
-    def _learn(self, regions: Sequence[Region], rng: np.random.Generator) -> None:
-        self.fit_regions([working_pixels(region) for region in regions], rng)
+    def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
+        self.fit_regions([working_pixels(region) for region in good.regions], rng)
 
     def _current_tail(self) -> TailProbability:
         """Return the tail probabilities, unless residual maps have changed since."""
