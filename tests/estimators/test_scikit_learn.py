@@ -25,13 +25,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from sk_ssimae import (
+    EnsembleSegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     estimators,
 )
 from sk_ssimae.metrics import pixel_roc_auc_score
 
-HEIGHT, WIDTH = 16, 32  # Wide enough to be divided into a training and a held-out region.
+# Wide enough to be divided into regions for training, for tails and for the threshold.
+HEIGHT, WIDTH = 16, 48
 
 
 class RowsAsImages:
@@ -61,7 +64,7 @@ class RowsAsImages:
 
     def _images(self, X, *, reset=False):
         if not reset:
-            check_is_fitted(self, "net_")
+            check_is_fitted(self, "fitted_parameters_")
         rows = expit(validate_data(self, X, reset=reset, dtype=[np.float64, np.float32]))
         return np.stack([np.resize(row, (HEIGHT, WIDTH)) for row in rows])
 
@@ -75,9 +78,7 @@ class RowsAsImages:
 def adapt(cls):
     """Return an adapter of a segmenter, as a global that pickle finds."""
     name = f"{cls.__name__}OfRows"
-    needs_features = cls is FeatureMatchingAutoencoderSegmenter
-    init = init_with_features if needs_features else cls.__init__
-    members = {"__init__": init, "__module__": __name__}
+    members = {"__init__": WITH_DEFAULTS.get(cls, cls.__init__), "__module__": __name__}
     globals()[name] = type(name, (RowsAsImages, cls), members)
     return globals()[name]
 
@@ -89,6 +90,15 @@ def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_
     )
 
 
+def init_with_segmenters(self, *, segmenters=(), **shared):
+    """Add a default for the segmenters."""
+    EnsembleSegmenter.__init__(self, segmenters=segmenters, **shared)
+
+
+WITH_DEFAULTS = {
+    FeatureMatchingAutoencoderSegmenter: init_with_features,
+    EnsembleSegmenter: init_with_segmenters,
+}
 ADAPTED = [adapt(cls) for cls in estimators.all_segmenters().values()]
 QUICK = {
     "latent_dim": 4,
@@ -100,11 +110,17 @@ QUICK = {
     "random_state": 0,
 }
 QUICK_OWN = {"VariationalAutoencoderSegmenterOfRows": {"n_samples": 1}}
-CASES = [
-    case
-    for cls in ADAPTED
-    for case in estimator_checks_generator(cls(**QUICK, **QUICK_OWN.get(cls.__name__, {})))
-]
+
+
+def make(cls):
+    """Return an adapted segmenter that trains quickly."""
+    if issubclass(cls, EnsembleSegmenter):
+        l2 = L2AutoencoderSegmenter(**QUICK)
+        return cls(segmenters=[("l2", l2)], random_state=0)
+    return cls(**QUICK, **QUICK_OWN.get(cls.__name__, {}))
+
+
+CASES = [case for cls in ADAPTED for case in estimator_checks_generator(make(cls))]
 
 
 def test_all_checks_are_generated():
@@ -118,7 +134,8 @@ def test_all_checks_are_generated():
     ("estimator", "check"), CASES, ids=[f"{type(e).__name__}-{c.func.__name__}" for e, c in CASES]
 )
 def test_scikit_learn_check(estimator, check, device):
-    estimator.set_params(device=device)
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "device"]
+    estimator.set_params(**dict.fromkeys(names, device))
     try:
         check(estimator)
     except SkipTest as skipped:
