@@ -9,7 +9,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -22,6 +21,7 @@ from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
+from sk_ssimae.estimators._calibrated import CalibratedMaps
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
 from sk_ssimae.estimators._loading import GoodImages, load_good_images
@@ -34,14 +34,12 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._results import Map
-from sk_ssimae.estimators._segmentation import Segmentation, collect
 from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 from sk_ssimae.model_selection._threshold import check_image_count
 
 
-class BaseSegmenter(Segmentation, ParameterTable):
+class BaseSegmenter(CalibratedMaps, ParameterTable):
     """Base of all segmenters: the template of `fit`, calibration and the threshold.
 
     It knows nothing of networks. A family implements two steps: :meth:`fit_regions`, which learns
@@ -242,31 +240,6 @@ class BaseSegmenter(Segmentation, ParameterTable):
         self._calibrate([self._region(image) for image in images], "images")
         return self
 
-    def calibrated_map(self, X: Any) -> NDArray[np.float32] | list[Map]:
-        """Compute maps in a common unit: how improbable each residual is on good pixels.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images.
-
-        Returns
-        -------
-        array of float32, shape (n, h, w), or list of arrays (h, w)
-            Negative natural logarithm of the probability that a good pixel reaches the residual,
-            at least 0: 4.6 for one good pixel in 100, 6.9 for one in 1000. It ascends with the
-            residual map of `decision_function`.
-
-        Raises
-        ------
-        sklearn.exceptions.NotFittedError
-            If no good images were held out, or parameters of inference have changed since: the
-            message asks for `calibrate`.
-        """
-        images = self._check_images(X)
-        tail = self._current_tail()
-        return collect((tail.surprise(m) for m in self._iter_maps(images)), images)
-
     @property
     def threshold_(self) -> float:
         """Residual above which a pixel of the opened map counts as defective."""
@@ -279,12 +252,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
                 f"threshold={self.threshold!r} has not been calibrated: call calibrate with good "
                 "images, or fit again."
             )
-        if changes := calibration.changes(self._calibrated_parameters()):
-            raise NotFittedError(
-                f"threshold={self.threshold!r} has not been calibrated for {self._say(changes)}: "
-                "the threshold was found with other values. Call calibrate with good images, or "
-                "fit again."
-            )
+        calibration.check(self._calibrated_parameters(), f"threshold={self.threshold!r}")
         return calibration.threshold
 
     @property
@@ -351,24 +319,6 @@ class BaseSegmenter(Segmentation, ParameterTable):
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
         self.fit_regions([working_pixels(region) for region in good.regions], rng)
 
-    def _current_tail(self) -> TailProbability:
-        """Return the tail probabilities, unless residual maps have changed since."""
-        tail: TailProbability | None = getattr(self, "tail_", None)
-        if tail is None:
-            remedy = "" if isinstance(self.threshold, str) else "set threshold to 'pixel_fpr' and "
-            raise NotFittedError(
-                "calibrated_map needs the residuals of good pixels that training has not seen, "
-                f"which fit with a number as threshold and files do not keep: {remedy}call "
-                "calibrate with good images."
-            )
-        if changes := self.calibration_.changes(self._values(Role.INFERENCE)):
-            raise NotFittedError(
-                f"calibrated_map has not been calibrated for {self._say(changes)}: residuals of "
-                "good pixels were computed with other values. Call calibrate with good images, or "
-                "fit again."
-            )
-        return tail
-
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
         residual_maps = [self._residual_map(region) for region in held_out]
         opened = map(self._open, residual_maps)
@@ -398,9 +348,6 @@ class BaseSegmenter(Segmentation, ParameterTable):
 
     def _values(self, *roles: Role) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.parameter_names(*roles)}
-
-    def _say(self, names: Sequence[str]) -> str:
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
 
     def _html_repr(self) -> str:
         """Add the promise of the threshold to scikit-learn's diagram."""

@@ -219,10 +219,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def _combine(self, region: Region) -> Map:
         combine = np.add if self.combination == "sum" else np.maximum
-        calibrated = (
-            segmenter._current_tail().surprise(segmenter._residual_map(region))
-            for segmenter in self.segmenters_
-        )
+        calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
         combined: Map = functools.reduce(combine, calibrated)
         return combined
 

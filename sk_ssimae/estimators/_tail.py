@@ -69,16 +69,12 @@ class TailProbability(NamedTuple):
             raise ValueError(
                 "residual_maps must contain finite numbers, got none, NaN or infinity instead."
             )
-        # Positions of the first of equal residuals: all from there on reach it.
-        firsts = np.flatnonzero(np.diff(ordered, prepend=np.nan) != 0)
-        shares = (ordered.size - firsts) / ordered.size
-        # The quantile; the highest residual if it alone is that of more pixels.
-        last = min(int(np.searchsorted(-shares, -_TAIL_SHARE)), len(firsts) - 1)
-        levels = np.exp(np.linspace(0, np.log(shares[last]), _N_KNOTS))
-        knots = np.unique(np.searchsorted(-shares, -levels).clip(max=last))
-        residuals = ordered[firsts[knots]].astype(np.float64)
-        surprises = 0 - np.log(shares[knots])  # Not -0.0 at first.
-        excesses = ordered[ordered > residuals[-1]] - residuals[-1]
+        knots = _knots(ordered)
+        residuals = knots.astype(np.float64)  # Differences of float32 may overflow.
+        # All from the first of equal residuals on reach it.
+        n_reaching = ordered.size - np.searchsorted(ordered, knots)
+        surprises = 0 - np.log(n_reaching / ordered.size)  # Not -0.0 at first.
+        excesses = ordered[np.searchsorted(ordered, knots[-1], side="right") :] - residuals[-1]
         return cls(residuals, surprises, _scale(residuals, surprises, excesses))
 
     def surprise(self, residual: NDArray[Any]) -> NDArray[np.float32]:
@@ -102,8 +98,22 @@ class TailProbability(NamedTuple):
         return surprise
 
 
+def _knots(ordered: NDArray[Any]) -> NDArray[Any]:
+    """Choose some of the ascending residuals, evenly in surprise, up to the 99 % quantile."""
+    levels = np.geomspace(1, _TAIL_SHARE, _N_KNOTS - 1)
+    n_reaching = np.floor(levels * ordered.size + 1e-9).astype(int)
+    knots = np.unique(ordered[np.minimum(ordered.size - n_reaching, ordered.size - 1)])
+    # Where residuals are equal, more pixels than that may reach the last: take the next higher one.
+    first = int(np.searchsorted(ordered, knots[-1]))
+    following = int(np.searchsorted(ordered, knots[-1], side="right"))
+    reached_by_more = ordered.size - first > _TAIL_SHARE * ordered.size + 1e-9
+    if reached_by_more and following < ordered.size:
+        return np.append(knots, ordered[following])
+    return knots
+
+
 def _scale(
-    residuals: NDArray[np.float64], surprises: NDArray[np.float64], excesses: NDArray[Any]
+    residuals: NDArray[np.float64], surprises: NDArray[np.float64], excesses: NDArray[np.float64]
 ) -> float:
     """Return the mean excess; without any, the mean slope so far or the size of the residual."""
     if excesses.size:

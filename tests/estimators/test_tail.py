@@ -72,6 +72,10 @@ def test_it_depends_on_no_map_but_on_all_pixels(rng):
 
 
 def test_huge_residuals_stay_finite():
+    widest = np.finfo(np.float32).max * np.linspace(-1, 1, 1000, dtype=np.float32)
+    tail = TailProbability.fit([widest])
+    assert np.isfinite(tail.scale)
+    assert (np.diff(tail.surprise(widest)) > 0).all()
     tail = TailProbability.fit([np.linspace(0, 1e-30, 1000, dtype=np.float32)])
     assert np.isfinite(tail.surprise(np.array([np.finfo(np.float32).max]))).all()
 
