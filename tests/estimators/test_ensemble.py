@@ -10,10 +10,13 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.utils import estimator_html_repr
+from skorch.callbacks import Callback
 
 from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
 from sk_ssimae.estimators import BaseSegmenter, Parameter, Role
+from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.model_selection import DefectFreeKFold
+from sk_ssimae.persistence import save
 
 
 class Deviation(BaseSegmenter):
@@ -258,6 +261,23 @@ def test_a_failing_segmenter_is_named(ensemble, good):
 
     with pytest.raises(ValueError, match=r"In the segmenter 'edges': Nothing to learn\."):
         ensemble.set_params(edges=Failing()).fit(good)
+
+
+def test_an_interrupted_segmenter_warns(tiny, good):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    interrupted = L2AutoencoderSegmenter(**tiny, callbacks=[Interrupt()])
+    ensemble = EnsembleSegmenter([("l2", interrupted), ("grey", Deviation())], random_state=0)
+    with pytest.warns(InterruptedFitWarning, match="interrupted in epoch 1 of 2"):
+        ensemble.fit(good)
+    assert ensemble.predict(good).shape == good.shape
+
+
+def test_model_files_contain_no_ensembles(ensemble, good, tmp_path):
+    with pytest.raises(TypeError, match=r"must be one of .* got EnsembleSegmenter .* joblib\.dump"):
+        save(ensemble.fit(good), tmp_path / "ensemble.safetensors")
 
 
 def test_image_size_suits_the_largest_patch(tiny, good):
