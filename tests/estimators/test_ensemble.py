@@ -1,5 +1,6 @@
 """Ensembles: calibrated maps of several segmenters, combined."""
 
+import inspect
 import pickle
 
 import numpy as np
@@ -164,6 +165,15 @@ def test_parameters_of_segmenters_are_reached(ensemble, pair):
     assert copy.get_params()["edges__smoothing"] == 3
     with pytest.raises(ValueError, match="Invalid parameter 'no'"):
         ensemble.set_params(no__smoothing=3)
+
+
+def test_the_signature_and_documentation_have_its_own_defaults():
+    parameters = inspect.signature(EnsembleSegmenter).parameters
+    assert next(iter(parameters)) == "segmenters"
+    assert parameters["segmenters"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert parameters["target_fpr"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert parameters["smoothing"].default == EnsembleSegmenter([]).smoothing == 0
+    assert inspect.getdoc(EnsembleSegmenter).count("\nsmoothing : ") == 1
 
 
 def test_a_search_over_parameters_of_segmenters(ensemble, good, defective):
