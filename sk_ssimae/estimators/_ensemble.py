@@ -158,12 +158,13 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         """
         _check_pairs(self.segmenters)
         _check_names([name for name, _ in self.segmenters], [*self.parameters])
-        super().check_parameters()
         for name, segmenter in self.segmenters:
             try:
                 segmenter.check_parameters()
             except ValueError as error:
                 raise _naming(name, error) from error
+        super().check_parameters()
+        for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
@@ -190,17 +191,18 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         return max(segmenter._smallest_side() for _, segmenter in self.segmenters)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
-        # Each segmenter holds out pixels for its own calibration, by the template that it has
-        # anyway. Neither it nor any other has seen those for the threshold of the ensemble: on
-        # pixels that calibrated the maps, their surprise would be that of the sample.
+        # Each segmenter holds out pixels for its own calibration, by its own template of fit. Those
+        # for the threshold of the ensemble are others: the segmenters were neither trained nor
+        # calibrated on them, so that their calibrated maps are like those of future images.
         seeds = rng.integers(2**31, size=len(self.segmenters)).tolist()
         fitted = Parallel(n_jobs=self.n_jobs)(
             delayed(_fit)(name, self._prepared(segmenter, seed), good)
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
         self.segmenters_: list[BaseSegmenter] = list(fitted)
-        names = [name for name, _ in self.segmenters]
-        self.named_segmenters_ = Bunch(**dict(zip(names, fitted, strict=True)))
+        self.named_segmenters_ = Bunch()
+        for (name, _), segmenter in zip(self.segmenters, fitted, strict=True):
+            self.named_segmenters_[name] = segmenter
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""

@@ -194,6 +194,11 @@ def test_images_are_read_for_all(ensemble, good):
         assert member.decision_function(as_12_bits).shape == good.shape
 
 
+def test_any_text_may_be_a_name(good):
+    ensemble = EnsembleSegmenter([("self", Deviation()), ("grey level", Edges())], random_state=0)
+    assert [*ensemble.fit(good).named_segmenters_] == ["self", "grey level"]
+
+
 def test_an_ensemble_of_ensembles(ensemble, good):
     nested = EnsembleSegmenter([("inner", ensemble), ("edges", Edges())], random_state=0)
     assert nested.set_params(inner__edges__smoothing=1).fit(good).predict(good).shape == good.shape
@@ -236,6 +241,11 @@ def test_the_diagram_shows_the_segmenters(ensemble, good):
             r"(?s)In the segmenter 'a': The 'smoothing' parameter of Deviation must be .* Got -1",
         ),
         (
+            [("a", L2AutoencoderSegmenter(patch_size="large"))],
+            ValueError,
+            "In the segmenter 'a': The 'patch_size' parameter of L2AutoencoderSegmenter must be",
+        ),
+        (
             [("a", Deviation(image_size=32))],
             ValueError,
             "image_size of the segmenter 'a' must stay at its default, got 32 instead. Set image",
@@ -249,7 +259,7 @@ def test_the_diagram_shows_the_segmenters(ensemble, good):
 )
 def test_wrong_segmenters_are_refused(good, segmenters, error, message):
     with pytest.raises(error, match=message):
-        EnsembleSegmenter(segmenters).fit(good)
+        EnsembleSegmenter(segmenters, image_size=16).fit(good)
 
 
 @pytest.mark.parametrize(
