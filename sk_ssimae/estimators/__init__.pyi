@@ -18,6 +18,7 @@ from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIM
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
 from ._ssim import SSIMAutoencoderSegmenter
+from ._tail import TailProbability
 from ._variational import VariationalAutoencoderSegmenter
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "AutoencoderParameters",
     "DictionaryParameters",
     "Calibration",
+    "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",
     "L2Residual",

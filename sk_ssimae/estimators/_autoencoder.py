@@ -21,6 +21,7 @@ from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
 from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._learning import judge
+from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
@@ -221,13 +222,16 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             If `structure_correlation_` is below 0.1, or all residuals are equal.
         """
         resolve_device(self.device)  # Fails before images are read.
-        super().fit(X, y)
+        return super().fit(X, y)
+
+    def _fit_good(self, good: GoodImages) -> Self:
+        super()._fit_good(good)
         if self.net_.interrupted_:
             warnings.warn(
                 f"Training was interrupted in epoch {len(self.history_)} of {self.max_epochs}; "
                 "the estimator is fitted as far as it got.",
                 InterruptedFitWarning,
-                stacklevel=2,
+                stacklevel=4,  # From the line that calls fit: it calls BaseSegmenter.fit.
             )
         return self
 

@@ -21,9 +21,10 @@ from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
+from sk_ssimae.estimators._calibrated import CalibratedMaps
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
-from sk_ssimae.estimators._loading import load_good_images
+from sk_ssimae.estimators._loading import GoodImages, load_good_images
 from sk_ssimae.estimators._parameters import (
     Parameter,
     ParameterTable,
@@ -33,12 +34,12 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._segmentation import Segmentation
+from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 from sk_ssimae.model_selection._threshold import check_image_count
 
 
-class BaseSegmenter(Segmentation, ParameterTable):
+class BaseSegmenter(CalibratedMaps, ParameterTable):
     """Base of all segmenters: the template of `fit`, calibration and the threshold.
 
     It knows nothing of networks. A family implements two steps: :meth:`fit_regions`, which learns
@@ -91,6 +92,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
         of inference or decision, it raises an error that asks for `calibrate`.
     calibration_ : Calibration
         How `threshold_` was found; absent if it is a number given by the user.
+    tail_ : TailProbability
+        Tail probabilities of the residuals of the good pixels that `threshold_` was found with, for
+        `calibrated_map`; absent like `calibration_`, and not stored in files.
     fitted_parameters_ : dict
         Parameters of the network and of image size as of `fit`, which prediction uses: setting them
         later has no effect until the next `fit`.
@@ -205,22 +209,9 @@ class BaseSegmenter(Segmentation, ParameterTable):
             min_size=1 if self.image_size is not None else self._smallest_side(),
             conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
         )
-        good, n_defective, intensity_range = load_good_images(
-            images, y, as_pair(self.image_size), self.intensity_range
+        return self._fit_good(
+            load_good_images(images, y, as_pair(self.image_size), self.intensity_range)
         )
-        rng = make_rng(self.random_state)
-        split = self._hold_out(good, rng)
-        self.fit_regions([working_pixels(region) for region in split.training], rng)
-        self.__dict__.pop("calibration_", None)  # It belongs to an earlier fit.
-        self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
-        self.intensity_range_ = intensity_range
-        self.n_channels_ = good[0].pixels.shape[2]
-        self.n_defective_dropped_ = n_defective
-        if split.held_out:
-            self.check_ready()
-            self._calibrate(split.held_out, split.kind)
-        self.judge_fit(split.held_out or split.training)
-        return self
 
     def calibrate(self, X: Any) -> Self:
         """Find `threshold_` again, on good images that training has not seen.
@@ -261,12 +252,7 @@ class BaseSegmenter(Segmentation, ParameterTable):
                 f"threshold={self.threshold!r} has not been calibrated: call calibrate with good "
                 "images, or fit again."
             )
-        if changes := calibration.changes(self._calibrated_parameters()):
-            now = ", ".join(f"{name}={getattr(self, name)!r}" for name in changes)
-            raise NotFittedError(
-                f"threshold={self.threshold!r} has not been calibrated for {now}: the threshold "
-                "was found with other values. Call calibrate with good images, or fit again."
-            )
+        calibration.check(self._calibrated_parameters(), f"threshold={self.threshold!r}")
         return calibration.threshold
 
     @property
@@ -304,6 +290,23 @@ class BaseSegmenter(Segmentation, ParameterTable):
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
 
+    def _fit_good(self, good: GoodImages) -> Self:
+        """Learn from good images that were loaded, and find the threshold."""
+        rng = make_rng(self.random_state)
+        split = self._hold_out(good.regions, rng)
+        self._learn(good._replace(regions=split.training), rng)
+        for name in ("calibration_", "tail_"):  # They belong to an earlier fit.
+            self.__dict__.pop(name, None)
+        self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
+        self.intensity_range_ = good.intensity_range
+        self.n_channels_ = good.regions[0].pixels.shape[2]
+        self.n_defective_dropped_ = good.n_defective
+        if split.held_out:
+            self.check_ready()
+            self._calibrate(split.held_out, split.kind)
+        self.judge_fit(split.held_out or split.training)
+        return self
+
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):
             return Split(list(good), [], "images")
@@ -313,13 +316,18 @@ class BaseSegmenter(Segmentation, ParameterTable):
         check_image_count(len(split.held_out), self.target_fpr)
         return split
 
+    def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
+        self.fit_regions([working_pixels(region) for region in good.regions], rng)
+
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
-        opened = (self._open(self._residual_map(region)) for region in held_out)
+        residual_maps = [self._residual_map(region) for region in held_out]
+        opened = map(self._open, residual_maps)
         if self.threshold == "pixel_fpr":
             threshold = pixel_fpr_threshold(list(opened), self.target_fpr)
         else:
             scores = [image_score(opened_map) for opened_map in opened]
             threshold = image_fpr_threshold(scores, self.target_fpr)
+        self.tail_ = TailProbability.fit(residual_maps)
         self.calibration_ = Calibration(
             threshold,
             str(self.threshold),

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from sklearn.exceptions import NotFittedError
+
 
 class Calibration(NamedTuple):
     """How `threshold_` was found.
@@ -45,6 +47,25 @@ class Calibration(NamedTuple):
             "pixel, nor about how many defects are found."
         )
 
-    def changes(self, parameters: dict[str, Any]) -> list[str]:
-        """Return the names of the parameters that have changed since the threshold was found."""
-        return [name for name, value in parameters.items() if value != self.parameters.get(name)]
+    def check(self, parameters: dict[str, Any], what: str) -> None:
+        """Check that parameters have the values for which the threshold was found.
+
+        Parameters
+        ----------
+        parameters : dict
+            Current values by name.
+        what : str
+            Name in the message of the result that depends on them.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If some have changed; the message names them and asks for `calibrate`.
+        """
+        changed = {n: value for n, value in parameters.items() if value != self.parameters.get(n)}
+        if changed:
+            now = ", ".join(f"{name}={value!r}" for name, value in changed.items())
+            raise NotFittedError(
+                f"{what} has not been calibrated for {now}: the threshold was found with other "
+                "values. Call calibrate with good images, or fit again."
+            )

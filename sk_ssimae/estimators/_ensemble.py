@@ -1,84 +1,112 @@
-"""Several segmenters whose maps are brought to a common unit and combined."""
+"""An ensemble of segmenters, whose maps are combined in a common unit."""
 
+import functools
+import inspect
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 import numpy as np
-from joblib import Parallel, delayed
-from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils import Bunch
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.parallel import Parallel, delayed
 
+from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._holdout import hold_out
-from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
-from sk_ssimae.estimators._tail import TailProbability
+from sk_ssimae.estimators._loading import GoodImages
+from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
+from sk_ssimae.estimators._results import Map
 
-# Images reach the members as floats that are 0 and 1 at the ends of the ensemble's range.
-_OF_MEMBERS = {"intensity_range": (0.0, 1.0), "alpha_channel": "keep", "threshold": 1.0}
+# Parameters by which images are read. The ensemble reads them once, for all.
+_OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
-    """Segment by the combined maps of several segmenters.
+    """Segment by the maps of several segmenters, combined in a common unit.
 
-    No method is best on every material. The map of each member is expressed as the negative
-    logarithm of the share of good pixels with higher residuals, on images that were held out, and
-    the maps are added: the sum is never far from the best member, and sometimes above it.
+    No segmenter is best on every texture, and residuals of different segmenters cannot be compared.
+    Each map is therefore calibrated on good pixels that its segmenter has not seen: it becomes the
+    negative logarithm of the probability that a good pixel reaches the residual, see
+    `calibrated_map`. The calibrated maps are added, or their maximum is taken.
+
+    The good images are divided twice. The ensemble holds out some for its threshold; of the others,
+    each segmenter holds out its own `validation_fraction` for its calibration. The segmenters are
+    cloned, and the ensemble reads images for them: their own `image_size`, `intensity_range`,
+    `alpha_channel` and `max_image_pixels` stay at their defaults, and their `threshold` is not
+    used. Each smooths its map by its own `smoothing`, before it is calibrated.
 
     Parameters
     ----------
-    segmenters : list or tuple of pairs of str and segmenter
-        Names and unfitted segmenters. ``set_params(name__parameter=value)`` reaches them.
+    segmenters : list of (str, segmenter)
+        Names and segmenters. `set_params` reaches their parameters as ``name__parameter``, and
+        replaces a segmenter by its name. Segmenters whose `random_state` is None get a seed from
+        the `random_state` of the ensemble.
     combination : {"sum", "max"}, default="sum"
-        Combination of the maps: "sum" where members agree on defects, "max" where each finds
-        defects of its own.
-    smoothing : float or "auto", default=0
-        Sigma in pixels of a Gaussian that smooths the combined map. Members smooth their own maps.
+        "sum" adds the calibrated maps, as for segmenters that err independently; "max" is for
+        segmenters that each find other defects.
     n_jobs : int or None, default=None
-        Number of members that are fitted at the same time; -1 for all cores, None for one.
+        Number of segmenters fitted in parallel by joblib: None for one, unless in a
+        ``joblib.parallel_config`` context, -1 for as many as there are processors.
+    smoothing : float or "auto", default=0
+        Sigma in pixels, at most 1000, of a Gaussian that smooths the combined map; "auto" is a
+        hundredth of the image's shorter side. It is 0 by default, unlike in other segmenters: the
+        maps that are combined have been smoothed.
     {parameters}
 
     Attributes
     ----------
-    segmenters_ : list of segmenters
-        Fitted members.
-    tails_ : list of TailProbability
-        Shares of good pixels above a residual, for each member.
+    segmenters_ : list of segmenter
+        The fitted segmenters.
+    named_segmenters_ : Bunch
+        The same by name, as in ``named_segmenters_.ssim``.
     {attributes}
+
+    See Also
+    --------
+    sklearn.ensemble.VotingClassifier : The same for classifiers.
 
     Examples
     --------
-    >>> from sk_ssimae import EnsembleSegmenter, PatchDictionarySegmenter
+    >>> from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
     >>> from sk_ssimae.datasets import make_woven_fabric
-    >>> good = make_woven_fabric(4, shape=(96, 96), random_state=0)
-    >>> members = [
-    ...     ("fine", PatchDictionarySegmenter(scales=(1,))),
-    ...     ("coarse", PatchDictionarySegmenter(scales=(4,))),
-    ... ]
-    >>> ensemble = EnsembleSegmenter(members, random_state=0).set_params(fine__n_neighbors=1)
-    >>> ensemble.fit(good).decision_function(good).shape
-    (4, 96, 96)
+    >>> good = make_woven_fabric(4, shape=(48, 48), random_state=0)
+    >>> tiny = {"patch_size": 16, "stride": 16, "n_patches": 64, "max_epochs": 1}
+    >>> ensemble = EnsembleSegmenter(
+    ...     [
+    ...         ("ssim", SSIMAutoencoderSegmenter(**tiny)),
+    ...         ("l2", L2AutoencoderSegmenter(**tiny)),
+    ...     ],
+    ...     random_state=0,
+    ... )
+    >>> ensemble.set_params(ssim__window_size=7).fit(good).predict(good).shape
+    (4, 48, 48)
+    >>> ensemble.named_segmenters_.l2.decision_function(good).shape
+    (4, 48, 48)
     """
 
     parameters: ClassVar[dict[str, Parameter]] = {
-        "segmenters": Parameter(Role.NETWORK, list, tuple),
+        "segmenters": Parameter(Role.TRAINING),  # See _check_pairs.
         "combination": Parameter(Role.INFERENCE, StrOptions({"sum", "max"})),
-        "n_jobs": Parameter(Role.MACHINE, Integral, None),
+        "n_jobs": Parameter(
+            Role.MACHINE,
+            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, None, -1, closed="right"),
+            None,
+        ),
     }
 
-    def __init__(  # type: ignore[misc]  # smoothing has another default than in the base
+    def __init__(
         self,
         segmenters: Sequence[tuple[str, BaseSegmenter]],
         *,
         combination: Literal["sum", "max"] = "sum",
-        smoothing: float | Literal["auto"] = 0,
         n_jobs: int | None = None,
-        **shared: Unpack[SegmenterParameters],
+        smoothing: float | Literal["auto"] = 0,
+        **shared: Unpack[ParametersButSmoothing],
     ) -> None:
         super().__init__(smoothing=smoothing, **shared)
         self.segmenters = segmenters
@@ -86,73 +114,175 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         self.n_jobs = n_jobs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of members as ``name__parameter``."""
-        parameters: dict[str, Any] = self._get_params("segmenters", deep=deep)
-        return parameters
+        """Return the parameters by name.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add the segmenters by their names, and their parameters.
+
+        Returns
+        -------
+        dict
+            Values by name; those of segmenters as ``name__parameter``.
+        """
+        params: dict[str, Any] = self._get_params("segmenters", deep=deep)
+        return params
 
     def set_params(self, **params: Any) -> Self:
-        """Set parameters, members by their names, and parameters of members."""
+        """Set parameters of the ensemble and of its segmenters.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name. ``name__parameter`` sets a parameter of the segmenter of that name, and
+            ``name`` replaces the segmenter. Both take effect in `fit`.
+
+        Returns
+        -------
+        self
+            The ensemble.
+        """
         self._set_params("segmenters", **params)
         return self
 
     def check_parameters(self) -> None:
-        """Check each parameter, and the names and classes of the members."""
+        """Check the segmenters, their names and their parameters, and those of the ensemble.
+
+        Raises
+        ------
+        TypeError
+            If `segmenters` is not a list of pairs of a name and a segmenter.
+        ValueError
+            If there is none, a name is not allowed, or a value is not; the message says which.
+        """
+        _check_pairs(self.segmenters)
+        _check_names([name for name, _ in self.segmenters], [*self.parameters])
+        for name, segmenter in self.segmenters:
+            try:
+                segmenter.check_parameters()
+            except ValueError as error:
+                raise _naming(name, error) from error
         super().check_parameters()
-        pairs = self.segmenters
-        are_pairs = [
-            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], BaseSegmenter)
-            for pair in pairs
-        ]
-        if not are_pairs or not all(are_pairs):
-            raise ValueError(
-                "segmenters must be a list of pairs of a name and a segmenter, got "
-                f"{pairs!r:.200} instead."
-            )
-        self._validate_names([name for name, _ in pairs])
+        for name, segmenter in self.segmenters:
+            self._check_parameters_of_images(name, segmenter)
 
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Fit the members on a part of the images, and find their tails on the other."""
-        floats = [as_unit_float(region) for region in regions]
-        # Members have not seen the pixels that say how improbable their residuals are.
-        whole = [Region.of_image(image, None) for image in floats]
-        split = hold_out(whole, self.validation_fraction, self._smallest_side(), rng)
-        training = [region.pixels for region in split.training]
-        held_out = [region.pixels for region in split.held_out]
-        seeds = rng.integers(2**31, size=len(self.segmenters))
-        members = [
-            clone(segmenter).set_params(**_OF_MEMBERS, random_state=int(seed))
-            for (_, segmenter), seed in zip(self.segmenters, seeds, strict=True)
-        ]
-        # NumPy and torch release the interpreter lock; threads share the images.
-        fitted = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(_fit_member)(member, training, held_out) for member in members
-        )
-        self.segmenters_ = [member for member, _ in fitted]
-        self.tails_ = [tail for _, tail in fitted]
+        """Fit each segmenter to whole images."""
+        whole = [Region.of_image(region, None) for region in regions]
+        self._learn(GoodImages(whole, 0, None), rng)
 
-    def compute_residual(self, image: Image) -> NDArray[np.float32]:
-        """Combine the maps (h, w) of the members."""
-        pixels = [as_unit_float(image)]
-        maps = [
-            tail.surprise(member.decision_function(pixels)[0])
-            for member, tail in zip(self.segmenters_, self.tails_, strict=True)
-        ]
-        combined: NDArray[np.float32] = (
-            np.sum(maps, axis=0) if self.combination == "sum" else np.max(maps, axis=0)
-        )
-        return combined
+    def compute_residual(self, image: Image) -> Map:
+        """Combine the calibrated maps (h, w) of an image (h, w, c)."""
+        return self._combine(Region.of_image(image, None))
 
     @property
     def min_image_size(self) -> int:
-        """Smallest height and width in pixels that all members accept."""
-        return max(member.min_image_size for member in self.segmenters_)
+        """Smallest height and width of an image at working size: the largest of the segmenters'."""
+        return max(segmenter.min_image_size for segmenter in self.segmenters_)
+
+    def check_ready(self) -> None:
+        """Check that all are fitted, and the parameters that were set since."""
+        super().check_ready()
+        for segmenter in self.segmenters_:
+            segmenter.check_ready()
 
     def _smallest_side(self) -> int:
-        return max((segmenter._smallest_side() for _, segmenter in self.segmenters), default=1)
+        return max(segmenter._smallest_side() for _, segmenter in self.segmenters)
+
+    def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
+        # Each segmenter holds out pixels for its own calibration, by its own template of fit. Those
+        # for the threshold of the ensemble are others: the segmenters were neither trained nor
+        # calibrated on them, so that their calibrated maps are like those of future images.
+        seeds = rng.integers(2**31, size=len(self.segmenters)).tolist()
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit)(name, self._prepared(segmenter, seed), good)
+            for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
+        )
+        self.segmenters_: list[BaseSegmenter] = list(fitted)
+        self.named_segmenters_ = Bunch()
+        for (name, _), segmenter in zip(self.segmenters, fitted, strict=True):
+            self.named_segmenters_[name] = segmenter
+
+    def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
+        """Return an unfitted copy that reads images like the ensemble and holds some out."""
+        copy: BaseSegmenter = clone(segmenter)
+        copy.set_params(**{name: getattr(self, name) for name in _OF_IMAGES})
+        copy.set_params(threshold="pixel_fpr")
+        if copy.random_state is None:
+            copy.set_params(random_state=seed)
+        return copy
+
+    def _residual_map(self, region: Region) -> Map:
+        # Not by compute_residual: only a region says how large the whole image is, which the
+        # smoothing of segmenters depends on.
+        sigma = smoothing_sigma(self.smoothing, region.image_shape)
+        return smooth(self._combine(region), sigma)
+
+    def _combine(self, region: Region) -> Map:
+        combine = np.add if self.combination == "sum" else np.maximum
+        calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
+        combined: Map = functools.reduce(combine, calibrated)
+        return combined
+
+    def _sk_visual_block_(self) -> Any:
+        """Show the segmenters side by side in scikit-learn's diagram."""
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+
+        _check_pairs(self.segmenters)
+        names, segmenters = zip(*self.segmenters, strict=True)
+        return _VisualBlock("parallel", segmenters, names=names)
+
+    def _check_parameters_of_images(self, name: str, segmenter: BaseSegmenter) -> None:
+        """Refuse parameters of a segmenter that would have no effect."""
+        defaults = inspect.signature(BaseSegmenter).parameters
+        for parameter in _OF_IMAGES:
+            value = getattr(segmenter, parameter)
+            if value not in (defaults[parameter].default, getattr(self, parameter)):
+                raise ValueError(
+                    f"{parameter} of the segmenter {name!r} must stay at its default, got "
+                    f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
+                    "all of its segmenters."
+                )
 
 
-def _fit_member(
-    member: BaseSegmenter, training: list[Image], held_out: list[Image]
-) -> tuple[BaseSegmenter, TailProbability]:
-    member.fit(training)
-    return member, TailProbability.of_maps(member.decision_function(held_out))
+def _fit(name: str, segmenter: BaseSegmenter, good: GoodImages) -> BaseSegmenter:
+    try:
+        return segmenter._fit_good(good)
+    except ValueError as error:
+        raise _naming(name, error) from error
+
+
+def _naming(name: str, error: ValueError) -> ValueError:
+    return ValueError(f"In the segmenter {name!r}: {error}")
+
+
+def _check_pairs(segmenters: Any) -> None:
+    if not isinstance(segmenters, list | tuple):
+        raise TypeError(
+            "segmenters must be a list of pairs (name, segmenter), got "
+            f"{type(segmenters).__name__} instead."
+        )
+    if not segmenters:
+        raise ValueError("segmenters must contain at least one pair (name, segmenter), got none.")
+    for index, pair in enumerate(segmenters):
+        match pair:
+            case (str(), BaseSegmenter()):
+                continue
+        raise TypeError(
+            f"segmenters[{index}] must be a pair of a name and a segmenter, got {pair!r} instead. "
+            "A segmenter is an instance of a subclass of BaseSegmenter."
+        )
+
+
+def _check_names(names: Sequence[str], parameters: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"Names of segmenters must be unique, got {name!r} more than once. Rename one."
+            )
+        if name in parameters or "__" in name or not name:
+            raise ValueError(
+                "Names of segmenters must not be empty, contain '__' or equal a parameter of the "
+                f"ensemble, got {name!r} instead. Rename it."
+            )

@@ -84,8 +84,9 @@ def _reconstructs(cls: type["BaseAutoencoderSegmenter"]) -> bool:
 
 
 def _warn(message: str) -> None:
-    # From the line that calls fit: it calls BaseSegmenter.fit, judge_fit and judge.
-    warnings.warn(message, UnlearnedTextureWarning, stacklevel=6)
+    # From the line that calls fit: that calls fit and _fit_good of BaseSegmenter, each by way of
+    # the method of autoencoders, then judge_fit and judge.
+    warnings.warn(message, UnlearnedTextureWarning, stacklevel=8)
 
 
 def sample_patches(regions: Sequence[Region], size: int) -> Iterator[Image]:

@@ -14,19 +14,24 @@ from sklearn.base import BaseEstimator
 RandomState = int | np.random.RandomState | np.random.Generator | None
 
 
-class SegmenterParameters(TypedDict, total=False):
-    """Types of the parameters of all segmenters, for ``**shared: Unpack[...]``."""
+class ParametersButSmoothing(TypedDict, total=False):
+    """Types of the parameters of all segmenters, for one with another default of `smoothing`."""
 
     image_size: int | tuple[int, int] | None
     intensity_range: Literal["auto", "dtype"] | tuple[float, float]
     alpha_channel: Literal["auto", "drop", "keep"]
     max_image_pixels: int | None
     random_state: RandomState
-    smoothing: float | Literal["auto"]
     threshold: Literal["pixel_fpr", "image_fpr"] | float
     target_fpr: float
     validation_fraction: float
     opening_diameter: int
+
+
+class SegmenterParameters(ParametersButSmoothing, total=False):
+    """Types of the parameters of all segmenters, for ``**shared: Unpack[...]``."""
+
+    smoothing: float | Literal["auto"]
 
 
 class Role(Enum):
@@ -77,7 +82,8 @@ class ParameterTable(BaseEstimator):
 
     A subclass lists its own parameters in ``parameters`` and passes ``**shared`` to its base. Its
     signature and docstring are completed with those of its bases, for scikit-learn, ``help`` and
-    the documentation: ``{parameters}`` and ``{attributes}`` stand for those sections of the bases.
+    the documentation: ``{parameters}`` and ``{attributes}`` stand for those sections of the bases,
+    without entries that the subclass has itself.
 
     Attributes
     ----------
@@ -243,8 +249,9 @@ def _complete_signature(cls: type) -> None:
     for constructor in constructors:
         for parameter in _own_parameters(constructor)[1:]:
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
-                keyword_only = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-                completed.setdefault(parameter.name, keyword_only)
+                is_own = constructor is constructors[0]
+                kind = parameter.kind if is_own else inspect.Parameter.KEYWORD_ONLY
+                completed.setdefault(parameter.name, parameter.replace(kind=kind))
         if not _passes_on(constructor):
             break
     first = _own_parameters(constructors[0])[:1]
@@ -271,9 +278,12 @@ def _complete_docstring(cls: type) -> None:
         return
     # Python 3.13 removes the indentation by itself.
     documentation = inspect.cleandoc(str(cls.__doc__))
+    own = {*re.findall(r"^(\w+) : ", documentation, re.MULTILINE)}
     for title in ("Parameters", "Attributes"):
-        entries = [_section(base, title) for base in cls.__bases__]
-        shared = "\n".join(dict.fromkeys(entry for entry in entries if entry))
+        sections = [_section(base, title) for base in cls.__bases__]
+        shared = "\n".join(dict.fromkeys(section for section in sections if section))
+        entries = re.split(r"\n(?=\S)", shared)
+        shared = "\n".join(e for e in entries if e.partition(" : ")[0] not in own)
         documentation = documentation.replace(f"{{{title.lower()}}}", shared)
     cls.__doc__ = documentation
 

@@ -43,7 +43,7 @@ def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> N
     sklearn.exceptions.NotFittedError
         If the segmenter is not fitted.
     TypeError
-        If its class is not from this package, as with a Pipeline or your own segmenter, or a
+        If it is not an autoencoder of this package, as with a Pipeline or an ensemble, or a
         parameter can only be restored by code, such as a module as `feature_extractor`. Use
         ``joblib.dump`` for those.
     ValueError
@@ -181,8 +181,8 @@ def _check_class(segmenter: Any) -> None:
     name = type(segmenter).__name__
     if isinstance(segmenter, BaseSegmenter):
         raise TypeError(
-            f"segmenter must be an autoencoder of this package, got {name} instead, which model "
-            "files cannot restore: use joblib.dump."
+            f"segmenter must be one of {list(classes)}, got {name} instead, which only its own "
+            "code can restore: use joblib.dump."
         )
     raise TypeError(
         f"segmenter must be one of {list(classes)}, got {name} instead. Save the segmenter itself: "

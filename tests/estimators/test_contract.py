@@ -375,3 +375,34 @@ def test_a_mixin_completes_the_signature():
     assert Ridge().get_params()  # Nothing of scikit-learn was changed.
     with pytest.raises(TypeError, match="has no parameter 'labl'"):
         LabelledL2(labl="a")
+
+
+def test_calibrated_maps_mean_the_same_everywhere(good):
+    held_out = good[::-1, :, ::-1].copy()
+    for params in ({}, {"smoothing": 0}, {"threshold": "image_fpr", "target_fpr": 0.5}):
+        segmenter = SmoothedSegmenter(random_state=0, **params).fit([*good, *good])
+        maps = segmenter.calibrate(held_out).calibrated_map(held_out)
+        assert (maps.shape, maps.dtype) == (good.shape, np.float32)
+        for probability in (0.5, 0.1, 0.02):
+            assert (maps > -np.log(probability)).mean() == pytest.approx(probability, rel=0.05)
+        order = np.argsort(segmenter.decision_function(held_out), axis=None)
+        assert (np.diff(maps.ravel()[order]) >= 0).all()
+    assert isinstance(segmenter.calibrated_map(list(good)), list)
+
+
+def test_a_calibrated_map_needs_held_out_pixels(good):
+    segmenter = BrightnessSegmenter(threshold=0.5, random_state=0)
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        segmenter.calibrated_map(good)
+    segmenter.fit(good)
+    message = "calibrated_map needs .* set threshold to 'pixel_fpr' and call calibrate with good"
+    with pytest.raises(NotFittedError, match=message):
+        segmenter.calibrated_map(good)
+    segmenter.set_params(threshold="pixel_fpr").calibrate(good).calibrated_map(good)
+    # Decisions act on no residual map; inference does.
+    segmenter.set_params(target_fpr=0.3, opening_diameter=0, threshold=0.7).calibrated_map(good)
+    with pytest.raises(NotFittedError, match=r"calibrated for smoothing=3: .* Call calibrate"):
+        segmenter.set_params(smoothing=3).calibrated_map(good)
+    segmenter.fit(good)
+    with pytest.raises(NotFittedError, match="calibrated_map needs the residuals of good pixels"):
+        segmenter.set_params(threshold="pixel_fpr").calibrated_map(good)

@@ -25,13 +25,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch.callbacks import Callback
 
 from sk_ssimae import (
+    EnsembleSegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     estimators,
 )
 from sk_ssimae.metrics import pixel_roc_auc_score
 
-HEIGHT, WIDTH = 16, 32  # Wide enough to be divided into a training and a held-out region.
+# Wide enough to be divided into regions for training, for tails and for the threshold.
+HEIGHT, WIDTH = 16, 48
 
 
 class RowsAsImages:
@@ -75,16 +78,9 @@ class RowsAsImages:
 def adapt(cls):
     """Return an adapter of a segmenter, as a global that pickle finds."""
     name = f"{cls.__name__}OfRows"
-    needs_features = cls is FeatureMatchingAutoencoderSegmenter
-    init = init_with_features if needs_features else cls.__init__
-    if cls is estimators.EnsembleSegmenter:
-        init = init_with_members
-    members = {"__init__": init, "__module__": __name__}
+    members = {"__init__": WITH_DEFAULTS.get(cls, cls.__init__), "__module__": __name__}
     globals()[name] = type(name, (RowsAsImages, cls), members)
     return globals()[name]
-
-
-MEMBERS = (("dictionary", estimators.PatchDictionarySegmenter(dictionary_size=20, scales=(1,))),)
 
 
 def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_weight=1, **shared):
@@ -94,11 +90,15 @@ def init_with_features(self, *, feature_extractor="efficientnet-lite0", feature_
     )
 
 
-def init_with_members(self, segmenters=MEMBERS, **shared):
-    """Add a default for the members, likewise."""
-    estimators.EnsembleSegmenter.__init__(self, segmenters, **shared)
+def init_with_segmenters(self, *, segmenters=(), **shared):
+    """Add a default for the segmenters."""
+    EnsembleSegmenter.__init__(self, segmenters=segmenters, **shared)
 
 
+WITH_DEFAULTS = {
+    FeatureMatchingAutoencoderSegmenter: init_with_features,
+    EnsembleSegmenter: init_with_segmenters,
+}
 ADAPTED = [adapt(cls) for cls in estimators.all_segmenters().values()]
 QUICK = {
     "latent_dim": 4,
@@ -116,12 +116,16 @@ QUICK_OWN = {
 }
 
 
-def quick(cls):
+def make(cls):
+    """Return an adapted segmenter that trains quickly."""
+    if issubclass(cls, EnsembleSegmenter):
+        l2 = L2AutoencoderSegmenter(**QUICK)
+        return cls(segmenters=[("l2", l2)], random_state=0)
     shared = {name: value for name, value in QUICK.items() if name in cls._get_param_names()}
     return cls(**(shared | QUICK_OWN.get(cls.__name__, {})))
 
 
-CASES = [case for cls in ADAPTED for case in estimator_checks_generator(quick(cls))]
+CASES = [case for cls in ADAPTED for case in estimator_checks_generator(make(cls))]
 
 
 def test_all_checks_are_generated():
@@ -135,8 +139,8 @@ def test_all_checks_are_generated():
     ("estimator", "check"), CASES, ids=[f"{type(e).__name__}-{c.func.__name__}" for e, c in CASES]
 )
 def test_scikit_learn_check(estimator, check, device):
-    if "device" in estimator.get_params():
-        estimator.set_params(device=device)
+    names = [name for name in estimator.get_params() if name.split("__")[-1] == "device"]
+    estimator.set_params(**dict.fromkeys(names, device))
     try:
         check(estimator)
     except SkipTest as skipped:

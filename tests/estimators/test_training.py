@@ -148,8 +148,10 @@ def test_files_are_all_checked_before_training(segmenter_class, tiny, good, tmp_
 @pytest.mark.parametrize("n_batches", [1, 5])
 def test_interruption_leaves_a_usable_estimator(segmenter_class, tiny, good, n_batches):
     segmenter = segmenter_class(**tiny, callbacks=[InterruptAt(n_batches)])
-    with pytest.warns(InterruptedFitWarning, match=rf"interrupted in epoch {1 + n_batches // 4}"):
+    message = rf"interrupted in epoch {1 + n_batches // 4}"
+    with pytest.warns(InterruptedFitWarning, match=message) as record:
         segmenter.fit(good)
+    assert __file__ in [warning.filename for warning in record]
     assert segmenter.predict(good).shape == good.shape
     assert np.isfinite(segmenter.threshold_)
     assert segmenter.callbacks[0].n_batches == n_batches  # The parameter is not changed.

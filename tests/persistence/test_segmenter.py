@@ -144,7 +144,10 @@ def test_a_loaded_net_is_that_of_a_pickle(ssim, tmp_path):
 
 def test_a_loaded_segmenter_can_be_cloned_and_calibrated(segmenter, images, tmp_path):
     loaded = round_trip(segmenter, tmp_path)
+    with pytest.raises(NotFittedError, match="nor files keep them: call calibrate with good"):
+        loaded.calibrated_map(images)
     assert loaded.calibrate(images).calibration_.held_out == "images"
+    assert (loaded.calibrated_map(images) >= 0).all()
     assert loaded.threshold_ != segmenter.threshold_
     assert "threshold_ = " in loaded._repr_html_()
     assert not hasattr(clone(loaded), "net_")

@@ -59,7 +59,7 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
-    *("SegmentedBlock", "SegmentedImage", "ParityReport"),
+    *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
     *("BaseDictionarySegmenter", "DictionaryParameters"),
@@ -67,6 +67,9 @@ COVERED_BY_OTHERS = {
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
     *("SegmenterParameters", "AutoencoderParameters", "all_segmenters"),
+    # Its fit is the template that the families cover; arguments of its own are few, and covered by
+    # tests/estimators/test_ensemble.py.
+    "EnsembleSegmenter",
 }
 
 
