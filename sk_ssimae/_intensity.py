@@ -1,4 +1,4 @@
-"""Scale stored pixels to intensities: what becomes 0 and 1."""
+"""Scale stored pixels to intensities: the values that become 0 and 1."""
 
 import math
 import warnings
@@ -148,9 +148,9 @@ def warn_of_misfit(scaled: Image, stored: StoredImage, name: str) -> bool:
     name : str
         Its name in the message.
     """
-    sample = _sample(scaled)
     if scaled.dtype == np.uint8:
-        sample = sample / 255
+        return False
+    sample = _sample(scaled)
     beyond = float(((sample < -_MARGIN) | (sample > 1 + _MARGIN)).mean())
     low, high = np.percentile(sample, _PERCENTILES)
     if beyond > _LARGEST_SHARE_BEYOND:

@@ -31,7 +31,7 @@ class Conversion(NamedTuple):
 
 
 def as_stored(item: Any, name: str, alpha_channel: str = "auto") -> StoredImage:
-    """Convert an array, a Pillow image or what a file holds to pixels (h, w, c) as stored.
+    """Convert an array, a Pillow image or the content of a file to stored pixels (h, w, c).
 
     Raises
     ------

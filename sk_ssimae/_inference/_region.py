@@ -55,7 +55,7 @@ def extend(image: Image, least: int) -> Image:
 
 
 def crop(values: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """Cut what `extend` added from results (h, w) or (h, w, c)."""
+    """Crop results (h, w) or (h, w, c) of an extended image to its original shape."""
     first, left = (
         (whole - side) // 2 for whole, side in zip(values.shape[:2], shape[:2], strict=True)
     )

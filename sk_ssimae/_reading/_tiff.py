@@ -128,7 +128,7 @@ def _read_tiff_with_pillow(page: Any, file: BinaryIO) -> StoredImage:
         image = TiffImagePlugin.TiffImageFile(file)
         image.load()  # It applies the orientation.
         stored = convert(image)
-    except Exception as error:
+    except Exception as error:  # Pillow raises errors of many types, as for other files.
         raise needs from error
     if stored.pixels.dtype == np.uint16:
         stored = stored._replace(maximum=2 ** int(page.bitspersample) - 1)

@@ -78,7 +78,7 @@ def list_with_masks(
 
 
 def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
-    """List the image files of a folder; warn of what is passed over."""
+    """List the image files of a folder; warn of files that are passed over."""
     if folder.is_file():
         raise NotADirectoryError(
             f"{name} must be a folder, got the file {str(folder)!r} instead. Pass its folder."

@@ -36,7 +36,7 @@ class DictionaryParameters(SegmenterParameters, total=False):
 class BaseDictionarySegmenter(BaseSegmenter):
     """Base of segmenters whose residual is the distance to the nearest features of good images.
 
-    A family implements :meth:`fit_features`, which learns what the features need, and
+    A family implements :meth:`fit_features`, which prepares the features, and
     :meth:`compute_features`. Features have no position: those of a place may be found anywhere.
 
     Parameters
@@ -86,7 +86,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     @abstractmethod
     def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Learn what :meth:`compute_features` needs.
+        """Prepare :meth:`compute_features`: learn filters, or load a network.
 
         Parameters
         ----------
@@ -124,8 +124,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         features = self.compute_features(image)
         reduced = self.pca_.transform(_rows(features)).astype(np.float32)
         distances = self.neighbors_.kneighbors(reduced)[0].mean(axis=1, dtype=np.float32)
-        grid = distances.astype(np.float32).reshape(features.shape[:2])
-        return resize(grid, (image.shape[0], image.shape[1]))
+        return resize(distances.reshape(features.shape[:2]), (image.shape[0], image.shape[1]))
 
 
 def _rows(features: Features) -> Features:

@@ -30,8 +30,8 @@ class ReconstructionMixin(Segmentation):
         Returns
         -------
         array of float32 of the shape of X, or list of arrays (h, w) or (h, w, c)
-            Reconstructions of what is compared: 0 and 1 are the ends of the intensity range. They
-            may leave it, since the output is linear.
+            Reconstructions, 0 and 1 at the ends of the intensity range. They may leave it, since
+            the output is linear.
         """
         images = self._check_images(X)
         keep_channels = self.n_channels_ > 1 or images.has_channel_axis

@@ -193,7 +193,7 @@ def test_extractors_are_told_apart_by_their_weights(tiny, good, tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_another_version_of_torch_trains_anew(tiny, good, tmp_path, monkeypatch):
+def test_another_version_of_torch_trains_again(tiny, good, tmp_path, monkeypatch):
     segmenter = SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=str(tmp_path)).fit(good)
     monkeypatch.setattr(torch, "__version__", "0.1")
     segmenter.fit(good)

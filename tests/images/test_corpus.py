@@ -115,7 +115,7 @@ ALPHA = np.dstack([COLOUR, GREY])
 THUMBNAIL = (GREY[::2, ::2], {"subfiletype": 1})
 GREY_PALETTE = PIL.Image.fromarray(GREY // 64 * 80).convert("P")
 
-#: Suffix, how the file is made, and the pixels that it must give: integers by the range of their
+#: Suffix, how the file is made, and its pixels: integers by the range of their
 #: type, or as floats in [0, 1].
 RIGHT: dict[str, tuple[str, Callable[[Path], None], Any]] = {
     "png of 1 bit": (".png", pillow(BITS), BITS),
@@ -209,7 +209,7 @@ RIGHT: dict[str, tuple[str, Callable[[Path], None], Any]] = {
     },
 }
 
-#: Suffix, how the file is made, and what the message must say.
+#: Suffix, how the file is made, and text of the message.
 WRONG: dict[str, tuple[str, Callable[[Path], None], str]] = {
     "tiff of pages": (".tif", tiff(GREY, GREY), "It has 2 pages instead of one"),
     "tiff of a volume": (
