@@ -42,6 +42,9 @@ def main() -> None:
         out = str(arguments.out / "grid_search.json")
         run("window_edges", *data, "--out", str(arguments.out / "window_edges.json"))
         run("grid_search", "--data", str(Path(arguments.data) / "fabric"), "--out", out)
+        run("intensities", *data, "--out", str(arguments.out / "intensities.json"))
+        methods = ["--csv", str(arguments.out / "methods.csv")]
+        run("methods", *data, "--out", str(arguments.out / "methods"), *methods)
         run(
             "accuracy",
             *data,
