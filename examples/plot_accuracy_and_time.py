@@ -34,6 +34,8 @@ for ax, name in zip(axes.flat, names, strict=False):
                 ax.scatter(minutes, float(row["PRO"]), color=f"C{index}", label=method)
     ax.set_title(name)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
 for ax in axes.flat[len(names) :]:
     ax.set_axis_off()
 fig.supxlabel("minutes of training")

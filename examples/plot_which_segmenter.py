@@ -4,7 +4,7 @@ Which segmenter finds which defects?
 
 An SSIM autoencoder, a dictionary of filter responses and the sum of both, on the same fabric. The
 dictionary trains in a second or two. It is ahead where defects differ from the fabric in grey
-value, the autoencoder where only the structure differs. The sum is close to the better one.
+value, the autoencoder where only the structure differs. The sum lies between, nearer the better.
 """
 
 import matplotlib.pyplot as plt
