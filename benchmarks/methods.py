@@ -231,8 +231,8 @@ def summarise(path: Path) -> None:
                 "PRO": _mean(rows, "pro_auc", 3),
                 "image AUC": _mean(rows, "image_roc_auc", 3),
                 "image AP": _mean(rows, "image_average_precision", 3),
-                "training, s": _mean(rows, "training_seconds", 0),
-                "s per megapixel": _mean(rows, "seconds_per_megapixel", 1),
+                "fit, s": _mean(rows, "training_seconds", 0),
+                "s/Mpx": _mean(rows, "seconds_per_megapixel", 1),
                 "MiB": _mean(rows, "peak_mib", 0),
                 "seeds": len(rows),
             }

@@ -29,8 +29,8 @@ for ax, name in zip(axes.flat, names, strict=False):
     for index, method in enumerate(methods):
         points = [row for row in rows if (row["set"], row["method"]) == (name, method)]
         for row in points:
-            if row["training, s"]:
-                minutes = float(row["training, s"]) / 60
+            if row["fit, s"]:
+                minutes = float(row["fit, s"]) / 60
                 ax.scatter(minutes, float(row["PRO"]), color=f"C{index}", label=method)
     ax.set_title(name)
     ax.set_xscale("log")
