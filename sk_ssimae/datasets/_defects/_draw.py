@@ -141,7 +141,8 @@ def check_families(families: Any) -> list[str]:
 
 def check_severity(severity: Any) -> None:
     """Check that a severity lies in (0, 1]."""
-    if not isinstance(severity, Real) or isinstance(severity, bool) or not 0 < severity <= 1:
+    number: Any = severity
+    if not isinstance(severity, Real) or isinstance(severity, bool) or not 0 < number <= 1:
         raise ValueError(f"severity must lie in (0, 1], got {severity!r} instead.")
 
 
