@@ -160,10 +160,10 @@ def test_scores_by_family(selection):
     for family, score in scores.items():
         used = [own in (None, family) for own in selection.families]
         assert score == pro_auc_score(y[used], maps[used], max_fpr=0.1)
-    assert scorer(Oracle(), X, y) == {"scar": 1.0, "contamination": 1.0}
+    assert scorer(Oracle(), X, y) == pytest.approx({"scar": 1, "contamination": 1})
     some = [0, 1, 6]  # Good images and a scar.
     score = scorer(Oracle(), X[some], y[some])
-    assert score["scar"] == 1
+    assert score["scar"] == pytest.approx(1)
     assert np.isnan(score["contamination"])
     assert repr(scorer) == "FamilyScorer(families=('scar', 'contamination'), max_fpr=0.1)"
 
@@ -239,7 +239,7 @@ def test_wrong_arguments(params, error, message):
 
 def test_masks_that_cannot_differ():
     images = np.random.default_rng(0).random((20, 8, 8))  # A doubled line has 8 places there.
-    with pytest.raises(ValueError, match=r"X\[\d+\] is too small for another defect unlike the 8"):
+    with pytest.raises(ValueError, match=r"X\[\d+\] is too small for another defect unlike the \d"):
         make_selection_set(
             images, families=["doubled_line"], n_per_family=20, severity=1, random_state=0
         )
