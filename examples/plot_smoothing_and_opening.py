@@ -22,7 +22,7 @@ X_test, masks = draw_defects(
     make_woven_fabric(1, shape=(192, 192), thread_spacing=6, random_state=1),
     families=["scratch", "contamination", "cut"],
     n_defects=3,
-    random_state=4,
+    random_state=5,
 )
 surroundings = ndimage.binary_dilation(masks[0], iterations=4)
 segmenter = L2AutoencoderSegmenter(
