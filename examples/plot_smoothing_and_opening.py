@@ -20,9 +20,9 @@ from sk_ssimae.datasets import draw_defects, make_woven_fabric
 X_good = make_woven_fabric(16, shape=(192, 192), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
     make_woven_fabric(1, shape=(192, 192), thread_spacing=6, random_state=1),
-    kinds=["scratch", "contamination", "cut"],
+    families=["scratch", "contamination", "cut"],
     n_defects=3,
-    random_state=4,
+    random_state=5,
 )
 surroundings = ndimage.binary_dilation(masks[0], iterations=4)
 segmenter = L2AutoencoderSegmenter(
