@@ -11,7 +11,9 @@ class Calibration(NamedTuple):
     Attributes
     ----------
     threshold : float
-        The threshold.
+        The threshold, level of the verdict.
+    extent_threshold : float
+        Level of the extent of regions.
     rule : {"pixel_fpr", "image_fpr"}
         Rule by which it was found.
     target_fpr : float
@@ -25,6 +27,7 @@ class Calibration(NamedTuple):
     """
 
     threshold: float
+    extent_threshold: float
     rule: str
     target_fpr: float
     held_out: str
