@@ -4,6 +4,15 @@ from typing import Any, NamedTuple
 
 from sklearn.exceptions import NotFittedError
 
+from sk_ssimae.model_selection._threshold import allows_bound, images_for_bound
+
+
+# Numbers of held-out images, and by how much the share of good images flagged exceeded a target of
+# 1 % at most, in nine of ten calibrations on each synthetic texture: benchmarks/results,
+# verdict_synthetic.csv.
+_FACTORS = ((10, 5), (5, 8), (1, 10))
+_FACTOR_OF_REGIONS = 30
+
 
 class Calibration(NamedTuple):
     """How `threshold_` was found.
@@ -34,21 +43,48 @@ class Calibration(NamedTuple):
     n_held_out: int
     parameters: dict[str, Any]
 
+    @property
+    def is_guarantee(self) -> bool:
+        """Whether the rule's bound holds for any distribution, or the threshold is an estimate."""
+        return (
+            self.rule == "image_fpr"
+            and self.held_out == "images"
+            and allows_bound(self.n_held_out, self.target_fpr)
+        )
+
     def promise(self) -> str:
         """Return the promise of the threshold in plain words, and its limits."""
         share = f"{100 * self.target_fpr:g} %"
         held_out = f"{self.n_held_out} held-out {self.held_out}"
-        if self.rule == "image_fpr":
+        if self.rule == "pixel_fpr":
+            return (
+                f"About {share} of the pixels of good images exceed the threshold, provided future "
+                f"images resemble the {held_out}. This says nothing about how many good images "
+                "are flagged, nor about how many defects are found."
+            )
+        if self.is_guarantee:
             return (
                 f"At most {share} of good images are flagged, provided future images resemble the "
-                f"{held_out}. This says nothing about single pixels, nor about how many defects "
-                "are found."
+                f"{held_out}. This is a guarantee, on average over calibrations. It says nothing "
+                "about how many defects are found."
             )
         return (
-            f"About {share} of the pixels of good images are marked, provided future images "
-            f"resemble the {held_out}. This says nothing about how many good images have a marked "
-            "pixel, nor about how many defects are found."
+            f"About {share} of good images are flagged, provided future images resemble the "
+            f"{held_out}. This is an estimate from few images, not a guarantee: {self._evidence()} "
+            f"A guarantee needs {images_for_bound(self.target_fpr):.0f} held-out images. This says "
+            "nothing about how many defects are found."
         )
+
+    def _evidence(self) -> str:
+        """Say how far estimates were off."""
+        if self.held_out == "regions":
+            return (
+                "training has seen the rest of these images, and on new ones up to "
+                f"{_FACTOR_OF_REGIONS} times that share was measured. Call calibrate with other "
+                "good images for a better one."
+            )
+        factor = next(factor for least, factor in _FACTORS if self.n_held_out >= least)
+        return f"in nine of ten trials, at most {factor} times that share was measured."
 
     def check(self, parameters: dict[str, Any], what: str) -> None:
         """Check that parameters have the values for which the threshold was found.

@@ -97,6 +97,11 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     return float(np.sort(scores)[_conformal_rank(len(scores), target_fpr) - 1])
 
 
+def images_for_bound(target_fpr: float) -> float:
+    """Return how many good images the bound of the conformal rule needs."""
+    return float(np.ceil(1 / target_fpr - 1 - 1e-9))
+
+
 def allows_bound(n_images: int, target_fpr: float) -> bool:
     """Tell whether there are enough good images for the bound of the conformal rule."""
     return _conformal_rank(n_images, target_fpr) <= n_images
@@ -105,9 +110,9 @@ def allows_bound(n_images: int, target_fpr: float) -> bool:
 def _check_image_count(n_images: int, target_fpr: float) -> None:
     if not allows_bound(n_images, target_fpr):
         raise ValueError(
-            f"image_scores must be those of at least {np.ceil(1 / target_fpr - 1 - 1e-9):.0f} good "
-            f"images for target_fpr={target_fpr:g}, got {n_images}. Pass more, raise target_fpr, "
-            "or estimate a threshold with extreme_value_threshold."
+            f"target_fpr={target_fpr:g} needs at least {images_for_bound(target_fpr):.0f} good images "
+            f"that training has not seen, got {n_images}. Pass more images, raise target_fpr, or "
+            "estimate a threshold with extreme_value_threshold."
         )
 
 
