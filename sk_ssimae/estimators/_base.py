@@ -34,8 +34,8 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.model_selection import (
     extreme_value_threshold,
     image_fpr_threshold,

@@ -13,7 +13,6 @@ from sk_ssimae._inference._decision import (
     Levels,
     extent,
     image_score,
-    open_map,
     opening_radius,
     smooth,
     smoothing_radius,

@@ -6,7 +6,6 @@ from sklearn.exceptions import NotFittedError
 
 from sk_ssimae.model_selection._threshold import allows_bound, images_for_bound
 
-
 # Numbers of held-out images, and by how much the share of good images flagged exceeded a target of
 # 1 % at most, in nine of ten calibrations on each synthetic texture: benchmarks/results,
 # verdict_synthetic.csv.

@@ -192,7 +192,9 @@ class Segmentation(metaclass=ABCMeta):
         """
         images = self._check_images(X)
         levels = self._levels()
-        masks = (self._segment(residual_map, levels).mask for residual_map in self._iter_maps(images))
+        masks = (
+            self._segment(residual_map, levels).mask for residual_map in self._iter_maps(images)
+        )
         return collect(masks, images)
 
     def score_images(self, X: Any) -> NDArray[np.float64]:

@@ -16,9 +16,7 @@ from sk_ssimae.model_selection._threshold import check_target_fpr
 _BLOCKS_PER_SIDE = 10
 
 
-def extreme_value_threshold(
-    block_maxima: ArrayLike, n_blocks: float, target_fpr: float
-) -> float:
+def extreme_value_threshold(block_maxima: ArrayLike, n_blocks: float, target_fpr: float) -> float:
     """Estimate the threshold that a given share of new good images exceeds, from few of them.
 
     Good images are divided into blocks, and a Gumbel distribution, the limit of maxima of many
