@@ -22,8 +22,8 @@ def extreme_value_threshold(block_maxima: ArrayLike, n_blocks: float, target_fpr
     Good images are divided into blocks, and a Gumbel distribution, the limit of maxima of many
     values with light tails, is fitted to the maxima of the blocks by the method of moments. The
     maximum of an image is that of `n_blocks` independent ones. This is an extrapolation: unlike
-    :func:`image_fpr_threshold` it needs few images, and promises nothing. More images are flagged if
-    tails are heavier or images differ more than the blocks show, fewer if tails are lighter.
+    :func:`image_fpr_threshold` it needs few images, and promises nothing. More images are flagged
+    if tails are heavier or images differ more than the blocks show, fewer if tails are lighter.
 
     Parameters
     ----------

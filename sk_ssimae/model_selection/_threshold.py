@@ -110,9 +110,9 @@ def allows_bound(n_images: int, target_fpr: float) -> bool:
 def _check_image_count(n_images: int, target_fpr: float) -> None:
     if not allows_bound(n_images, target_fpr):
         raise ValueError(
-            f"target_fpr={target_fpr:g} needs at least {images_for_bound(target_fpr):.0f} good images "
-            f"that training has not seen, got {n_images}. Pass more images, raise target_fpr, or "
-            "estimate a threshold with extreme_value_threshold."
+            f"target_fpr={target_fpr:g} needs at least {images_for_bound(target_fpr):.0f} good "
+            f"images that training has not seen, got {n_images}. Pass more images, raise "
+            "target_fpr, or estimate a threshold with extreme_value_threshold."
         )
 
 
