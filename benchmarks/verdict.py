@@ -2,9 +2,9 @@
 
 python benchmarks/verdict.py --data DIR --out benchmarks/results
 
-Both parts use PatchDictionarySegmenter, which trains in a second. "synthetic" draws sets of good
-images to calibrate with from a pool, or holds out bands of the images of `fit`, and counts how many
-of 1,000 fresh good images are flagged. "real" needs DIR with the folders fabric, kolektor, leather
+All parts use PatchDictionarySegmenter, which trains in a second. "synthetic" draws sets of good
+images to calibrate with from a pool, and counts how many of 1,000 fresh good images are flagged.
+"bands" holds out bands of the images of `fit` instead. "real" needs DIR with the folders fabric, kolektor, leather
 and nanotwice; it fits on half of the good images of a set and judges the others and the defective
 ones, once with the former defaults, the pixel rule alone, and once with those of today. Settings
 were chosen on synthetic texture, fabric 02_006 and defects of `draw_defects`. The maps of this
@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from _common import BOLTS
 from scipy import ndimage
+from skimage.io import imread
 from sklearn.metrics import roc_auc_score
 
 from sk_ssimae import PatchDictionarySegmenter
@@ -78,12 +79,27 @@ def calibrate_synthetic() -> Iterator[dict[str, Any]]:
                     chosen = [pool[i] for i in rng.choice(N_POOL, n, replace=False)]
                     shares.append((scores > segmenter._extrapolate(chosen, [region] * n)).mean())
                 yield summarize(texture, "images", n, target, shares)
-        yield from hold_out_bands(texture, make)
 
 
-def hold_out_bands(texture: str, make: Callable) -> Iterator[dict[str, Any]]:
-    """Yield the same for bands of the images of `fit`, each time another training."""
-    fresh = make(N_FRESH_OF_A_FIT, 2)
+def calibrate_on_bands(data: Path | None) -> Iterator[dict[str, Any]]:
+    """Yield the same for bands of the images of `fit`: texture, and a fabric if there is data."""
+    for texture, make in TEXTURES.items():
+        yield from hold_out_bands(texture, make, make(N_FRESH_OF_A_FIT, 2))
+    if data is not None:
+        good = [imread(path) for path in sorted((data / "fabric" / BOLTS[0] / "good").iterdir())]
+        order = np.random.default_rng(0).permutation(len(good))
+        judged, others = np.split(order, [N_FRESH_OF_A_FIT // 2])
+
+        def choose(n: int, seed: int) -> list[np.ndarray]:
+            return [good[i] for i in np.random.default_rng(seed).permutation(others)[:n]]
+
+        yield from hold_out_bands(f"fabric/{BOLTS[0]}", choose, [good[i] for i in judged])
+
+
+def hold_out_bands(
+    texture: str, make: Callable[[int, int], Any], fresh: Any
+) -> Iterator[dict[str, Any]]:
+    """Yield the shares of fresh images flagged, each after another training."""
     for n in (3, 5, 9):
         shares: dict[float, list[float]] = {target: [] for target in TARGETS}
         for seed in range(N_FITS):
@@ -212,11 +228,13 @@ def main() -> None:
         "--data", type=Path, help="folder with fabric, kolektor, leather, nanotwice"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
-    parser.add_argument("--parts", nargs="+", default=["synthetic", "real"])
+    parser.add_argument("--parts", nargs="+", default=["synthetic", "bands", "real"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     if "synthetic" in arguments.parts:
         write(arguments.out / "verdict_synthetic.csv", calibrate_synthetic())
+    if "bands" in arguments.parts:
+        write(arguments.out / "verdict_bands.csv", calibrate_on_bands(arguments.data))
     if "real" in arguments.parts:
         rows = (
             row
