@@ -4,11 +4,11 @@ python benchmarks/verdict.py --data DIR --out benchmarks/results
 
 All parts use PatchDictionarySegmenter, which trains in a second. "synthetic" draws sets of good
 images to calibrate with from a pool, and counts how many of 1,000 fresh good images are flagged.
-"bands" holds out bands of the images of `fit` instead. "real" needs DIR with the folders fabric, kolektor, leather
-and nanotwice; it fits on half of the good images of a set and judges the others and the defective
-ones, once with the former defaults, the pixel rule alone, and once with those of today. Settings
-were chosen on synthetic texture, fabric 02_006 and defects of `draw_defects`. The maps of this
-segmenter do not separate the images of NanoTWICE, so that nothing could be chosen on them.
+"bands" holds out bands of the images of `fit` instead. "real" needs DIR with the folders fabric,
+kolektor, leather and nanotwice; it fits on half of the good images of a set and judges the others
+and the defective ones, once with the former defaults, the pixel rule alone, and once with those of
+today. Settings were chosen on synthetic texture, fabric 02_006 and defects of `draw_defects`. The
+maps of this segmenter do not separate the images of NanoTWICE: nothing could be chosen on them.
 """
 
 import argparse
