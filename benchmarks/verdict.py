@@ -134,9 +134,12 @@ def summarize(
 
 
 def load_datasets(data: Path) -> Iterator[tuple[str, Dataset]]:
-    """Yield drawn defects, and the sets of images that the folder contains, by name."""
+    """Yield synthetic defects, and the sets of images that the folder contains, by name."""
     drawn = draw_defects(make_woven_fabric(36, random_state=2), random_state=0)
-    yield "drawn defects", Dataset(list(make_woven_fabric(60, random_state=1)), *map(list, drawn))
+    yield (
+        "synthetic defects",
+        Dataset(list(make_woven_fabric(60, random_state=1)), *map(list, drawn)),
+    )
     for name in (*(f"fabric/{bolt}" for bolt in BOLTS), "kolektor", "leather"):
         folder = data / name
         found = load_image_folder(folder / "good", folder / "defective", folder / "mask")

@@ -1,6 +1,6 @@
 """From a residual map to a decision: smoothing, opening, hysteresis between two levels, maximum."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,8 @@ def open_map(
     if diameter >= 2:
         opened = morphology.opening(residual_map, disk(int(diameter)), mode="ignore")
     if min_region_area >= 2:
-        opened = morphology.area_opening(opened, int(min_region_area), connectivity=1)
+        by_area: Any = morphology.area_opening  # Without types.
+        opened = by_area(opened, int(min_region_area), connectivity=1)
     return opened
 
 
@@ -127,7 +128,8 @@ def mark(opened_map: NDArray[np.float32], levels: Levels) -> NDArray[np.bool_]:
     """
     low, high = np.float64(levels.extent_threshold), np.float64(levels.threshold)
     candidates = np.where(extent(opened_map, levels), opened_map, -np.inf)
-    mask: NDArray[np.bool_] = filters.apply_hysteresis_threshold(candidates, low, high)
+    hysteresis: Any = filters.apply_hysteresis_threshold  # Without types.
+    mask: NDArray[np.bool_] = hysteresis(candidates, low, high)
     return mask
 
 

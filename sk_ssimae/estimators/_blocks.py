@@ -111,7 +111,9 @@ def _highest_pixels(opened: Map, labels: NDArray[Any], n_labels: int) -> NDArray
     if n_labels == 0:
         return np.zeros(0, dtype=np.intp)
     positions = ndimage.maximum_position(opened, labels, np.arange(1, n_labels + 1))
-    return np.ravel_multi_index(np.transpose(positions).astype(np.intp), opened.shape)
+    rows, columns = np.transpose(positions).astype(np.intp)
+    highest: NDArray[np.intp] = rows * opened.shape[1] + columns
+    return highest
 
 
 def _pairs(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.intp]:
