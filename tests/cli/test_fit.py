@@ -228,7 +228,7 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
             ["--image-size=big"],
             "--image-size must be SIDE or HEIGHTxWIDTH, such as 256x320, got 'big'",
         ),
-        (["--threshold=low"], "--threshold must be pixel_fpr, image_fpr or a number, got 'low' "),
+        (["--threshold=low"], "--threshold must be image_fpr, pixel_fpr or a number, got 'low' "),
         (["--set=stride"], "--set must be NAME=VALUE, got 'stride' instead."),
         (["--set=latent_dim=4"], "--set latent_dim: use --latent-dim instead."),
         (["--set=checkpoint_dir=x"], "--set checkpoint_dir: use --checkpoint-dir instead."),
