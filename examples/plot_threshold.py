@@ -26,7 +26,7 @@ segmenter = SSIMAutoencoderSegmenter(
 ).fit(X_train)
 
 # %%
-# A larger image with defects. Many good pixels exceed the level of the extent, because one in a
+# A larger image with defects. Some good pixels exceed the level of the extent, because one in a
 # hundred does. Their regions do not reach the level of the verdict.
 
 good = make_woven_fabric(6, shape=(256, 256), thread_spacing=6, random_state=1)
