@@ -35,6 +35,9 @@ def main() -> None:
         ("metrics", peers),
     ]:
         run(name, "--out", str(arguments.out / f"{name}.json"), *options)
+    parts = ["synthetic", "bands", *(["real"] if arguments.data else [])]
+    of_data = ["--data", str(arguments.data)] if arguments.data else []
+    run("verdict", "--out", str(arguments.out), "--parts", *parts, *of_data)
     if torch.cuda.is_available():
         run("gpu", "--out", str(arguments.out / "gpu.json"))
     if arguments.data:

@@ -24,8 +24,8 @@ segmenter = SSIMAutoencoderSegmenter(
 segmenter.fit(X_good)
 
 # %%
-# ``decision_function`` returns residual maps, ``predict`` masks. The threshold that turns a map
-# into a mask comes from good images held out from training.
+# ``decision_function`` returns residual maps, ``predict`` masks. The levels that turn a map
+# into a mask come from good images held out from training.
 
 residual_maps = segmenter.decision_function(X_test)
 predicted = segmenter.predict(X_test)

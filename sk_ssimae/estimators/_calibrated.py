@@ -69,7 +69,7 @@ class CalibratedMaps(Segmentation):
         """Return the tail probabilities, unless residual maps have changed since."""
         tail: TailProbability | None = getattr(self, "tail_", None)
         if tail is None:
-            remedy = "" if isinstance(self.threshold, str) else "set threshold to 'pixel_fpr' and "
+            remedy = "" if isinstance(self.threshold, str) else "set threshold to 'image_fpr' and "
             raise NotFittedError(
                 "calibrated_map needs the residuals of good pixels that training has not seen. "
                 f"Neither fit with a number as threshold nor files keep them: {remedy}call "

@@ -219,6 +219,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         return smooth(self._combine(region), sigma)
 
+    def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
+        # The combined maps have been smoothed, each by its segmenter.
+        own = super()._smoothing_sigma(image_shape)
+        return max(own, *(s._smoothing_sigma(image_shape) for s in self.segmenters_))
+
     def _combine(self, region: Region) -> Map:
         combine = np.add if self.combination == "sum" else np.maximum
         calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)

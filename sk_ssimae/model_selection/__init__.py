@@ -1,5 +1,6 @@
 """Cross-validation that trains on good images only, choices without labels, and thresholds."""
 
+from sk_ssimae.model_selection._extremes import extreme_value_threshold
 from sk_ssimae.model_selection._family_scorer import FamilyScorer
 from sk_ssimae.model_selection._selection_report import SelectionReport, choose_by_rank
 from sk_ssimae.model_selection._selection_set import SelectionSet, make_selection_set
@@ -8,6 +9,7 @@ from sk_ssimae.model_selection._threshold import image_fpr_threshold, pixel_fpr_
 
 __all__ = [
     "DefectFreeKFold",
+    "extreme_value_threshold",
     "make_selection_set",
     "SelectionSet",
     "FamilyScorer",

@@ -198,6 +198,7 @@ def _restore_calibration(segmenter: BaseAutoencoderSegmenter, stored: Any) -> No
     match values:
         case {
             "threshold": float(threshold),
+            "extent_threshold": float(extent),
             "rule": "pixel_fpr" | "image_fpr" as rule,
             "target_fpr": Real() as target_fpr,
             "held_out": "images" | "regions",
@@ -205,6 +206,8 @@ def _restore_calibration(segmenter: BaseAutoencoderSegmenter, stored: Any) -> No
             "parameters": {"threshold": used_rule, "target_fpr": used_fpr},
         } if (
             math.isfinite(threshold)
+            and math.isfinite(extent)
+            and extent <= threshold
             and 0 < float(target_fpr) < 1
             and (used_rule, used_fpr) == (rule, target_fpr)
         ):

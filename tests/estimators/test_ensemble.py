@@ -94,21 +94,22 @@ def test_segmenters_smooth_at_the_size_of_the_whole_image(ensemble, good):
 
 
 def test_no_pixels_serve_two_purposes(ensemble, good):
-    ensemble.fit([*good, *good, *good])
-    # Of 12 images, 2 are for the threshold; of each of the other 10, 2 for tails.
-    assert ensemble.calibration_[3:5] == ("images", 2)
+    ensemble.fit([*good, *good, *good, *good])
+    # Of 16 images, 3 are for the threshold; of each of the other 13, 3 for tails.
+    assert ensemble.calibration_[4:6] == ("images", 3)
     for member in ensemble.segmenters_:
-        assert member.calibration_[3:5] == ("images", 2)
-        assert len(member.shapes_) == 8
+        assert member.calibration_[4:6] == ("images", 3)
+        assert len(member.shapes_) == 10
     few = clone(ensemble).fit(good)
-    assert few.calibration_[3:5] == ("regions", 4)
+    assert few.calibration_[4:6] == ("regions", 4)
     for member in few.segmenters_:
-        assert member.calibration_[3:5] == ("regions", 4)
+        assert member.calibration_[4:6] == ("regions", 4)
         height, width = member.shapes_[0][:2]
         assert height * width < 0.7 * good[0].size
 
 
 def test_the_threshold_keeps_its_promise(ensemble, good):
+    ensemble.set_params(threshold="pixel_fpr", extent_threshold=1e9)
     ensemble.set_params(target_fpr=0.05, opening_diameter=0).fit(good)
     assert ensemble.calibrate(good).predict(good).mean() == pytest.approx(0.05, abs=0.01)
     ensemble.set_params(threshold="image_fpr", target_fpr=0.25).calibrate(good)

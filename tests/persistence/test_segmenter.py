@@ -81,7 +81,13 @@ def test_every_family_can_be_saved(all_segmenter_classes):
         {"threshold": 0.25, "image_size": 24, "random_state": None, "device": torch.device("cpu")},
         {"threshold": np.float32(0.1), "lr": np.float64(1e-3), "opening_diameter": np.int64(2)},
         {"target_fpr": 0.02, "image_size": (32, 40), "smoothing": 1, "n_patches": 2**70},
-        {"threshold": "image_fpr", "verbose": False, "window": "uniform", "c1": 0.1},
+        {
+            "threshold": "pixel_fpr",
+            "min_region_area": 7,
+            "verbose": False,
+            "window": "uniform",
+            "c1": 0.1,
+        },
     ],
 )
 def test_round_trip_of_parameters_set_after_fit(ssim, images, tmp_path, params):
@@ -333,7 +339,7 @@ def test_a_full_disk_leaves_the_old_file(ssim, saved, disk_full):
         save(ssim.set_params(threshold=1.0), saved)
     assert saved.read_bytes() == before
     assert list(saved.parent.iterdir()) == [saved]
-    assert load(saved).threshold == "pixel_fpr"
+    assert load(saved).threshold == "image_fpr"
 
 
 def test_folders(ssim, tmp_path):

@@ -448,4 +448,21 @@ CALLS = [
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
         may_name=["target_fpr"],  # It may need more scores than there are.
     ),
+    Call(
+        "model_selection.extreme_value_threshold",
+        model_selection.extreme_value_threshold,
+        st.fixed_dictionaries(
+            {
+                "block_maxima": st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9),
+                "n_blocks": st.floats(1, 1e9),
+                "target_fpr": st.floats(1e-9, 0.999999),
+            }
+        ),
+        _is_finite,
+        {"block_maxima": anything, "n_blocks": others, "target_fpr": others},
+        {
+            "n_blocks": no_numbers | st.sampled_from((0, -1, 0.5)),
+            "target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5)),
+        },
+    ),
 ]

@@ -124,7 +124,10 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
         smoothing="auto" if segmenter.smoothing == "auto" else float(segmenter.smoothing),
         test_time_augmentation=segmenter.test_time_augmentation,
         opening_diameter=int(segmenter.opening_diameter),
+        min_region_area=int(segmenter.min_region_area),
         threshold=threshold,
+        extent_threshold=float(segmenter.extent_threshold_),
+        half_peak=segmenter.ends_at_half_peak,
         calibration=calibration,
         residual=_residual(segmenter),
         versions={
