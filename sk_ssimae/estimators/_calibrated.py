@@ -54,8 +54,8 @@ class CalibratedMaps(Segmentation):
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If no good images were held out, the segmenter was loaded from a file, or parameters of
-            inference have changed since: the message asks for `calibrate`.
+            If no good images were held out, or parameters of inference have changed since: the
+            message asks for `calibrate`.
         """
         images = self._check_images(X)
         tail = self._current_tail()
@@ -72,8 +72,8 @@ class CalibratedMaps(Segmentation):
             remedy = "" if isinstance(self.threshold, str) else "set threshold to 'pixel_fpr' and "
             raise NotFittedError(
                 "calibrated_map needs the residuals of good pixels that training has not seen. "
-                f"Neither fit with a number as threshold nor files keep them: {remedy}call "
-                "calibrate with good images."
+                f"Fit with a number as threshold holds none out: {remedy}call calibrate with good "
+                "images."
             )
         self.calibration_.check(self._values(Role.INFERENCE), "calibrated_map")
         return tail

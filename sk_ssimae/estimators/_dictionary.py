@@ -114,9 +114,24 @@ class BaseDictionarySegmenter(BaseSegmenter):
         self.pca_ = PCA(n_components, whiten=self.whitens, svd_solver=solver)
         with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
             reduced = self.pca_.fit_transform(features).astype(np.float32)
-        self.dictionary_ = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
-        n_neighbors = min(self.n_neighbors, len(self.dictionary_))
-        self.neighbors_ = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        # The layout in memory decides how products are rounded: it is that of a model file.
+        self.pca_.components_ = np.ascontiguousarray(self.pca_.components_)
+        dictionary = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
+        self.set_dictionary(dictionary, self.n_neighbors)
+
+    def set_projection(self, mean: Features, components: Features, variances: Features) -> None:
+        """Set the principal components, of a file; statistics of training are not restored."""
+        self.pca_ = PCA(len(components), whiten=self.whitens)
+        self.pca_.mean_, self.pca_.components_ = mean, components
+        self.pca_.explained_variance_ = variances
+        self.pca_.n_components_, self.pca_.n_features_in_ = components.shape
+
+    def set_dictionary(self, dictionary: Features, n_neighbors: int) -> None:
+        """Set the dictionary (m, d), of `fit` or of a file, and prepare the search in it."""
+        self.dictionary_ = np.ascontiguousarray(dictionary)
+        self.neighbors_ = NearestNeighbors(
+            n_neighbors=min(n_neighbors, len(dictionary)), algorithm="brute"
+        )
         self.neighbors_.fit(self.dictionary_)
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:

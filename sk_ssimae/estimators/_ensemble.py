@@ -22,7 +22,7 @@ from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, 
 from sk_ssimae.estimators._results import Map
 
 # Parameters by which images are read. The ensemble reads them once, for all.
-_OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
+OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
@@ -87,6 +87,9 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     >>> ensemble.named_segmenters_.l2.decision_function(good).shape
     (4, 48, 48)
     """
+
+    segmenters_: list[BaseSegmenter]
+    named_segmenters_: Bunch
 
     parameters: ClassVar[dict[str, Parameter]] = {
         "segmenters": Parameter(Role.TRAINING),  # See _check_pairs.
@@ -157,7 +160,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             If there is none, a name is not allowed, or a value is not; the message says which.
         """
         _check_pairs(self.segmenters)
-        _check_names([name for name, _ in self.segmenters], [*self.parameters])
+        check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
                 segmenter.check_parameters()
@@ -199,15 +202,19 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             delayed(_fit)(name, self._prepared(segmenter, seed), good)
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
-        self.segmenters_: list[BaseSegmenter] = list(fitted)
+        self.set_members([name for name, _ in self.segmenters], fitted)
+
+    def set_members(self, names: Sequence[str], members: Sequence[BaseSegmenter]) -> None:
+        """Set the fitted segmenters, of `fit` or of a file."""
+        self.segmenters_ = list(members)
         self.named_segmenters_ = Bunch()
-        for (name, _), segmenter in zip(self.segmenters, fitted, strict=True):
-            self.named_segmenters_[name] = segmenter
+        for name, member in zip(names, members, strict=True):
+            self.named_segmenters_[name] = member
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""
         copy: BaseSegmenter = clone(segmenter)
-        copy.set_params(**{name: getattr(self, name) for name in _OF_IMAGES})
+        copy.set_params(**{name: getattr(self, name) for name in OF_IMAGES})
         copy.set_params(threshold="pixel_fpr")
         if copy.random_state is None:
             copy.set_params(random_state=seed)
@@ -236,7 +243,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     def _check_parameters_of_images(self, name: str, segmenter: BaseSegmenter) -> None:
         """Refuse parameters of a segmenter that would have no effect."""
         defaults = inspect.signature(BaseSegmenter).parameters
-        for parameter in _OF_IMAGES:
+        for parameter in OF_IMAGES:
             value = getattr(segmenter, parameter)
             if value not in (defaults[parameter].default, getattr(self, parameter)):
                 raise ValueError(
@@ -275,7 +282,18 @@ def _check_pairs(segmenters: Any) -> None:
         )
 
 
-def _check_names(names: Sequence[str], parameters: Sequence[str]) -> None:
+def check_names(names: Sequence[Any], parameters: Sequence[str]) -> None:
+    """Check the names of segmenters.
+
+    Raises
+    ------
+    TypeError
+        If one is not a text.
+    ValueError
+        If one is not allowed or occurs twice.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("Names of segmenters must be texts.")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(

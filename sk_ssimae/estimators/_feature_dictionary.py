@@ -1,6 +1,7 @@
 """Features of a pretrained network, and a dictionary of those of good images."""
 
 import copy
+import hashlib
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Unpack
@@ -52,7 +53,9 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     Attributes
     ----------
     extractor_ : Module
-        Copy of the network, frozen.
+        Copy of the network, frozen. After loading from a file it is absent until it is first used.
+    extractor_sha256_ : str
+        Checksum of its weights; absent if `feature_extractor` is a module.
     {attributes}
 
     References
@@ -105,20 +108,56 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         super().check_parameters()
         if self.pooling % 2 == 0:
             raise ValueError(f"pooling must be odd, got {self.pooling} instead.")
+        layers = self.layers
+        if layers is not None and not (layers and all(isinstance(name, str) for name in layers)):
+            raise ValueError(
+                f"layers must be names of submodules, or None, got {layers!r} instead."
+            )
         resolve_device(self.device)
 
     def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Load the network; nothing is learned."""
-        extractor = copy.deepcopy(load_feature_extractor(self.feature_extractor))
-        self.extractor_ = extractor.requires_grad_(False).eval()
-        self._layers, self._pooling = self.layers, int(self.pooling)
-        missing = sorted({*(self._layers or ())} - {*dict(extractor.named_modules())})
+        self._set_extractor(self.feature_extractor, self.layers, self.pooling)
+        self.__dict__.pop("extractor_sha256_", None)  # It belongs to an earlier fit.
+        if not isinstance(self.feature_extractor, nn.Module):
+            self.extractor_sha256_ = _digest(self.extractor_)
+
+    def check_ready(self) -> None:
+        """Check parameters that were set since `fit`, and load the network of a model file.
+
+        Raises
+        ------
+        ValueError
+            If the network is not the one of `fit`.
+        """
+        super().check_ready()
+        if hasattr(self, "extractor_"):
+            return
+        fitted = self.fitted_parameters_
+        self._set_extractor(fitted["feature_extractor"], fitted["layers"], fitted["pooling"])
+        if _digest(self.extractor_) != self.extractor_sha256_:
+            del self.extractor_
+            raise ValueError(
+                f"feature_extractor={fitted['feature_extractor']!r} must have the weights that it "
+                "had in fit, but has others. Restore them, or fit again."
+            )
+
+    def _set_extractor(
+        self,
+        feature_extractor: str | os.PathLike[str] | nn.Module,
+        layers: tuple[str, ...] | None,
+        pooling: int,
+    ) -> None:
+        extractor = copy.deepcopy(load_feature_extractor(feature_extractor))
+        missing = sorted({*(layers or ())} - {*dict(extractor.named_modules())})
         if missing:
             names = [name for name, _ in extractor.named_modules() if name]
             raise ValueError(
                 f"layers must be names of submodules of feature_extractor, got {missing}, which "
                 f"it does not have. It has {', '.join(names):.400}."
             )
+        self._layers, self._pooling = layers, int(pooling)
+        self.extractor_ = extractor.requires_grad_(False).eval()
 
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d) on the grid of the first layer."""
@@ -160,6 +199,15 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             if isinstance(state.get(name), nn.Module):
                 state[name] = for_pickling(state[name])
         return state
+
+
+def _digest(module: nn.Module) -> str:
+    """Return the SHA-256 of all weights and buffers of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _check_output(output: Any, name: str) -> Tensor:

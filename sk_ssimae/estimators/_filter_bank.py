@@ -106,7 +106,8 @@ def _principal_components(windows: Array, n_filters: int) -> Array:
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(components.shape[1])])
     deviations = np.sqrt(np.maximum(variances, _LEAST_DEVIATION**2))
-    return (components / np.sqrt(deviations)).astype(np.float32)
+    # The layout in memory decides how products are rounded: it is that of a model file.
+    return np.ascontiguousarray(components / np.sqrt(deviations), dtype=np.float32)
 
 
 def _pool(windows: Array, filters: Array, cell: int) -> Array:
