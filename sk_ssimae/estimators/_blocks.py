@@ -15,7 +15,7 @@ from sk_ssimae._inference._decision import (
     smoothing_sigma,
 )
 from sk_ssimae._patches import Area
-from sk_ssimae.estimators._results import SegmentedBlock, check_residual
+from sk_ssimae.estimators._results import Map, SegmentedBlock, check_residual
 
 if TYPE_CHECKING:
     from sk_ssimae.estimators._segmentation import Segmentation
@@ -25,17 +25,22 @@ def segment_block(
     segmenter: "Segmentation", image: SlicedImage, area: Area, threshold: float
 ) -> SegmentedBlock:
     """Trace back which pixels a block depends on, read them, and cut each halo off again."""
-    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
     to_open = with_halo(area, opening_radius(segmenter.opening_diameter), image.shape)
-    to_smooth = with_halo(to_open, smoothing_radius(sigma), image.shape)
-    shape = tuple(part.stop - part.start for part in to_smooth)
-    residual = segmenter.compute_area_residual(image, to_smooth)
-    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
-    smoothed = smoothed[within(to_open, to_smooth)]
+    smoothed = smoothed_area(segmenter, image, to_open)
     opened = open_map(smoothed, segmenter.opening_diameter)[within(area, to_open)]
     # A copy, so that the halo is released.
     residual_map = smoothed[within(area, to_open)].copy()
     return SegmentedBlock(*area, residual_map, mark(opened, threshold), image_score(opened))
+
+
+def smoothed_area(segmenter: "Segmentation", image: SlicedImage, area: Area) -> Map:
+    """Compute the residual map of an area, smoothed as in the whole image."""
+    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
+    to_smooth = with_halo(area, smoothing_radius(sigma), image.shape)
+    shape = tuple(part.stop - part.start for part in to_smooth)
+    residual = segmenter.compute_area_residual(image, to_smooth)
+    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
+    return smoothed[within(area, to_smooth)]
 
 
 def block_areas(shape: tuple[int, int], block_size: int) -> Iterator[Area]:

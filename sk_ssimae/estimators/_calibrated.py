@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._inference._region import Region
+from sk_ssimae._patches import Area
+from sk_ssimae.estimators._blocks import smoothed_area
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._parameters import Role
 from sk_ssimae.estimators._results import Map
@@ -64,6 +67,10 @@ class CalibratedMaps(Segmentation):
     def _calibrated(self, region: Region) -> Map:
         """Compute the map of an image, or a part of one, in the common unit."""
         return self._current_tail().surprise(self._residual_map(region))
+
+    def _calibrated_area(self, image: SlicedImage, area: Area) -> Map:
+        """Compute the map of an area of an image that may be larger than memory."""
+        return self._current_tail().surprise(smoothed_area(self, image, area))
 
     def _current_tail(self) -> TailProbability:
         """Return the tail probabilities, unless residual maps have changed since."""

@@ -12,9 +12,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
-from sk_ssimae._pixels import resize
+from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 
 Features = NDArray[np.float32]
@@ -37,7 +39,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
     """Base of segmenters whose residual is the distance to the nearest features of good images.
 
     A family implements :meth:`fit_features`, which prepares the features, and
-    :meth:`compute_features`. Features have no position: those of a place may be found anywhere.
+    :meth:`compute_features`; for images in blocks, :meth:`grid_shape`,
+    :meth:`compute_area_features` and `residual_radius`. Features have no position: those of a place
+    may be found anywhere.
 
     Parameters
     ----------
@@ -101,6 +105,14 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d), float32, of an image (h, w, c), on an even grid."""
 
+    @abstractmethod
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+
+    @abstractmethod
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Choose the dictionary from the features of good images."""
         self.fit_features(regions, rng)
@@ -136,10 +148,21 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
-        features = self.compute_features(image)
+        distances = self._distances(self.compute_features(image))
+        grid, shape = distances.shape, image.shape[:2]
+        return interpolate(distances, whole_area(grid), grid, whole_area(shape), shape)
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
+        """Compute the residual of an area from the cells that it depends on."""
+        grid = self.grid_shape(image.shape)
+        cells = cells_of(area, grid, image.shape)
+        distances = self._distances(self.compute_area_features(image, cells))
+        return interpolate(distances, cells, grid, area, image.shape)
+
+    def _distances(self, features: Features) -> Features:
         reduced = self.pca_.transform(_rows(features)).astype(np.float32)
         distances = self.neighbors_.kneighbors(reduced)[0].mean(axis=1, dtype=np.float32)
-        return resize(distances.reshape(features.shape[:2]), (image.shape[0], image.shape[1]))
+        return distances.reshape(features.shape[:2])
 
 
 def _rows(features: Features) -> Features:

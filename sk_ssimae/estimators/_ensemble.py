@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, Unpack
 
@@ -13,9 +13,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
+from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
@@ -177,7 +179,23 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def compute_residual(self, image: Image) -> Map:
         """Combine the calibrated maps (h, w) of an image (h, w, c)."""
-        return self._combine(Region.of_image(image, None))
+        region = Region.of_image(image, None)
+        return self._combine(segmenter._calibrated(region) for segmenter in self.segmenters_)
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> Map:
+        """Combine the calibrated maps of an area, each smoothed as in the whole image."""
+        return self._combine(
+            segmenter._calibrated_area(image, area) for segmenter in self.segmenters_
+        )
+
+    def residual_radius(self) -> int | None:
+        """Return the largest of the segmenters', None if one is unknown.
+
+        Their smoothing, which may depend on the size of the image, adds to it.
+        """
+        radii = [segmenter.residual_radius() for segmenter in self.segmenters_]
+        known = [radius for radius in radii if radius is not None]
+        return max(known) if len(known) == len(radii) else None
 
     @property
     def min_image_size(self) -> int:
@@ -224,11 +242,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         # Not by compute_residual: only a region says how large the whole image is, which the
         # smoothing of segmenters depends on.
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
-        return smooth(self._combine(region), sigma)
-
-    def _combine(self, region: Region) -> Map:
-        combine = np.add if self.combination == "sum" else np.maximum
         calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
+        return smooth(self._combine(calibrated), sigma)
+
+    def _combine(self, calibrated: Iterable[Map]) -> Map:
+        combine = np.add if self.combination == "sum" else np.maximum
         combined: Map = functools.reduce(combine, calibrated)
         return combined
 

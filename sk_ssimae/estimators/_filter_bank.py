@@ -61,6 +61,13 @@ class FilterBank(NamedTuple):
             filters.append(_principal_components(np.concatenate(drawn), n_filters))
         return cls(filters, scales, size, stride)
 
+    @property
+    def margin(self) -> int:
+        """Number of cells around a cell, at least 1, that its features depend on."""
+        # At least one, because the last cell may be extended by the mirror image of the one before.
+        pixels = self.size // 2 * max(self.scales)
+        return max(1, -(-pixels // self.stride))
+
     def compute(self, image: Image) -> Array:
         """Compute the features (h', w', d) of an image (h, w, c): one of each cell."""
         whole = _whole_cells(image, self.stride)

@@ -208,9 +208,7 @@ def test_replaced_results_cannot_be_saved(fitted, path):
     with pytest.raises(ValueError, match=r"results of fit must be as Patch.*joblib.dump"):
         save(segmenter, path)
     segmenter.dictionary_ = np.full_like(fitted["patches"].dictionary_, np.nan)
-    with pytest.raises(
-        ValueError, match=r"segmenter contains values that are NaN .* in d"
-    ):
+    with pytest.raises(ValueError, match=r"segmenter contains values that are NaN .* in d"):
         save(segmenter, path)
 
 
