@@ -94,9 +94,6 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         "device": Parameter(Role.MACHINE, str, torch.device),
     }
 
-    #: Channels of networks have variances of different orders.
-    whitens = True
-
     def __init__(
         self,
         *,
