@@ -61,7 +61,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
     whitening : float, default=0.5
         Power in [0, 1] of their deviations by which components are divided: 0 for none, 1 for equal
         variances.
-    n_neighbors : int, default=3
+    n_neighbors : int, default=9
         Number of nearest features of the dictionary whose mean distance is the residual.
     density_neighbors : int, default=10
         Distances to a feature of the dictionary are divided by its mean distance to this number of
@@ -98,7 +98,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         dictionary_size: int = 4000,
         n_components: int = 64,
         whitening: float = 0.5,
-        n_neighbors: int = 3,
+        n_neighbors: int = 9,
         density_neighbors: int = 10,
         **shared: Unpack[SegmenterParameters],
     ) -> None:

@@ -16,12 +16,12 @@ GOOD = make_woven_fabric(4, shape=(96, 96), random_state=0)
 
 
 def bank(images=GOOD[..., np.newaxis], **params):
-    usual = {"size": 5, "n_filters": 6, "scales": (1, 2), "stride": 4}
+    usual = {"size": 5, "n_filters": 6, "scales": (1, 2), "stride": 4, "contrast_sigma": 0}
     return FilterBank.learn(images, **(usual | params), rng=np.random.default_rng(0))
 
 
 def test_responses_equal_those_of_scipy():
-    """The features are averages over cells of rectified correlations with the filters."""
+    """The features are roots of averages over cells of rectified correlations with the filters."""
     image = GOOD[0]
     found = bank(scales=(1,), n_filters=3)
     features = found.compute(image[..., np.newaxis])
@@ -30,13 +30,61 @@ def test_responses_equal_those_of_scipy():
         responses = ndimage.correlate(image.astype(float), kernel, mode="reflect")
         for sign, part in ((1, index), (-1, 3 + index)):
             cells = np.maximum(sign * responses, 0).reshape(24, 4, 24, 4).mean(axis=(1, 3))
-            np.testing.assert_allclose(features[..., part], cells, atol=1e-4)
+            np.testing.assert_allclose(features[..., part] ** 2, cells, atol=1e-4)
 
 
 def test_filters_are_uncorrelated():
-    filters = bank(scales=(1,), n_filters=8).filters[0]
-    products = filters.T @ filters
-    np.testing.assert_allclose(products - np.diag(np.diag(products)), 0, atol=1e-3)
+    for filters in bank(scales=(1,), n_filters=8, contrast_sigma=4).filters:
+        products = filters.T @ filters
+        np.testing.assert_allclose(products - np.diag(np.diag(products)), 0, atol=1e-3)
+
+
+def test_normalized_contrast_does_not_depend_on_brightness():
+    found = bank(contrast_sigma=6)
+    images = GOOD[0][..., np.newaxis], 0.3 + 0.5 * GOOD[0][..., np.newaxis]
+    own, fainter = (found.compute(image) for image in images)
+    assert own.shape[2] == 2 * 2 * 2 * 6
+    changes = [
+        np.abs(before - after).sum() / before.sum()
+        for before, after in zip(
+            np.split(own, 2, axis=2), np.split(fainter, 2, axis=2), strict=True
+        )
+    ]
+    assert changes[1] < 0.11 < 0.5 * changes[0]  # Contrast is compared with a small offset.
+
+
+def test_projection_and_spacings_equal_those_of_scikit_learn():
+    """With whitening=1 the projection is that of PCA; distances are relative to spacings."""
+    segmenter = PatchDictionarySegmenter(
+        n_components=8, whitening=1, dictionary_size=300, random_state=0
+    ).fit(GOOD)
+    features = np.concatenate(
+        [segmenter.compute_features(g[..., np.newaxis]).reshape(-1, 96) for g in GOOD]
+    )
+    projected = (features - segmenter.feature_mean_) @ segmenter.projection_
+    np.testing.assert_allclose(projected.std(axis=0), 1, atol=0.2)
+    neighbors = NearestNeighbors(n_neighbors=10).fit(segmenter.dictionary_)
+    means = neighbors.kneighbors()[0].mean(axis=1)
+    np.testing.assert_allclose(segmenter.spacings_, means / np.median(means), rtol=1e-4)
+    distances, nearest = neighbors.kneighbors(projected[: 24 * 24], n_neighbors=9)
+    expected = (distances / segmenter.spacings_[nearest]).mean(axis=1).reshape(24, 24)
+    residual = segmenter.compute_residual(GOOD[0][..., np.newaxis])
+    np.testing.assert_allclose(residual[4:-4, 4:-4].mean(), expected[1:-1, 1:-1].mean(), rtol=5e-3)
+
+
+def test_repeated_features_have_a_least_spacing():
+    """Half of the images is constant, as where a camera is saturated."""
+    saturated = GOOD.copy()
+    saturated[:, :, 48:] = 1
+    segmenter = PatchDictionarySegmenter(random_state=0).fit(saturated)
+    assert segmenter.spacings_.min() == np.float32(0.1)
+    assert np.isfinite(segmenter.decision_function(saturated)).all()
+
+
+def test_constant_images():
+    segmenter = PatchDictionarySegmenter(random_state=0).fit(np.full((3, 40, 40), 0.5))
+    assert (segmenter.spacings_ == 1).all()
+    assert segmenter.decision_function(np.full((1, 40, 40), 0.5)).max() < 1e-6
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (50, 61), (7, 9), (1, 3)])
@@ -63,7 +111,7 @@ def test_dictionaries_find_defects(dictionary):
     segmenter = PatchDictionarySegmenter(
         dictionary=dictionary, dictionary_size=300, random_state=0
     ).fit(GOOD)
-    assert segmenter.dictionary_.shape == (300, 48)
+    assert segmenter.dictionary_.shape == (300, 64)
     assert segmenter.score(test.images, test.masks) > 0.75
 
 

@@ -287,7 +287,7 @@ HOSTILE = {
         ),
         (change("dictionary", "n_entries", to=19), r"describes dictionary of F32 \(19, 5\), but"),
         (change("dictionary", "n_components", to=6), r"its n_components must be .* in \[1, 6\)"),
-        (change("dictionary", "n_features", to=25), "its n_features must be 24, as its filters"),
+        (change("dictionary", "n_features", to=25), "its n_features must be 48, as its filters"),
         (change("dictionary", to=[]), r"its dictionary must be a JSON object, got \[\]"),
         (huge_dictionary, r"its document describes dictionary of F32 \(1073741824, 5\)"),
         (change("network", "filter_size", to=10**9 + 1), "describes filters.0 of F32"),
