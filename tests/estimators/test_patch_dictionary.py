@@ -44,13 +44,9 @@ def test_normalized_contrast_does_not_depend_on_brightness():
     images = GOOD[0][..., np.newaxis], 0.3 + 0.5 * GOOD[0][..., np.newaxis]
     own, fainter = (found.compute(image) for image in images)
     assert own.shape[2] == 2 * 2 * 2 * 6
-    changes = [
-        np.abs(before - after).sum() / before.sum()
-        for before, after in zip(
-            np.split(own, 2, axis=2), np.split(fainter, 2, axis=2), strict=True
-        )
-    ]
-    assert changes[1] < 0.11 < 0.5 * changes[0]  # Contrast is compared with a small offset.
+    changes = np.abs(own - fainter).mean(axis=(0, 1)) / (own.mean(axis=(0, 1)) + 1e-6)
+    of_image, normalized = np.split(changes, 2)
+    assert normalized.max() < 0.15 < 0.5 < of_image.max()  # A small offset is added to contrast.
 
 
 def test_projection_and_spacings_equal_those_of_scikit_learn():
