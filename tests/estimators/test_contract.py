@@ -302,7 +302,7 @@ def test_roles_partition_the_parameters(cls):
 STALE = {
     "smoothing": 2.0, "stride": 5, "taper": 1, "opening_diameter": 0, "target_fpr": 0.2,
     "test_time_augmentation": "dihedral", "n_samples": 2, "residual": "kl",
-    "residual_params": {"gamma": 2}, "threshold": "image_fpr",
+    "residual_params": {"gamma": 2}, "absolute_weight": 3, "threshold": "image_fpr",
 }  # fmt: skip
 
 
