@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,16 +16,13 @@ import numpy as np
 import torch
 
 from sk_ssimae import __version__
-from sk_ssimae.estimators import BaseAutoencoderSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
 
 N_EPOCHS = 10  # A number of patches is split evenly over these.
-BOLTS = ("02_006", "00_002", "01_023")  # Fabrics; recipes are chosen on the first.
-# NanoTWICE's ITIA1108, 1115, 1127, 1131 and 1135, counted from 0: recipes are chosen on these.
-CHOOSING_IMAGES = (7, 14, 26, 30, 34)
 # Features of EfficientNet-Lite0 instead of AlexNet's. Between good nanofibre patches and blurred
 # ones, their summed squared differences are 800 to 2,300 times those of the pixels: this weight
 # balances the two.
@@ -37,10 +35,14 @@ _OF_THIS_RUN = {
 
 
 class Trained(NamedTuple):
-    """A fitted segmenter, and the machine and versions that it was trained with."""
+    """A fitted segmenter, the machine and versions that it was trained with, and the cost.
+
+    The cost is None if the fit was interrupted and resumed.
+    """
 
     segmenter: BaseAutoencoderSegmenter
     machine: dict
+    cost: dict | None
 
 
 def describe_machine() -> dict:
@@ -104,18 +106,33 @@ def train_once(
         changed = sorted(k for k in params if kept["params"].get(k) != params[k])
         if changed:
             raise SystemExit(f"{path} was trained with other {', '.join(changed)}: move it away.")
-        return Trained(kept["segmenter"], kept["machine"])
+        return Trained(kept["segmenter"], kept["machine"], kept.get("cost"))
     checkpoints = path.with_suffix(".checkpoints")
+    resumed = checkpoints.exists()
     on_gpu = resolve_device(segmenter.device).type == "cuda"
     net_params = {"precision": precision, "cuda_graph": on_gpu}
-    segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params).fit(good)
+    segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params)
+    cost = fit_and_measure(segmenter, good)
     if segmenter.net_.interrupted_:
         raise KeyboardInterrupt
     segmenter.set_params(checkpoint_dir=None, net_params=None)
     kept = {"segmenter": segmenter, "params": params, "machine": describe_machine()}
+    kept["cost"] = None if resumed else cost
     write_whole(path, lambda temporary: joblib.dump(kept, temporary))
     shutil.rmtree(checkpoints)
-    return Trained(segmenter, kept["machine"])
+    return Trained(segmenter, kept["machine"], kept["cost"])
+
+
+def fit_and_measure(segmenter: BaseSegmenter, good: Sequence) -> dict:
+    """Fit a segmenter; return the seconds and the peak memory of this process in MiB."""
+    start = time.perf_counter()
+    segmenter.fit(good)
+    return {"seconds": time.perf_counter() - start, "mib": peak_mib()}
+
+
+def peak_mib() -> float:
+    """Return the peak memory of this process in MiB; it needs Linux."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def fastest_in_turns(

@@ -26,18 +26,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from _common import (
-    BOLTS,
-    CHOOSING_IMAGES,
-    EFFICIENTNET,
-    N_EPOCHS,
-    Trained,
-    describe_machine,
-    train_once,
-    write_whole,
-)
+from _common import EFFICIENTNET, N_EPOCHS, Trained, describe_machine, train_once, write_whole
+from _sets import BOLTS, CHOOSING_IMAGES, SETS, Dataset, load
 from scipy.ndimage import gaussian_filter
 
 from sk_ssimae import (
@@ -48,7 +40,6 @@ from sk_ssimae import (
     paper_protocol,
 )
 from sk_ssimae._inference._decision import open_map
-from sk_ssimae.datasets import load_image_folder, load_nanotwice
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
@@ -115,16 +106,6 @@ RECIPES: dict[str, tuple[Callable[..., BaseAutoencoderSegmenter], dict[str, Any]
 }
 
 
-class Dataset(NamedTuple):
-    """Images, and the indices of the defective images in each part."""
-
-    good: list
-    defective: list
-    masks: list
-    parts: dict[str, list[int]]
-    latent_dim: int
-
-
 def main() -> None:
     """Run the missing recipes, then print all results."""
     arguments = parse_arguments()
@@ -134,7 +115,8 @@ def main() -> None:
         dataset = load(run["set"], arguments.data)
         trained = train(dataset, run, arguments.out)
         results = describe_machine() | {"trained_on": trained.machine} | run
-        results |= measure(trained.segmenter, dataset, arguments)
+        parts = parts_of(run["set"], len(dataset.defective))
+        results |= measure(trained.segmenter, dataset, parts, arguments)
         text = json.dumps(results, indent=2)
         write_whole(file_of(run, arguments.out), lambda path, text=text: path.write_text(text))
     print_table(arguments.out)
@@ -165,36 +147,20 @@ def file_of(run: dict, folder: Path) -> Path:
     return folder / f"{name.replace(' ', '_')}.json"
 
 
-def load(name: str, folder: Path) -> Dataset:
-    """Load a data set in its public layout."""
-    if name.startswith("nanotwice"):
-        return load_nanofibres(folder / "nanotwice", choosing_alone=name == CHOOSING_SET)
-    bolt = folder / "fabric" / name
-    data = load_image_folder(bolt / "good", bolt / "defective", bolt / "mask")
-    part = "chosen on" if name == CHOOSING_BOLT else "others"
-    parts = {part: list(range(len(data.masks)))}
-    return Dataset(data.good, data.defective, data.masks, parts, latent_dim=100)
-
-
-def load_nanofibres(folder: Path, *, choosing_alone: bool) -> Dataset:
-    """Load NanoTWICE with all defective images, or only those that recipes are chosen on."""
-    data = load_nanotwice(folder)
-    good, defective, masks = data.good, data.defective, data.masks
-    choosing, everything = list(CHOOSING_IMAGES), list(range(len(masks)))
-    if choosing_alone:
-        defective, masks = ([items[i] for i in choosing] for items in (defective, masks))
-        parts = {"chosen on": list(range(len(choosing)))}
-    else:
-        others = [i for i in everything if i not in CHOOSING_IMAGES]
-        parts = {"chosen on": choosing, "others": others, "all": everything}
-    return Dataset(good, defective, masks, parts, latent_dim=500)
+def parts_of(name: str, n_defective: int) -> dict[str, list[int]]:
+    """Return the indices of the defective images in each part of a data set."""
+    everything = list(range(n_defective))
+    if name != "nanotwice":
+        return {"chosen on" if name in (CHOOSING_BOLT, CHOOSING_SET) else "others": everything}
+    others = [i for i in everything if i not in CHOOSING_IMAGES]
+    return {"chosen on": list(CHOOSING_IMAGES), "others": others, "all": everything}
 
 
 def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     """Train a segmenter, or load the one of an earlier run."""
     segmenter_class, changes = RECIPES[run["recipe"]]
     params = {
-        "latent_dim": dataset.latent_dim,
+        "latent_dim": SETS[run["set"]].latent_dim,
         "n_patches": run["patches"] // N_EPOCHS,
         "max_epochs": N_EPOCHS,
         "random_state": run["seed"],
@@ -211,7 +177,10 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
 
 
 def measure(
-    segmenter: BaseAutoencoderSegmenter, dataset: Dataset, arguments: argparse.Namespace
+    segmenter: BaseAutoencoderSegmenter,
+    dataset: Dataset,
+    parts: dict[str, list[int]],
+    arguments: argparse.Namespace,
 ) -> dict:
     """Score each part with each kind of residual map and each width of smoothing."""
     results = {}
@@ -220,11 +189,12 @@ def measure(
         start = time.perf_counter()
         residual_maps = list(kind.iter_decision_function(dataset.defective))
         seconds[name] = (time.perf_counter() - start) / len(residual_maps)
-        results[name] = scores(residual_maps, dataset, arguments.smoothings)
+        results[name] = scores(residual_maps, dataset, parts, arguments.smoothings)
         if arguments.opened:
             results[f"{name}, opened"] = scores(
                 residual_maps,
                 dataset,
+                parts,
                 arguments.smoothings,
                 opening_diameter=segmenter.opening_diameter,
             )
@@ -256,6 +226,7 @@ def kinds_of_maps(
 def scores(
     residual_maps: list,
     dataset: Dataset,
+    parts: dict[str, list[int]],
     smoothings: Sequence[float],
     *,
     opening_diameter: int = 0,
@@ -267,7 +238,7 @@ def scores(
             open_map(gaussian_filter(m, smoothing * min(m.shape)), opening_diameter)
             for m in residual_maps
         ]
-        for part, indices in dataset.parts.items():
+        for part, indices in parts.items():
             chosen = [dataset.masks[i] for i in indices], [smoothed[i] for i in indices]
             results.setdefault(part, {})[smoothing] = {
                 "pixel_roc_auc": pixel_roc_auc_score(*chosen),
@@ -298,8 +269,7 @@ def parse_arguments() -> argparse.Namespace:
     folder = os.environ.get("SK_SSIMAE_DATA")
     parser.add_argument("--data", type=Path, default=folder, required=not folder)
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    sets = ["nanotwice", *BOLTS]
-    parser.add_argument("--set", nargs="+", choices=[*sets, CHOOSING_SET], default=sets)
+    parser.add_argument("--set", nargs="+", choices=list(SETS), default=["nanotwice", *BOLTS])
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["default"])
     parser.add_argument("--patches", nargs="+", type=int, default=[12_000])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])

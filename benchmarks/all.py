@@ -35,6 +35,9 @@ def main() -> None:
         ("metrics", peers),
     ]:
         run(name, "--out", str(arguments.out / f"{name}.json"), *options)
+    parts = ["synthetic", "bands", *(["real"] if arguments.data else [])]
+    of_data = ["--data", str(arguments.data)] if arguments.data else []
+    run("verdict", "--out", str(arguments.out), "--parts", *parts, *of_data)
     if torch.cuda.is_available():
         run("gpu", "--out", str(arguments.out / "gpu.json"))
     if arguments.data:
@@ -42,6 +45,9 @@ def main() -> None:
         out = str(arguments.out / "grid_search.json")
         run("window_edges", *data, "--out", str(arguments.out / "window_edges.json"))
         run("grid_search", "--data", str(Path(arguments.data) / "fabric"), "--out", out)
+        run("intensities", *data, "--out", str(arguments.out / "intensities.json"))
+        methods = ["--csv", str(arguments.out / "methods.csv")]
+        run("methods", *data, "--out", str(arguments.out / "methods"), *methods)
         run(
             "accuracy",
             *data,

@@ -22,7 +22,7 @@ tint = np.array([1.15, 1.0, 0.85], dtype=np.float32)
 size = {"shape": (160, 160), "thread_spacing": 6}
 X_good = make_woven_fabric(12, random_state=0, **size)[..., None] * tint
 X_test = make_woven_fabric(4, random_state=1, **size)[..., None] * tint
-masks = draw_defects(X_test, kinds=["stain"], n_defects=2, random_state=0).masks
+masks = draw_defects(X_test, families=["stain"], n_defects=2, random_state=0).masks
 X_test[masks] += 0.15 * X_test[masks].mean(axis=-1, keepdims=True) * np.array([-1, 0, 1])
 
 # %%

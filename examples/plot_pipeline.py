@@ -27,7 +27,7 @@ from sk_ssimae.model_selection import DefectFreeKFold
 size = {"shape": (128, 128), "thread_spacing": 6}
 X_good = make_woven_fabric(12, random_state=0, **size)
 X_bad, masks = draw_defects(
-    make_woven_fabric(6, random_state=1, **size), kinds=["stain", "cut"], random_state=0
+    make_woven_fabric(6, random_state=1, **size), families=["stain", "cut"], random_state=0
 )
 y = np.concatenate([np.zeros(X_good.shape, dtype=bool), masks])
 lamps = np.random.default_rng(0).uniform(0, 128, (len(y), 2))

@@ -12,7 +12,7 @@ from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.plotting import ResidualMapDisplay
 
 X_good = make_woven_fabric(12, random_state=0)
-X_test, masks = draw_defects(make_woven_fabric(4, random_state=1), n_defects=4, random_state=3)
+X_test, masks = draw_defects(make_woven_fabric(4, random_state=1), n_defects=4, random_state=38)
 
 # %%
 # Small patches and little training, to take about ten seconds on a CPU. The defaults train on
@@ -24,8 +24,8 @@ segmenter = SSIMAutoencoderSegmenter(
 segmenter.fit(X_good)
 
 # %%
-# ``decision_function`` returns residual maps, ``predict`` masks. The threshold that turns a map
-# into a mask comes from good images held out from training.
+# ``decision_function`` returns residual maps, ``predict`` masks. The levels that turn a map
+# into a mask come from good images held out from training.
 
 residual_maps = segmenter.decision_function(X_test)
 predicted = segmenter.predict(X_test)

@@ -23,12 +23,12 @@ from sk_ssimae.plotting import RegionOverlapDisplay
 X_good = make_woven_fabric(12, shape=(192, 192), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
     make_woven_fabric(6, shape=(192, 192), thread_spacing=6, random_state=1),
-    kinds=["blur"],
+    families=["blur"],
     random_state=0,
 )
 large = masks.copy()
 for seed, corner in enumerate([np.s_[:, :48, :48], np.s_[:, :48, -48:], np.s_[:, -48:, -48:]]):
-    X_test[corner], small = draw_defects(X_test[corner], kinds=["blur"], random_state=seed)
+    X_test[corner], small = draw_defects(X_test[corner], families=["blur"], random_state=seed)
     masks[corner] |= small
 print(f"{100 * large.sum() / masks.sum():.0f} % of the defective pixels are in the large spots")
 

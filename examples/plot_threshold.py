@@ -2,16 +2,18 @@
 What does the threshold promise?
 ================================
 
-The threshold is computed from good images only, so it can only make a promise about good images:
-with ``"pixel_fpr"`` about the share of their pixels that is marked, with ``"image_fpr"`` about the
-share of images in which any pixel is marked. This example checks both promises on new good images.
+``predict`` cuts a residual map at two levels. A region is marked if it exceeds the higher one, the
+threshold of the verdict, somewhere; its pixels exceed the lower one. Both are computed from good
+images only, so they can only make a promise about good images: with ``"image_fpr"`` about the
+share of images that are flagged, with ``"pixel_fpr"`` about the share of their pixels above the
+threshold. This example shows both levels, and checks both promises on new good images.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 from sk_ssimae import SSIMAutoencoderSegmenter
-from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
 
 # %%
@@ -24,11 +26,37 @@ segmenter = SSIMAutoencoderSegmenter(
 ).fit(X_train)
 
 # %%
-# ``calibrate`` computes a threshold on other images, without training. ``image_fpr`` with 1 % needs
-# at least 99 of them.
+# A larger image with defects. Some good pixels exceed the level of the extent, because one in a
+# hundred does. Their regions do not reach the level of the verdict.
 
-for rule in ["pixel_fpr", "image_fpr"]:
-    segmenter.set_params(threshold=rule, target_fpr=0.01).calibrate(X_calibration)
+good = make_woven_fabric(6, shape=(256, 256), thread_spacing=6, random_state=1)
+X_defective, masks = draw_defects(
+    make_woven_fabric(1, shape=(256, 256), thread_spacing=6, random_state=2),
+    kinds=["cut", "contamination"],
+    n_defects=2,
+    random_state=1,
+)
+segmenter.set_params(stride=16).calibrate(good)
+residual_map = segmenter.decision_function(X_defective)[0]
+pictures = {
+    "image": (X_defective[0], "gray"),
+    "residual map": (residual_map, "magma"),
+    "above the level of the extent": (residual_map > segmenter.extent_threshold_, "gray"),
+    "regions above that of the verdict": (segmenter.predict(X_defective)[0], "gray"),
+}
+fig, axes = plt.subplots(1, 4, figsize=(13, 3.6), layout="constrained")
+for ax, (title, (picture, cmap)) in zip(axes, pictures.items(), strict=True):
+    ax.imshow(picture, cmap=cmap)
+    ax.contour(masks[0], levels=[0.5], colors="tab:red", linewidths=1)
+    ax.set(title=title, xticks=[], yticks=[])
+
+# %%
+# ``calibrate`` computes both levels on other images, without training. ``image_fpr`` with 1 % needs
+# at least 99 of them for a guarantee; with ten it is an estimate.
+
+segmenter.set_params(stride=32, extent_threshold="pixel_fpr")
+for rule, n_calibration in [("pixel_fpr", 100), ("image_fpr", 100), ("image_fpr", 10)]:
+    segmenter.set_params(threshold=rule).calibrate(X_calibration[:n_calibration])
     marked = segmenter.predict(X_new)
     print(segmenter.calibration_.promise())
     print(

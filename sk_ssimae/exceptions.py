@@ -3,6 +3,7 @@
 __all__ = [
     "IntensityRangeWarning",
     "InterruptedFitWarning",
+    "SelectionWarning",
     "SmallImageWarning",
     "UnlearnedTextureWarning",
 ]
@@ -14,6 +15,10 @@ class IntensityRangeWarning(UserWarning):
 
 class InterruptedFitWarning(UserWarning):
     """Training was interrupted from the keyboard; the weights trained so far are kept."""
+
+
+class SelectionWarning(UserWarning):
+    """The choice among candidates hangs on a single family of painted defects."""
 
 
 class SmallImageWarning(UserWarning):

@@ -151,6 +151,8 @@ def check_scores_agree_with_masks(estimator: Any) -> None:
     images = _make_images(estimator)
     fitted = clone(estimator).fit(images)
     scores = fitted.score_images(images)
+    marked = fitted.predict(images).any(axis=(1, 2))
+    np.testing.assert_array_equal(scores > fitted.threshold_, marked)
     for threshold in (fitted.threshold_, *scores, *(scores - 1e-10), scores.max() + 1):
         fitted.set_params(threshold=float(threshold))
         assert fitted.threshold_ == threshold

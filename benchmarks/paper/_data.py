@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from _common import BOLTS
+from _sets import BOLTS
 
 from sk_ssimae.datasets import load_image_folder, load_mvtec_ad, load_nanotwice, load_texture
 from sk_ssimae.datasets._mvtec_ad import TEXTURES as MVTEC_TEXTURES

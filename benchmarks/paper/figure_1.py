@@ -1,9 +1,9 @@
 """Figure 1: a nanofibre defect with the reconstructions and residual maps of L2 and SSIM."""
 
 import numpy as np
-from _common import CHOOSING_IMAGES
 from _data import NANOTWICE, find
 from _scores import PUBLISHED_MAPS
+from _sets import CHOOSING_IMAGES
 from _studio import Studio
 from matplotlib import pyplot as plt
 from scipy import ndimage

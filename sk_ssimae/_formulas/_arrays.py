@@ -12,7 +12,7 @@ def array_namespace(array: Any) -> Any:
 
     torch is looked up, not imported: a tensor exists only if torch has been imported. Formulas use
     the names common to both libraries: operators (also in place), slices, ``stack``, ``zeros`` with
-    ``dtype`` and ``device``, ``clip``, ``sqrt``, ``exp``, ``flip``, ``rot90``.
+    ``dtype`` and ``device``, ``clip``, ``minimum``, ``sqrt``, ``exp``, ``flip``, ``rot90``.
 
     Examples
     --------

@@ -108,7 +108,12 @@ def components(x: Any, y: Any, offset: Any, average: Average, c1: float, c2: flo
     var_x = xp.clip(subtract_product(xx, mean_x, mean_x), 0, None)
     var_y = xp.clip(subtract_product(yy, mean_y, mean_y), 0, None)
     structure = 2 * subtract_product(xy, mean_x, mean_y) + c2
-    contrast = 2 * xp.sqrt(xp.clip(var_x * var_y, SMALLEST_PRODUCT, None)) + c2
+    product = var_x * var_y
+    deviations = xp.sqrt(xp.clip(product, SMALLEST_PRODUCT, None))
+    # On flat images its root exceeds the mean of the variances, and the contrast would exceed 1.
+    flat = product < SMALLEST_PRODUCT
+    deviations = xp.where(flat, xp.minimum(deviations, (var_x + var_y) / 2), deviations)
+    contrast = 2 * deviations + c2
     luminance, _ = _luminance(mean_x + offset, mean_y + offset, c1)
     return Components(luminance, contrast / (var_x + var_y + c2), structure / contrast)
 

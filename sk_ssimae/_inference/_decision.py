@@ -1,9 +1,11 @@
-"""From a residual map to a decision: smoothing, opening, comparison with the threshold, maximum."""
+"""From a residual map to a decision: smoothing, opening, hysteresis between two levels, maximum."""
+
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import morphology
+from skimage import filters, morphology
 
 # Gains on nanofibres of 1024 × 700 pixels and costs least on fabrics of 256 × 256.
 _SHARE_OF_SIDE = 0.01
@@ -66,32 +68,71 @@ def disk(diameter: int) -> NDArray[np.bool_]:
     return inside
 
 
-def opening_radius(diameter: int) -> int:
-    """Return how many pixels around a pixel its opened value depends on."""
-    return max(int(diameter) - 1, 0)
+class Levels(NamedTuple):
+    """Levels between which opened maps are segmented, as in hysteresis.
 
-
-def open_map(residual_map: NDArray[np.float32], diameter: int) -> NDArray[np.float32]:
-    """Open a map (h, w) with a disk of `diameter` pixels; 0 and 1 leave it unchanged.
-
-    Thresholding the opened map equals opening the thresholded map. At the border, only the disk's
-    pixels inside the image count.
+    Attributes
+    ----------
+    threshold : float
+        The verdict's level: a region exceeds it somewhere.
+    extent_threshold : float
+        Level that all pixels of a region exceed; at most `threshold`.
+    radius : int
+        Pixels of a region also exceed half of the highest value within this many rows and columns,
+        counted from `extent_threshold`; 0 for no such rule.
     """
-    if diameter < 2:
-        return residual_map
-    opened: NDArray[np.float32] = morphology.opening(
-        residual_map, disk(int(diameter)), mode="ignore"
-    )
+
+    threshold: float
+    extent_threshold: float
+    radius: int = 0
+
+
+def opening_radius(diameter: int, min_region_area: int = 0) -> int:
+    """Return how many pixels around a pixel its opened value depends on."""
+    # Any connected set of at least that area contains one of exactly that area around the pixel.
+    return max(int(diameter) - 1, 0) + max(int(min_region_area) - 1, 0)
+
+
+def open_map(
+    residual_map: NDArray[np.float32], diameter: int, min_region_area: int = 0
+) -> NDArray[np.float32]:
+    """Open a map (h, w) with a disk of `diameter` pixels, then by area; 0 and 1 do nothing.
+
+    Thresholding the opened map equals opening the thresholded map and leaving out its regions of
+    fewer than `min_region_area` pixels. At the border, only the disk's pixels inside the image
+    count.
+    """
+    opened = residual_map
+    if diameter >= 2:
+        opened = morphology.opening(residual_map, disk(int(diameter)), mode="ignore")
+    if min_region_area >= 2:
+        by_area: Any = morphology.area_opening  # Without types.
+        opened = by_area(opened, int(min_region_area), connectivity=1)
     return opened
 
 
-def mark(opened_map: NDArray[np.float32], threshold: float) -> NDArray[np.bool_]:
-    """Mark the pixels of an opened map that exceed the threshold."""
-    # A float64: NumPy would cast a Python float to the float32 of the map.
-    mask: NDArray[np.bool_] = opened_map > np.float64(threshold)
+def extent(opened_map: NDArray[np.float32], levels: Levels) -> NDArray[np.bool_]:
+    """Tell which pixels may belong to a region, if it exceeds the verdict's level."""
+    # In float64: NumPy would cast a Python float to the float32 of the map.
+    above = opened_map - np.float64(levels.extent_threshold)
+    inside: NDArray[np.bool_] = above > 0
+    if levels.radius > 0:
+        inside &= above > 0.5 * ndimage.maximum_filter(above, 2 * levels.radius + 1)
+    return inside
+
+
+def mark(opened_map: NDArray[np.float32], levels: Levels) -> NDArray[np.bool_]:
+    """Mark the regions of an opened map that exceed the verdict's level somewhere.
+
+    Pixels of a region touch each other at an edge, not only at a corner.
+    """
+    low, high = np.float64(levels.extent_threshold), np.float64(levels.threshold)
+    candidates = np.where(extent(opened_map, levels), opened_map, -np.inf)
+    hysteresis: Any = filters.apply_hysteresis_threshold  # Without types.
+    mask: NDArray[np.bool_] = hysteresis(candidates, low, high)
     return mask
 
 
 def image_score(opened_map: NDArray[np.float32]) -> float:
-    """Return the score of an image: above the threshold exactly if `mark` marks a pixel."""
+    """Return the score of an image: above the verdict's level exactly if `mark` marks a pixel."""
     return float(opened_map.max())

@@ -147,14 +147,14 @@ def fit(
     threshold: Annotated[
         str,
         typer.Option(
-            metavar="pixel_fpr|image_fpr|NUMBER",
-            help="Rule that sets the threshold: pixel_fpr limits the share of good pixels marked, "
-            "image_fpr the share of good images flagged. A number is used as the threshold itself.",
+            metavar="image_fpr|pixel_fpr|NUMBER",
+            help="Rule that sets the threshold: image_fpr aims at a share of good images flagged, "
+            "pixel_fpr at a share of good pixels. A number is used as the threshold itself.",
         ),
-    ] = "pixel_fpr",
+    ] = "image_fpr",
     target_fpr: Annotated[
         float,
-        typer.Option(help="False positive rate for pixel_fpr and image_fpr; 0.01 means 1 %."),
+        typer.Option(help="False positive rate for image_fpr and pixel_fpr; 0.01 means 1 %."),
     ] = 0.01,
     settings: Annotated[
         list[str] | None,

@@ -89,11 +89,11 @@ def parse_threshold(text: str) -> str | float:
     ValueError
         If the text is neither.
     """
-    if text in ("pixel_fpr", "image_fpr"):
+    if text in ("image_fpr", "pixel_fpr"):
         return text
     try:
         return float(text)
     except ValueError:
         raise ValueError(
-            f"--threshold must be pixel_fpr, image_fpr or a number, got {text!r} instead."
+            f"--threshold must be image_fpr, pixel_fpr or a number, got {text!r} instead."
         ) from None

@@ -20,7 +20,7 @@ def make_checkerboards(
     """Make images of checkerboards that differ in scale, orientation, phase and grey values.
 
     The paper's toy example: an autoencoder learns such boards, then reconstructs boards with
-    strokes and dots on them (:func:`draw_defects` with the kinds ``"scratch"``, ``"cut"`` and
+    strokes and dots on them (:func:`draw_defects` with the families ``"scratch"``, ``"cut"`` and
     ``"contamination"``).
 
     Parameters

@@ -23,7 +23,7 @@ from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
 from sk_ssimae.estimators._calibrated import CalibratedMaps
 from sk_ssimae.estimators._calibration import Calibration
-from sk_ssimae.estimators._holdout import Split, hold_out, hold_out_images
+from sk_ssimae.estimators._holdout import Split, hold_out
 from sk_ssimae.estimators._loading import GoodImages, load_good_images
 from sk_ssimae.estimators._parameters import (
     Parameter,
@@ -34,9 +34,15 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
+from sk_ssimae.estimators._results import Map
 from sk_ssimae.estimators._tail import TailProbability
-from sk_ssimae.model_selection import image_fpr_threshold, pixel_fpr_threshold
-from sk_ssimae.model_selection._threshold import check_image_count
+from sk_ssimae.model_selection import (
+    extreme_value_threshold,
+    image_fpr_threshold,
+    pixel_fpr_threshold,
+)
+from sk_ssimae.model_selection._extremes import block_maxima, block_size
+from sk_ssimae.model_selection._threshold import allows_bound
 
 
 class BaseSegmenter(CalibratedMaps, ParameterTable):
@@ -73,28 +79,45 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Sigma in pixels, at most 1000, of a Gaussian that smooths residual maps; 0, as in the paper,
         for none. "auto" is a hundredth of the image's shorter side. It should be no wider than the
         smallest defects that matter.
-    threshold : {"pixel_fpr", "image_fpr"} or float, default="pixel_fpr"
-        Rule of the decision: "pixel_fpr" bounds the share of good pixels that are marked,
-        "image_fpr" the probability that a good image is flagged; a number is the threshold itself.
+    threshold : {"image_fpr", "pixel_fpr"} or float, default="image_fpr"
+        Rule of the verdict, the higher of the two levels of hysteresis: "image_fpr" aims at a share
+        of good images that are flagged, a guarantee with at least 1 / `target_fpr` - 1 held-out
+        images and an estimate with fewer; "pixel_fpr" aims at a share of good pixels. A number is
+        the threshold itself.
     target_fpr : float, default=0.01
         False positive rate that the rule aims at, in (0, 1).
+    extent_threshold : {"half_peak", "pixel_fpr"} or float, default="half_peak"
+        Rule of the extent of defective regions, the lower level. "pixel_fpr" is the residual that
+        the share `extent_fpr` of the good pixels exceeds; "half_peak" also ends a region where it
+        falls below half of its local peak, counted from that level, which undoes `smoothing`. A
+        number is the level itself, without effect above the threshold. If `threshold` is a number,
+        a rule has no good pixels to go by: regions then consist of all pixels above the threshold.
+    extent_fpr : float, default=0.01
+        Share of good pixels above the extent level, in (0, 1). They are marked only in a region
+        that exceeds the threshold.
     validation_fraction : float, default=0.2
-        Share of the good images held out to find the threshold, in (0, 1). With fewer than ten
-        images, "pixel_fpr" holds out a band of each instead. Unused if `threshold` is a number.
+        Share of the good images held out to find both levels, in (0, 1). With fewer than ten
+        images, a band of each is held out instead. Unused if `threshold` is a number.
     opening_diameter : int, default=4
         Diameter in pixels, at most 1000, of the disk with which residual maps are opened before
         they are compared with the threshold; 0 for none.
+    min_region_area : int, default=0
+        Smallest number of pixels above the threshold, connected at edges, that count as a region,
+        at most 1,000,000: residual maps are also opened by area.
 
     Attributes
     ----------
     threshold_ : float
-        Threshold with which `predict` compares opened residual maps. After a change of a parameter
-        of inference or decision, it raises an error that asks for `calibrate`.
+        The verdict's level: `predict` marks a region of the opened residual map only if it exceeds
+        this somewhere. After a change of a parameter of inference or decision, it raises an error
+        that asks for `calibrate`.
+    extent_threshold_ : float
+        The level that all pixels of a region exceed, at most `threshold_`; it is like that.
     calibration_ : Calibration
         How `threshold_` was found; absent if it is a number given by the user.
     tail_ : TailProbability
         Tail probabilities of the residuals of the good pixels that `threshold_` was found with, for
-        `calibrated_map`; absent like `calibration_`, and not stored in files.
+        `calibrated_map`; absent like `calibration_`.
     fitted_parameters_ : dict
         Parameters of the network and of image size as of `fit`, which prediction uses: setting them
         later has no effect until the next `fit`.
@@ -125,8 +148,15 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             Interval(Real, None, None, closed="neither"),
         ),
         "target_fpr": Parameter(Role.DECISION, Interval(Real, 0, 1, closed="neither")),
+        "extent_threshold": Parameter(
+            Role.DECISION,
+            StrOptions({"half_peak", "pixel_fpr"}),
+            Interval(Real, None, None, closed="neither"),
+        ),
+        "extent_fpr": Parameter(Role.DECISION, Interval(Real, 0, 1, closed="neither")),
         "validation_fraction": Parameter(Role.TRAINING, Interval(Real, 0, 1, closed="neither")),
         "opening_diameter": Parameter(Role.DECISION, Interval(Integral, 0, 1000, closed="both")),
+        "min_region_area": Parameter(Role.DECISION, Interval(Integral, 0, 10**6, closed="both")),
     }
 
     #: Name of the family on the command line; None if it is not offered there.
@@ -141,10 +171,13 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         max_image_pixels: int | None = MAX_IMAGE_PIXELS,
         random_state: RandomState = None,
         smoothing: float | Literal["auto"] = "auto",
-        threshold: Literal["pixel_fpr", "image_fpr"] | float = "pixel_fpr",
+        threshold: Literal["image_fpr", "pixel_fpr"] | float = "image_fpr",
         target_fpr: float = 0.01,
+        extent_threshold: Literal["half_peak", "pixel_fpr"] | float = "half_peak",
+        extent_fpr: float = 0.01,
         validation_fraction: float = 0.2,
         opening_diameter: int = 4,
+        min_region_area: int = 0,
     ) -> None:
         self.image_size = image_size
         self.intensity_range = intensity_range
@@ -154,8 +187,11 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.smoothing = smoothing
         self.threshold = threshold
         self.target_fpr = target_fpr
+        self.extent_threshold = extent_threshold
+        self.extent_fpr = extent_fpr
         self.validation_fraction = validation_fraction
         self.opening_diameter = opening_diameter
+        self.min_region_area = min_region_area
 
     @abstractmethod
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
@@ -214,7 +250,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         )
 
     def calibrate(self, X: Any) -> Self:
-        """Find `threshold_` again, on good images that training has not seen.
+        """Find both levels again, on good images that training has not seen.
 
         Parameters
         ----------
@@ -224,28 +260,44 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Returns
         -------
         self
-            The estimator with its new threshold.
+            The estimator with its new levels.
 
         Raises
         ------
         ValueError
-            If `threshold` is a number, or there are too few images for threshold="image_fpr".
+            If `threshold` is a number, so that there is nothing to calibrate.
         """
         images = self._check_images(X)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
-                "Set threshold to 'pixel_fpr' or 'image_fpr' first."
+                "Set threshold to 'image_fpr' or 'pixel_fpr' first."
             )
         self._calibrate([self._region(image) for image in images], "images")
         return self
 
     @property
     def threshold_(self) -> float:
-        """Residual above which a pixel of the opened map counts as defective."""
+        """The verdict's level: a region of the opened map is defective if it exceeds it."""
         check_is_fitted(self, "fitted_parameters_")
         if not isinstance(self.threshold, str):
             return float(self.threshold)
+        return self._current_calibration().threshold
+
+    @property
+    def extent_threshold_(self) -> float:
+        """Level that all pixels of a defective region exceed, at most `threshold_`."""
+        if isinstance(self.threshold, str):
+            return min(self._current_calibration().extent_threshold, self.threshold_)
+        if isinstance(self.extent_threshold, str):
+            return self.threshold_
+        return min(float(self.extent_threshold), self.threshold_)
+
+    @property
+    def ends_at_half_peak(self) -> bool:
+        return isinstance(self.threshold, str) and self.extent_threshold == "half_peak"
+
+    def _current_calibration(self) -> Calibration:
         calibration: Calibration | None = getattr(self, "calibration_", None)
         if calibration is None:
             raise NotFittedError(
@@ -253,7 +305,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
                 "images, or fit again."
             )
         calibration.check(self._calibrated_parameters(), f"threshold={self.threshold!r}")
-        return calibration.threshold
+        return calibration
 
     @property
     def working_size(self) -> tuple[int, int] | None:
@@ -310,26 +362,27 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
         if not isinstance(self.threshold, str):
             return Split(list(good), [], "images")
-        if self.threshold == "pixel_fpr":
-            return hold_out(good, self.validation_fraction, self._smallest_side(), rng)
-        split = hold_out_images(good, self.validation_fraction, rng)
-        check_image_count(len(split.held_out), self.target_fpr)
-        return split
+        return hold_out(good, self.validation_fraction, self._smallest_side(), rng)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
         self.fit_regions([working_pixels(region) for region in good.regions], rng)
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
         residual_maps = [self._residual_map(region) for region in held_out]
-        opened = map(self._open, residual_maps)
+        opened = [self._open(residual_map) for residual_map in residual_maps]
         if self.threshold == "pixel_fpr":
-            threshold = pixel_fpr_threshold(list(opened), self.target_fpr)
+            threshold = pixel_fpr_threshold(opened, self.target_fpr)
+        elif kind == "images" and allows_bound(len(opened), self.target_fpr):
+            threshold = image_fpr_threshold([image_score(m) for m in opened], self.target_fpr)
         else:
-            scores = [image_score(opened_map) for opened_map in opened]
-            threshold = image_fpr_threshold(scores, self.target_fpr)
+            threshold = self._extrapolate(opened, held_out)
+        extent: Any = self.extent_threshold
+        if isinstance(extent, str):
+            extent = pixel_fpr_threshold(opened, self.extent_fpr)
         self.tail_ = TailProbability.fit(residual_maps)
         self.calibration_ = Calibration(
             threshold,
+            min(float(extent), threshold),
             str(self.threshold),
             self.target_fpr,
             kind,
@@ -337,6 +390,17 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             # A copy, so that a dictionary changed in place later is noticed.
             copy.deepcopy(self._calibrated_parameters()),
         )
+
+    def _extrapolate(self, opened: Sequence[Map], held_out: Sequence[Region]) -> float:
+        """Estimate the threshold of whole images from the blocks of a few, or of parts of them."""
+        maxima = [
+            block_maxima(opened_map, block_size(region.image_shape))
+            for opened_map, region in zip(opened, held_out, strict=True)
+        ]
+        pixels_per_block = sum(m.size for m in opened) / sum(len(own) for own in maxima)
+        image_pixels = np.mean([math.prod(region.image_shape) for region in held_out])
+        n_blocks = max(float(image_pixels) / pixels_per_block, 1.0)
+        return extreme_value_threshold(np.concatenate(maxima), n_blocks, self.target_fpr)
 
     def _calibrated_parameters(self) -> dict[str, Any]:
         """Return the parameters without which a threshold means nothing."""

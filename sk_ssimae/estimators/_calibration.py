@@ -4,6 +4,13 @@ from typing import Any, NamedTuple
 
 from sklearn.exceptions import NotFittedError
 
+from sk_ssimae.model_selection._threshold import allows_bound, images_for_bound
+
+# Numbers of held-out images or regions, and how many times a target of 1 % the share of good images
+# flagged was at most, in nine of ten calibrations: the worst of the textures in
+# benchmarks/results/verdict_synthetic.csv and verdict_bands.csv.
+_FACTORS = {"images": ((10, 5), (5, 8), (3, 11)), "regions": ((9, 7), (5, 25), (3, 65))}
+
 
 class Calibration(NamedTuple):
     """How `threshold_` was found.
@@ -11,7 +18,9 @@ class Calibration(NamedTuple):
     Attributes
     ----------
     threshold : float
-        The threshold.
+        The threshold, level of the verdict.
+    extent_threshold : float
+        Level of the extent of regions.
     rule : {"pixel_fpr", "image_fpr"}
         Rule by which it was found.
     target_fpr : float
@@ -25,26 +34,58 @@ class Calibration(NamedTuple):
     """
 
     threshold: float
+    extent_threshold: float
     rule: str
     target_fpr: float
     held_out: str
     n_held_out: int
     parameters: dict[str, Any]
 
+    @property
+    def is_guarantee(self) -> bool:
+        """Whether the rule's bound holds for any distribution, or the threshold is an estimate."""
+        return (
+            self.rule == "image_fpr"
+            and self.held_out == "images"
+            and allows_bound(self.n_held_out, self.target_fpr)
+        )
+
     def promise(self) -> str:
         """Return the promise of the threshold in plain words, and its limits."""
         share = f"{100 * self.target_fpr:g} %"
         held_out = f"{self.n_held_out} held-out {self.held_out}"
-        if self.rule == "image_fpr":
+        if self.rule == "pixel_fpr":
+            return (
+                f"About {share} of the pixels of good images exceed the threshold, provided future "
+                f"images resemble the {held_out}. This says nothing about how many good images "
+                "are flagged, nor about how many defects are found."
+            )
+        if self.is_guarantee:
             return (
                 f"At most {share} of good images are flagged, provided future images resemble the "
-                f"{held_out}. This says nothing about single pixels, nor about how many defects "
-                "are found."
+                f"{held_out}. This is a guarantee, on average over calibrations. It says nothing "
+                "about how many defects are found."
             )
         return (
-            f"About {share} of the pixels of good images are marked, provided future images "
-            f"resemble the {held_out}. This says nothing about how many good images have a marked "
-            "pixel, nor about how many defects are found."
+            f"About {share} of good images are flagged, provided future images resemble the "
+            f"{held_out}. This is an estimate from few images, not a guarantee: {self._evidence()} "
+            f"A guarantee needs {images_for_bound(self.target_fpr):.0f} held-out images. This says "
+            "nothing about how many defects are found."
+        )
+
+    def _evidence(self) -> str:
+        """Say how far estimates were off."""
+        factors = [f for least, f in _FACTORS[self.held_out] if self.n_held_out >= least]
+        measured = (
+            f"in tests with a target of 1 % it was up to {factors[0]} times as high."
+            if factors
+            else "with fewer than 3 it may be off by any factor."
+        )
+        if self.held_out == "images":
+            return measured
+        return (
+            f"training has seen the rest of their images, and {measured} Call calibrate with other "
+            "good images for a better one."
         )
 
     def check(self, parameters: dict[str, Any], what: str) -> None:

@@ -12,9 +12,11 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
-from sk_ssimae._pixels import resize
+from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 
 Features = NDArray[np.float32]
@@ -37,7 +39,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
     """Base of segmenters whose residual is the distance to the nearest features of good images.
 
     A family implements :meth:`fit_features`, which prepares the features, and
-    :meth:`compute_features`. Features have no position: those of a place may be found anywhere.
+    :meth:`compute_features`; for images in blocks, :meth:`grid_shape`,
+    :meth:`compute_area_features` and `residual_radius`. Features have no position: those of a place
+    may be found anywhere.
 
     Parameters
     ----------
@@ -101,6 +105,14 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d), float32, of an image (h, w, c), on an even grid."""
 
+    @abstractmethod
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+
+    @abstractmethod
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Choose the dictionary from the features of good images."""
         self.fit_features(regions, rng)
@@ -114,17 +126,43 @@ class BaseDictionarySegmenter(BaseSegmenter):
         self.pca_ = PCA(n_components, whiten=self.whitens, svd_solver=solver)
         with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
             reduced = self.pca_.fit_transform(features).astype(np.float32)
-        self.dictionary_ = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
-        n_neighbors = min(self.n_neighbors, len(self.dictionary_))
-        self.neighbors_ = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        # The layout in memory decides how products are rounded: it is that of a model file.
+        self.pca_.components_ = np.ascontiguousarray(self.pca_.components_)
+        dictionary = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
+        self.set_dictionary(dictionary, self.n_neighbors)
+
+    def set_projection(self, mean: Features, components: Features, variances: Features) -> None:
+        """Set the principal components, of a file; statistics of training are not restored."""
+        self.pca_ = PCA(len(components), whiten=self.whitens)
+        self.pca_.mean_, self.pca_.components_ = mean, components
+        self.pca_.explained_variance_ = variances
+        self.pca_.n_components_, self.pca_.n_features_in_ = components.shape
+
+    def set_dictionary(self, dictionary: Features, n_neighbors: int) -> None:
+        """Set the dictionary (m, d), of `fit` or of a file, and prepare the search in it."""
+        self.dictionary_ = np.ascontiguousarray(dictionary)
+        self.neighbors_ = NearestNeighbors(
+            n_neighbors=min(n_neighbors, len(dictionary)), algorithm="brute"
+        )
         self.neighbors_.fit(self.dictionary_)
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
-        features = self.compute_features(image)
+        distances = self._distances(self.compute_features(image))
+        grid, shape = distances.shape, image.shape[:2]
+        return interpolate(distances, whole_area(grid), grid, whole_area(shape), shape)
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
+        """Compute the residual of an area from the cells that it depends on."""
+        grid = self.grid_shape(image.shape)
+        cells = cells_of(area, grid, image.shape)
+        distances = self._distances(self.compute_area_features(image, cells))
+        return interpolate(distances, cells, grid, area, image.shape)
+
+    def _distances(self, features: Features) -> Features:
         reduced = self.pca_.transform(_rows(features)).astype(np.float32)
         distances = self.neighbors_.kneighbors(reduced)[0].mean(axis=1, dtype=np.float32)
-        return resize(distances.reshape(features.shape[:2]), (image.shape[0], image.shape[1]))
+        return distances.reshape(features.shape[:2])
 
 
 def _rows(features: Features) -> Features:

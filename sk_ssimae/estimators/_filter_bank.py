@@ -61,6 +61,13 @@ class FilterBank(NamedTuple):
             filters.append(_principal_components(np.concatenate(drawn), n_filters))
         return cls(filters, scales, size, stride)
 
+    @property
+    def margin(self) -> int:
+        """Number of cells around a cell, at least 1, that its features depend on."""
+        # At least one, because the last cell may be extended by the mirror image of the one before.
+        pixels = self.size // 2 * max(self.scales)
+        return max(1, -(-pixels // self.stride))
+
     def compute(self, image: Image) -> Array:
         """Compute the features (h', w', d) of an image (h, w, c): one of each cell."""
         whole = _whole_cells(image, self.stride)
@@ -106,7 +113,8 @@ def _principal_components(windows: Array, n_filters: int) -> Array:
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(components.shape[1])])
     deviations = np.sqrt(np.maximum(variances, _LEAST_DEVIATION**2))
-    return (components / np.sqrt(deviations)).astype(np.float32)
+    # The layout in memory decides how products are rounded: it is that of a model file.
+    return np.ascontiguousarray(components / np.sqrt(deviations), dtype=np.float32)
 
 
 def _pool(windows: Array, filters: Array, cell: int) -> Array:

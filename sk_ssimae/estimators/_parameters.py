@@ -22,10 +22,13 @@ class ParametersButSmoothing(TypedDict, total=False):
     alpha_channel: Literal["auto", "drop", "keep"]
     max_image_pixels: int | None
     random_state: RandomState
-    threshold: Literal["pixel_fpr", "image_fpr"] | float
+    threshold: Literal["image_fpr", "pixel_fpr"] | float
     target_fpr: float
+    extent_threshold: Literal["half_peak", "pixel_fpr"] | float
+    extent_fpr: float
     validation_fraction: float
     opening_diameter: int
+    min_region_area: int
 
 
 class SegmenterParameters(ParametersButSmoothing, total=False):

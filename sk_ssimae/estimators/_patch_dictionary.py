@@ -6,7 +6,10 @@ from typing import ClassVar, Unpack
 
 import numpy as np
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
+from sk_ssimae._patches import Area
+from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,
@@ -108,3 +111,22 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
     def compute_features(self, image: Image) -> Features:
         """Compute the averages (h', w', d) of rectified responses over the cells of the grid."""
         return self.filter_bank_.compute(image)
+
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+        return -(-shape[0] // self.filter_bank_.stride), -(-shape[1] // self.filter_bank_.stride)
+
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+        stride, margin = self.filter_bank_.stride, self.filter_bank_.margin
+        wider = with_halo(cells, margin, self.grid_shape(image.shape))
+        rows, columns = (
+            slice(part.start * stride, min(part.stop * stride, length))
+            for part, length in zip(wider, image.shape, strict=True)
+        )
+        return self.compute_features(image.read(rows, columns))[within(cells, wider)]
+
+    def residual_radius(self) -> int:
+        """Return how many pixels around a pixel its residual depends on."""
+        # A pixel lies between the centres of two cells, of a grid stretched by less than a cell.
+        return (self.filter_bank_.margin + 3) * self.filter_bank_.stride

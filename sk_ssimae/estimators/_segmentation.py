@@ -8,16 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._images import Images, SlicedImage
-from sk_ssimae._inference._decision import image_score, mark, open_map, smooth, smoothing_sigma
+from sk_ssimae._inference._decision import (
+    Levels,
+    image_score,
+    mark,
+    open_map,
+    smooth,
+    smoothing_sigma,
+)
 from sk_ssimae._inference._region import Region, crop, extend, working_pixels
 from sk_ssimae._intensity import Image
 from sk_ssimae._patches import Area
 from sk_ssimae._pixels import Conversion, resize
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
 from sk_ssimae.estimators._blocks import (
-    block_areas,
     check_block_size,
-    segment_block,
+    segment_blocks,
     with_halo,
     within,
 )
@@ -49,16 +55,29 @@ class Segmentation(metaclass=ABCMeta):
         image's shorter side.
     opening_diameter : int
         Diameter in pixels of the disk with which residual maps are opened before the decision.
+    min_region_area : int
+        Pixels of the smallest region that counts.
     """
 
     n_channels_: int
     smoothing: Any
     opening_diameter: Any
+    min_region_area: Any = 0
 
     @property
     @abstractmethod
     def threshold_(self) -> float:
-        """Residual above which a pixel of the opened map counts as defective."""
+        """The verdict's level: a region of the opened map is defective if it exceeds it."""
+
+    @property
+    def extent_threshold_(self) -> float:
+        """Level that all pixels of a defective region exceed, at most `threshold_`."""
+        return self.threshold_
+
+    @property
+    def ends_at_half_peak(self) -> bool:
+        """Whether regions end at half of their local peaks."""
+        return False
 
     @abstractmethod
     def compute_residual(self, image: Image) -> Map:
@@ -156,7 +175,10 @@ class Segmentation(metaclass=ABCMeta):
         return self._iter_maps(self._check_images(X))
 
     def predict(self, X: Any) -> Mask | list[Mask]:
-        """Segment each image: True where the opened residual map exceeds `threshold_`.
+        """Segment each image: True where a region is defective.
+
+        A region is a connected set of pixels of the opened residual map above the extent level. It
+        is defective if it exceeds `threshold_` somewhere.
 
         Parameters
         ----------
@@ -169,9 +191,9 @@ class Segmentation(metaclass=ABCMeta):
             Masks.
         """
         images = self._check_images(X)
-        threshold = self.threshold_
+        levels = self._levels()
         masks = (
-            mark(self._open(residual_map), threshold) for residual_map in self._iter_maps(images)
+            self._segment(residual_map, levels).mask for residual_map in self._iter_maps(images)
         )
         return collect(masks, images)
 
@@ -205,14 +227,17 @@ class Segmentation(metaclass=ABCMeta):
             Residual map, mask and score of the next image.
         """
         images = self._check_images(X)
-        threshold = self.threshold_
-        return (self._segment(residual_map, threshold) for residual_map in self._iter_maps(images))
+        levels = self._levels()
+        return (self._segment(residual_map, levels) for residual_map in self._iter_maps(images))
 
     def segment_blocks(self, image: Any, *, block_size: int = 2048) -> Iterator[SegmentedBlock]:
         """Segment one image block by block, when it does not fit into memory.
 
         Each block is read with a halo of the pixels that its own depend on, so that the blocks
-        together equal the results of `decision_function` and `predict` for the whole image.
+        together equal the results of `decision_function` and `predict` for the whole image. Regions
+        may cross borders: unless `extent_threshold_` equals `threshold_`, a first pass over all
+        blocks decides which regions are defective, before the first block is returned. That doubles
+        the time; memory is that of a block and a few numbers for each region.
 
         Parameters
         ----------
@@ -271,9 +296,8 @@ class Segmentation(metaclass=ABCMeta):
             n_channels=self.n_channels_,
             conversion=self.conversion,
         )
-        threshold = self.threshold_
-        areas = block_areas(sliced.shape, int(block_size))
-        return (segment_block(self, sliced, area, threshold) for area in areas)
+        levels = self._with_radius(self._levels(), sliced.shape)
+        return segment_blocks(self, sliced, int(block_size), levels)
 
     def score(self, X: Any, y: Any, sample_weight: None = None) -> float:
         """Compute the area under the pixel ROC curve, pooled over all images.
@@ -334,11 +358,27 @@ class Segmentation(metaclass=ABCMeta):
         return smooth(resize(residual, region.shape), sigma)
 
     def _open(self, residual_map: Map) -> Map:
-        return open_map(residual_map, self.opening_diameter)
+        return open_map(residual_map, self.opening_diameter, self.min_region_area)
 
-    def _segment(self, residual_map: Map, threshold: float) -> SegmentedImage:
+    def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
+        """Return the sigma of the Gaussian that has smoothed the map of an image."""
+        return smoothing_sigma(self.smoothing, image_shape)
+
+    def _levels(self) -> Levels:
+        return Levels(self.threshold_, self.extent_threshold_)
+
+    def _with_radius(self, levels: Levels, image_shape: tuple[int, int]) -> Levels:
+        # At a distance of 1.18 sigma from its peak a Gaussian has fallen to a half; at 1.19 sigma
+        # it is half of its value one sigma nearer. So a radius of sigma undoes the smoothing, and
+        # leaves the variation within a wide defect alone.
+        if not self.ends_at_half_peak:
+            return levels
+        return levels._replace(radius=round(self._smoothing_sigma(image_shape)))
+
+    def _segment(self, residual_map: Map, levels: Levels) -> SegmentedImage:
         opened = self._open(residual_map)
-        return SegmentedImage(residual_map, mark(opened, threshold), image_score(opened))
+        levels = self._with_radius(levels, (residual_map.shape[0], residual_map.shape[1]))
+        return SegmentedImage(residual_map, mark(opened, levels), image_score(opened))
 
 
 def collect(

@@ -1,6 +1,20 @@
-"""Cross-validation that trains on good images only, and thresholds from good images."""
+"""Cross-validation that trains on good images only, choices without labels, and thresholds."""
 
+from sk_ssimae.model_selection._extremes import extreme_value_threshold
+from sk_ssimae.model_selection._family_scorer import FamilyScorer
+from sk_ssimae.model_selection._selection_report import SelectionReport, choose_by_rank
+from sk_ssimae.model_selection._selection_set import SelectionSet, make_selection_set
 from sk_ssimae.model_selection._split import DefectFreeKFold
 from sk_ssimae.model_selection._threshold import image_fpr_threshold, pixel_fpr_threshold
 
-__all__ = ["DefectFreeKFold", "image_fpr_threshold", "pixel_fpr_threshold"]
+__all__ = [
+    "DefectFreeKFold",
+    "extreme_value_threshold",
+    "make_selection_set",
+    "SelectionSet",
+    "FamilyScorer",
+    "choose_by_rank",
+    "SelectionReport",
+    "pixel_fpr_threshold",
+    "image_fpr_threshold",
+]

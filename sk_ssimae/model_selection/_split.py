@@ -105,7 +105,7 @@ class DefectFreeKFold:
         if n_images == 0:
             raise ValueError("X must contain at least one image, got none.")
         defective = defect_labels(y, n_images)
-        group_of = np.arange(n_images) if groups is None else _number_groups(groups, n_images)
+        group_of = np.arange(n_images) if groups is None else number_groups(groups, n_images)
         fold_of = self._distribute(defective, group_of)
         for fold in range(self.n_splits):
             in_test = fold_of == fold
@@ -158,7 +158,8 @@ class DefectFreeKFold:
         return fold_of
 
 
-def _number_groups(groups: ArrayLike, n_images: int) -> Indices:
+def number_groups(groups: ArrayLike, n_images: int) -> Indices:
+    """Return the group of each image as a number, counted from 0."""
     group_array = to_array(groups, "groups", "(n,)")
     try:
         numbers: Indices = np.unique(group_array, return_inverse=True)[1]

@@ -38,7 +38,7 @@ def pixel_fpr_threshold(residual_maps: Sequence[NDArray[Any]], target_fpr: float
     >>> pixel_fpr_threshold([np.arange(1000).reshape(20, 50)], target_fpr=0.01)
     989.0
     """
-    _check_target_fpr(target_fpr)
+    check_target_fpr(target_fpr)
     residual_maps = as_collection(residual_maps, "residual_maps")
     if len(residual_maps) == 0:
         raise ValueError("residual_maps must contain at least one map, got none.")
@@ -87,28 +87,37 @@ def image_fpr_threshold(image_scores: ArrayLike, target_fpr: float) -> float:
     >>> image_fpr_threshold(range(1, 20), target_fpr=0.1)
     18.0
     """
-    _check_target_fpr(target_fpr)
+    check_target_fpr(target_fpr)
     scores = as_floats(image_scores, "image_scores", "(n,)")
     if scores.ndim != 1 or not np.isfinite(scores).all():
         raise ValueError(
             f"image_scores must be finite numbers of shape (n,), got {scores!r} instead."
         )
-    check_image_count(len(scores), target_fpr)
+    _check_image_count(len(scores), target_fpr)
     return float(np.sort(scores)[_conformal_rank(len(scores), target_fpr) - 1])
 
 
-def check_image_count(n_images: int, target_fpr: float) -> None:
-    """Refuse fewer good images than the conformal rule needs for its bound."""
-    if _conformal_rank(n_images, target_fpr) > n_images:
+def images_for_bound(target_fpr: float) -> float:
+    """Return how many good images the bound of the conformal rule needs."""
+    return float(np.ceil(1 / target_fpr - 1 - 1e-9))
+
+
+def allows_bound(n_images: int, target_fpr: float) -> bool:
+    """Tell whether there are enough good images for the bound of the conformal rule."""
+    return _conformal_rank(n_images, target_fpr) <= n_images
+
+
+def _check_image_count(n_images: int, target_fpr: float) -> None:
+    if not allows_bound(n_images, target_fpr):
         raise ValueError(
-            f"threshold='image_fpr' with target_fpr={target_fpr:g} needs at least "
-            f"{np.ceil(1 / target_fpr - 1 - 1e-9):.0f} good images that training has not seen, got "
-            f"{n_images}. Pass more images, call calibrate with more, raise target_fpr, or use "
-            "threshold='pixel_fpr'."
+            f"target_fpr={target_fpr:g} needs at least {images_for_bound(target_fpr):.0f} good "
+            f"images that training has not seen, got {n_images}. Pass more images, raise "
+            "target_fpr, or estimate a threshold with extreme_value_threshold."
         )
 
 
-def _check_target_fpr(target_fpr: float) -> None:
+def check_target_fpr(target_fpr: float) -> None:
+    """Refuse anything but a number in (0, 1)."""
     if not (isinstance(target_fpr, Real) and 0 < target_fpr < 1):
         raise ValueError(f"target_fpr must lie in (0, 1), got {target_fpr!r} instead.")
 

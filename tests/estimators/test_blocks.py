@@ -2,6 +2,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
@@ -11,8 +12,9 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators import BaseAutoencoderSegmenter
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Segmentation
 
 # The Gaussian is cut off at a weight of 2e-4, which is visible.
 FAR = {"smoothing": 1.12, "opening_diameter": 5, "stride": 11}
@@ -41,6 +43,31 @@ def fitted(tiny, good):
         return cache[cls].set_params(**(defaults | changes))
 
     return fit
+
+
+class Given(Segmentation):
+    """Segmentation whose residual is the image."""
+
+    n_channels_ = 1
+    smoothing = 0
+    threshold_ = extent_threshold_ = 0.0
+
+    def __init__(self, *, opening_diameter, min_region_area, radius):
+        self.opening_diameter, self.min_region_area = opening_diameter, min_region_area
+        self.radius = radius
+
+    @property
+    def ends_at_half_peak(self):
+        return self.radius > 0
+
+    def _smoothing_sigma(self, image_shape):
+        return self.radius
+
+    def residual_radius(self):
+        return 0
+
+    def compute_residual(self, image):
+        return as_unit_float(image)[..., 0]
 
 
 def put_together(segmenter, image, block_size):
@@ -95,6 +122,41 @@ def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, b
 )
 def test_whatever_is_set(fitted, image, cls, params):
     check_equals_whole(fitted(cls, **params), image, 29)
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 16, 1000])
+@pytest.mark.parametrize("radius", [0, 2])
+@pytest.mark.parametrize("area", [0, 6])
+def test_regions_across_borders_are_those_of_the_whole(block_size, radius, area):
+    # Winding regions that cross many blocks; in some only a single pixel exceeds the threshold.
+    rng = np.random.default_rng(radius)
+    image = ndimage.gaussian_filter(rng.random((40, 51)), 1).astype(np.float32)
+    segmenter = Given(opening_diameter=0, min_region_area=area, radius=radius)
+    opened = segmenter._open(image)
+    segmenter.extent_threshold_ = float(np.quantile(opened, 0.55))
+    segmenter.threshold_ = float(np.quantile(opened, 0.985))
+    (expected,) = segmenter.predict([image])
+    n_kept = ndimage.label(expected)[1]
+    assert 0 < n_kept < ndimage.label(opened > segmenter.extent_threshold_)[1] or radius
+    _, mask, score = put_together(segmenter, image, block_size)
+    np.testing.assert_array_equal(mask, expected)
+    assert score == segmenter.score_images([image])[0]
+    assert (score > segmenter.threshold_) == expected.any()
+    segmenter.threshold_ = score  # Nothing exceeds it.
+    assert not put_together(segmenter, image, block_size)[1].any()
+
+
+@pytest.mark.parametrize("block_size", [11, 24])
+def test_the_default_verdict_in_blocks(segmenter_class, tiny, good, block_size):
+    segmenter = segmenter_class(**tiny, smoothing=1, target_fpr=0.9, extent_fpr=0.3).fit(good)
+    for rule in ("half_peak", "pixel_fpr"):
+        segmenter.set_params(extent_threshold=rule).calibrate(good)
+        assert segmenter.extent_threshold_ < segmenter.threshold_
+        image = good[segmenter.score_images(good).argmax()]
+        (expected,) = segmenter.predict([image])
+        assert expected.any()
+        mask = put_together(segmenter, image, block_size)[1]
+        np.testing.assert_array_equal(mask, expected)
 
 
 def test_blocks_of_a_pixel(fitted, image):
@@ -229,7 +291,7 @@ def test_bad_parameters(fitted, image):
     resizing = clone(segmenter).set_params(image_size=32).fit([image])
     with pytest.raises(ValueError, match=r"image_size=\(32, 32\) resizes images as a whole"):
         resizing.segment_blocks(image)
-    segmenter.set_params(threshold="image_fpr")
+    segmenter.set_params(threshold="pixel_fpr")
     with pytest.raises(NotFittedError, match="has not been calibrated"):
         segmenter.segment_blocks(image)
     with pytest.raises(NotFittedError, match="is not fitted yet"):

@@ -395,7 +395,7 @@ def test_a_calibrated_map_needs_held_out_pixels(good):
     with pytest.raises(NotFittedError, match="is not fitted yet"):
         segmenter.calibrated_map(good)
     segmenter.fit(good)
-    message = "calibrated_map needs .* set threshold to 'pixel_fpr' and call calibrate with good"
+    message = "calibrated_map needs .* set threshold to 'image_fpr' and call calibrate with good"
     with pytest.raises(NotFittedError, match=message):
         segmenter.calibrated_map(good)
     segmenter.set_params(threshold="pixel_fpr").calibrate(good).calibrated_map(good)

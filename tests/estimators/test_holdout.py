@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sk_ssimae._inference._region import Region, working_pixels
-from sk_ssimae.estimators._holdout import hold_out, hold_out_images
+from sk_ssimae.estimators._holdout import hold_out
 
 
 def numbered_images(n, shape, working_shape=None):
@@ -74,6 +74,12 @@ def test_one_small_image_is_refused():
         hold_out(numbered_images(1, (31, 31)), 0.2, 16, np.random.default_rng(0))
 
 
+@pytest.mark.parametrize(("n", "n_held_out"), [(2, 1), (5, 2), (10, 3), (14, 3), (20, 4)])
+def test_at_least_three_images_or_half_of_them_are_held_out(n, n_held_out):
+    split = hold_out(numbered_images(n, (16, 16)), 0.2, 16, np.random.default_rng(0))
+    assert (len(split.training), len(split.held_out)) == (n - n_held_out, n_held_out)
+
+
 def test_some_images_always_remain_to_train_on():
-    split = hold_out_images(numbered_images(2, (16, 16)), 0.99, np.random.default_rng(0))
+    split = hold_out(numbered_images(2, (16, 16)), 0.99, 16, np.random.default_rng(0))
     assert (len(split.training), len(split.held_out)) == (1, 1)

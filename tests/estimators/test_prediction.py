@@ -7,6 +7,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
@@ -19,7 +20,8 @@ from sk_ssimae._inference._decision import open_map, smooth
 from sk_ssimae._patches import taper_weights
 from sk_ssimae.losses import L2Loss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
-from sk_ssimae.model_selection import DefectFreeKFold
+from sk_ssimae.model_selection import DefectFreeKFold, extreme_value_threshold
+from sk_ssimae.model_selection._extremes import block_maxima
 
 
 @pytest.fixture(scope="module")
@@ -254,35 +256,76 @@ def test_smoothing_opening_threshold(segmenter_class, fitted, defective):
 def test_pixel_rule_bounds_the_share_of_held_out_pixels(segmenter_class, tiny, good):
     # Whole images are held out, so that calibrating on the same ones gives the same threshold.
     many = np.concatenate([good, good[:, ::-1], good[:, :, ::-1]])
-    segmenter = segmenter_class(**tiny, target_fpr=0.05).fit(many)
+    segmenter = segmenter_class(**tiny, threshold="pixel_fpr", target_fpr=0.05).fit(many)
     assert segmenter.calibration_.held_out == "images"
-    assert segmenter.calibration_.n_held_out == 2
-    again = clone_fitted(segmenter).calibrate(good)
+    assert segmenter.calibration_.n_held_out == 3
+    again = clone_fitted(segmenter).set_params(extent_threshold=1e9).calibrate(good)
+    assert again.extent_threshold_ == again.threshold_
     assert 0.047 < again.predict(good).mean() <= 0.05  # Opened maps have plateaus of equal values.
+    again.set_params(extent_threshold="pixel_fpr", extent_fpr=0.2).calibrate(good)
+    assert again.extent_threshold_ < again.threshold_
+    above = np.stack([again._open(map_) for map_ in again.decision_function(good)])
+    assert 0.19 < (above > again.extent_threshold_).mean() <= 0.2
+    marked = again.predict(good)
+    assert (above[marked] > again.extent_threshold_).all()
+    assert marked[above > again.threshold_].all()
+
+
+def test_few_images_give_bands(segmenter_class, tiny, good):
     few = segmenter_class(**tiny).fit(good)
-    assert few.calibration_[1:5] == ("pixel_fpr", 0.01, "regions", 4)
+    assert few.calibration_[2:6] == ("image_fpr", 0.01, "regions", 4)
+    assert not few.calibration_.is_guarantee
+    assert few.extent_threshold_ <= few.threshold_
 
 
 def test_image_rule(segmenter_class, tiny, good):
     segmenter = segmenter_class(**tiny, threshold="image_fpr", target_fpr=0.25)
-    with pytest.raises(ValueError, match=r"needs at least 3 good images .* got 1"):
-        segmenter.fit(good)
-    segmenter.set_params(validation_fraction=0.7).fit(good)
-    assert segmenter.calibration_.n_held_out == 3
-    segmenter.calibrate(good)
+    segmenter.fit(good).calibrate(good)
+    assert segmenter.calibration_.is_guarantee
     assert segmenter.threshold_ == np.sort(segmenter.score_images(good))[3]
+    segmenter.set_params(target_fpr=0.05).calibrate(good)
+    assert not segmenter.calibration_.is_guarantee
+    assert segmenter.threshold_ > segmenter.score_images(good).mean()
+
+
+def test_the_estimate_knows_how_many_blocks_an_image_has(segmenter_class, tiny, good):
+    segmenter = segmenter_class(**tiny).fit(good).calibrate(good)
+    maps = [segmenter._open(map_) for map_ in segmenter.decision_function(good)]
+    height, width = good[0].shape
+    side = min(height, width) // 10
+    maxima = np.concatenate([block_maxima(map_, side) for map_ in maps])
+    per_image = len(maxima) / len(good)
+    assert per_image == (height // side) * (width // side)
+    assert segmenter.threshold_ == extreme_value_threshold(maxima, per_image, 0.01)
+
+
+def test_small_regions_do_not_count(segmenter_class, fitted, defective):
+    images, _ = defective
+    segmenter = fitted(segmenter_class).set_params(opening_diameter=0, smoothing=0)
+    scores = segmenter.score_images(images)
+    segmenter.set_params(threshold=float(np.quantile(scores, 0.3)))
+    before = segmenter.predict(images)
+    segmenter.set_params(min_region_area=12)
+    assert (segmenter.score_images(images) <= scores).all()
+    after = segmenter.predict(images)
+    for mask, smaller in zip(before, after, strict=True):
+        labels, n = ndimage.label(mask)
+        large = np.bincount(labels.ravel(), minlength=n + 1)[labels] >= 12
+        np.testing.assert_array_equal(smaller, mask & large)
+    flagged = segmenter.score_images(images) > segmenter.threshold_
+    np.testing.assert_array_equal(flagged, after.any(axis=(1, 2)))
 
 
 def test_html_says_what_the_threshold_promises(segmenter_class, tiny, fitted, good):
     segmenter = fitted(segmenter_class)
     assert segmenter.calibration_.promise().startswith(
-        "About 1 % of the pixels of good images are marked, provided future"
+        "About 1 % of good images are flagged, provided future"
     )
     html = segmenter._repr_mimebundle_()["text/html"]
-    assert f"threshold_ = {segmenter.threshold_:.4g}. About 1 % of the pixels" in html
+    assert f"threshold_ = {segmenter.threshold_:.4g}. About 1 % of good images" in html
     assert "4 held-out regions" in html
     assert "threshold_ = " not in segmenter_class()._repr_html_()
-    for params in ({"threshold": 0.5}, {"threshold": "image_fpr"}):
+    for params in ({"threshold": 0.5}, {"threshold": "pixel_fpr"}):
         segmenter.set_params(**params)
         assert "threshold_ = " not in segmenter._repr_html_()
     segmenter.set_params(threshold="image_fpr", target_fpr=0.25).calibrate(good)
@@ -301,7 +344,7 @@ def test_threshold_given_as_a_number(segmenter_class, tiny, fitted, good):
         segmenter.predict(good)
     assert np.isfinite(segmenter.calibrate(good).threshold_)
     calibrated = fitted(segmenter_class)
-    for params in ({"threshold": "image_fpr"}, {"target_fpr": 0.02}):
+    for params in ({"threshold": "pixel_fpr"}, {"target_fpr": 0.02}, {"extent_fpr": 0.02}):
         with pytest.raises(NotFittedError, match=r"has not been calibrated.* [Cc]all calibrate"):
             clone_fitted(calibrated).set_params(**params).predict(good)
     assert calibrated.set_params(threshold=-100).predict(good).all()

@@ -184,6 +184,15 @@ def test_maps_can_be_averaged_together(options, monkeypatch):
     torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-9)
 
 
+def test_components_of_flat_images_stay_in_their_range():
+    x, y = torch.full((1, 1, 24, 24), 0.5), torch.full((1, 1, 24, 24), 0.7)
+    y[..., 12:] = 0.3
+    for pair in ((x, x), (x, y), (y, y), (y, 1 - y)):
+        _, contrast, structure = ssim_components(*pair, c2=1e-6)
+        assert contrast.max() <= 1 + 1e-6
+        assert structure.abs().max() <= 1 + 1e-6
+
+
 def test_gradient_is_finite_on_flat_images():
     flat = torch.full((1, 1, 16, 16), 0.5)
     for options in ({}, {"gamma": 2}, {"gamma": 0.5}):

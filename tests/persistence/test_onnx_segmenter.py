@@ -122,10 +122,28 @@ def test_any_number_of_patches_at_once(ssim, tmp_path):
         np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("rule", ["half_peak", "pixel_fpr"])
+def test_masks_of_both_levels_are_the_same(ssim, good, tmp_path, rule):
+    ssim.set_params(extent_threshold=rule, target_fpr=0.9, extent_fpr=0.2, min_region_area=3)
+    ssim.set_params(smoothing=1).calibrate(good)
+    assert ssim.extent_threshold_ < ssim.threshold_
+    other = exported(ssim, tmp_path)
+    masks = ssim.predict(good)
+    assert masks.any()
+    exported_masks = other.predict(good)
+    assert (exported_masks != masks).mean() < 0.002  # Maps are equal up to rounding.
+    index = int(other.score_images(good).argmax())
+    for block in other.segment_blocks(good[index], block_size=13):
+        expected = exported_masks[index][block.rows, block.columns]
+        np.testing.assert_array_equal(block.mask, expected)
+
+
 def test_settings_tell_how_the_threshold_was_found(ssim, tmp_path):
     settings = exported(ssim, tmp_path).settings
     assert settings.calibration.items() < ssim.calibration_._asdict().items()
     assert settings.threshold == ssim.threshold_
+    assert settings.extent_threshold == ssim.extent_threshold_
+    assert settings.half_peak
     assert settings.segmenter_class == "SSIMAutoencoderSegmenter"
     assert settings.versions["torch"] == str(torch.__version__)
     shown = repr(exported(ssim.set_params(threshold=0.25), tmp_path))

@@ -21,17 +21,8 @@ from values import (
 )
 
 from sk_ssimae import datasets
+from sk_ssimae.datasets._defects import FAMILIES
 
-_KINDS = (
-    "blur",
-    "contamination",
-    "cut",
-    "doubled_thread",
-    "missing_thread",
-    "misweave",
-    "scratch",
-    "stain",
-)
 _sizes = st.integers(1, 40)
 _states = st.sampled_from((None, 0, np.int64(7), np.random.RandomState(0), 2**40))
 _common = {
@@ -84,25 +75,30 @@ def _is_small(value: Any) -> bool:
 
 @st.composite
 def _drawable(draw: Any) -> dict[str, Any]:
-    shape = (draw(st.integers(1, 2)), draw(st.integers(32, 48)), draw(st.integers(32, 48)))
+    shape = (draw(st.integers(1, 2)), draw(st.integers(8, 40)), draw(st.integers(8, 40)))
     channels = draw(st.sampled_from((None, 1, 2, 3, 5)))
     images = seeded(draw(seeds)).random(shape if channels is None else (*shape, channels))
-    images = draw(layouts)(as_dtype(images, draw(st.sampled_from(("?", *UNIT_DTYPES)))))
+    images = draw(layouts)(
+        as_dtype(images, draw(st.sampled_from(("u1", "u2", ">u2", *UNIT_DTYPES))))
+    )
     return {
         "images": draw(st.sampled_from((images, list(images)))),
-        "kinds": draw(st.lists(st.sampled_from(_KINDS), min_size=1, max_size=3)),
+        "families": draw(st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=3)),
+        "severity": draw(st.floats(0.001, 1)),
         "n_defects": draw(st.integers(1, 3)),
         "random_state": draw(_states),
     }
 
 
 def _are_drawn(result: Any, arguments: dict[str, Any]) -> None:
-    good = np.asarray(arguments["images"], dtype=np.float32)
-    assert result.images.shape == good.shape
-    assert result.masks.shape == good.shape[:3]
-    assert ((result.images >= 0) & (result.images <= 1)).all()
+    good = np.asarray(arguments["images"])
+    changed = result.images != good
+    assert result.images.dtype == good.dtype
+    assert (result.images >= 0).all()
+    assert good.dtype.kind == "u" or (result.images <= 1).all()
+    assert (result.masks == changed.reshape(*good.shape[:3], -1).any(axis=-1)).all()
     assert result.masks.any(axis=(1, 2)).all()
-    assert (result.images[~result.masks] == good[~result.masks]).all()
+    assert [len(own) for own in result.families] == [arguments["n_defects"]] * len(good)
 
 
 _no_folders = no_paths | st.sampled_from(("\0", "x" * 300, "no/such"))
@@ -156,12 +152,14 @@ CALLS = [
         _are_drawn,
         {
             "images": anything,
-            "kinds": others,
+            "families": others,
+            "severity": others,
             "n_defects": others.filter(_is_small),
             "random_state": others,
         },
         {
-            "kinds": no_numbers | st.sampled_from(("cut", ["no"], [["cut"]], [None], "")),
+            "families": no_numbers | st.sampled_from(("cut", ["no"], [["cut"]], [None], "")),
+            "severity": no_numbers | st.sampled_from((0, -1, 1.001, 7, float("inf"), True)),
             "n_defects": _not_positive,
         },
     ),

@@ -202,8 +202,11 @@ _combinations = st.fixed_dictionaries(
         "test_time_augmentation": _some((None, "dihedral")),
         "threshold": _some(("pixel_fpr", "image_fpr", 0.5, -1)),
         "target_fpr": st.floats(1e-9, 0.999999),
+        "extent_threshold": _some(("half_peak", "pixel_fpr", 0.5, -1)),
+        "extent_fpr": st.floats(1e-9, 0.999999),
         "validation_fraction": st.floats(1e-9, 0.999999),
         "opening_diameter": st.integers(0, 20),
+        "min_region_area": st.integers(0, 40),
         "net_params": _some((None, {}, {"precision": "bf16"}, {"optimizer__betas": (0.8, 0.9)})),
     }
 )
@@ -402,7 +405,7 @@ CALLS = [
     ),
     Call(
         "estimators.Calibration",
-        lambda: estimators.Calibration(1.0, "pixel_fpr", 0.01, "images", 3, {}).promise(),
+        lambda: estimators.Calibration(1.0, 0.5, "image_fpr", 0.01, "images", 3, {}).promise(),
         st.just({}),
         lambda result, arguments: None,
         share=1,

@@ -1,13 +1,27 @@
-"""Metrics and thresholds."""
+"""Metrics, thresholds and choices."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from call import Call
 from hypothesis import strategies as st
-from values import anything, masks_and_maps, no_integers, no_numbers, others, spoiled
+from values import (
+    anything,
+    as_dtype,
+    layouts,
+    masks_and_maps,
+    no_integers,
+    no_numbers,
+    others,
+    seeded,
+    seeds,
+    spoiled,
+)
 
 from sk_ssimae import metrics, model_selection
+from sk_ssimae.datasets._defects import FAMILIES
+from sk_ssimae.exceptions import SelectionWarning
 
 _pairs = masks_and_maps()
 _wild = {"masks": anything, "residual_maps": anything}
@@ -148,7 +162,146 @@ _calibrating = st.fixed_dictionaries(
     }
 )
 
+
+@st.composite
+def _paintable(draw: Any) -> dict[str, Any]:
+    n = draw(st.integers(3, 5))
+    shape = (n, draw(st.integers(16, 32)), draw(st.integers(16, 32)))
+    channels = draw(st.sampled_from((None, 1, 3)))
+    good = seeded(draw(seeds)).random(shape if channels is None else (*shape, channels))
+    good = draw(layouts)(as_dtype(good, draw(st.sampled_from(("u1", "u2", "f4", "f8")))))
+    names = st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=2, unique=True)
+    return {
+        "X": draw(st.sampled_from((good, list(good)))),
+        "families": draw(names),
+        "n_per_family": draw(st.sampled_from((None, 1, n))),
+        "severity": draw(st.floats(0.01, 1)),
+        "groups": draw(st.sampled_from((None, list(range(n)), ["a", "b", "b", "c", "c"][:n]))),
+        "random_state": draw(st.sampled_from((None, 0, np.int64(3)))),
+    }
+
+
+def _is_selection_set(result: Any, arguments: dict[str, Any]) -> None:
+    X, y = result
+    n_good = len(arguments["X"])
+    assert len(X) == len(y) == len(result.groups) == len(result.families)
+    assert [mask.any() for mask in y] == [family is not None for family in result.families]
+    for mask, image in zip(y, X, strict=True):
+        assert mask.shape == np.asarray(image).shape[:2]
+    assert set(result.groups[n_good:]) <= set(result.groups[:n_good])
+    assert all(0 < severity <= 1 for severity in result.severities.values())
+
+
+_some_selection = model_selection.make_selection_set(
+    seeded(0).random((3, 16, 16)), families=["cut", "blur"], severity=1, random_state=0
+)
+
+
+def _score_families(selection: Any, max_fpr: float, y: Any) -> Any:
+    scorer = model_selection.FamilyScorer(selection, max_fpr=max_fpr)
+    maps = [np.arange(256.0).reshape(16, 16)] * len(y)
+    return scorer(_Maps(maps), maps, y)
+
+
+def _are_family_scores(result: Any, _: Any) -> None:
+    assert list(result) == ["cut", "blur"]
+    for value in result.values():
+        in_unit(value)
+
+
+_ranked = st.lists(st.integers(0, 5), min_size=4, max_size=4)
+_table = st.fixed_dictionaries(
+    {
+        "scores": st.dictionaries(st.sampled_from(sorted(FAMILIES)), _ranked, min_size=1),
+        "candidates": st.just([{"n": n} for n in range(4)]),
+    }
+)
+
+
+def _report(scores: Any, candidates: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SelectionWarning)
+        return model_selection.SelectionReport.from_scores(scores, candidates)
+
+
+def _is_report(result: Any, arguments: dict[str, Any]) -> None:
+    assert result.ranks.shape == (len(arguments["candidates"]), len(arguments["scores"]))
+    assert result.mean_ranks[result.best_index] == result.mean_ranks.min()
+    assert result.best_index not in result.decisive.values()
+    assert str(result)
+
+
+def _choose(cv_results: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SelectionWarning)
+        return model_selection.choose_by_rank(cv_results)
+
+
+def _is_index(result: Any, arguments: dict[str, Any]) -> None:
+    assert result in range(len(arguments["cv_results"]["params"]))
+
+
 CALLS = [
+    Call(
+        "model_selection.make_selection_set",
+        model_selection.make_selection_set,
+        _paintable(),
+        _is_selection_set,
+        {"families": others, "n_per_family": others, "groups": anything, "random_state": others},
+        {
+            "X": st.sampled_from(
+                (None, 3, "text", np.zeros((3, 4, 16)), np.full((3, 16, 16), 7.0))
+            ),
+            "severity": no_numbers | st.sampled_from((0, -1, 1.5, True)),
+            "n_per_family": st.sampled_from((0, -1, 100, 2.5)),
+        },
+    ),
+    Call(
+        "model_selection.FamilyScorer",
+        _score_families,
+        st.fixed_dictionaries(
+            {
+                "selection": st.just(_some_selection),
+                "max_fpr": _rates,
+                "y": st.sampled_from((_some_selection.y, list(_some_selection.y))),
+            }
+        ),
+        _are_family_scores,
+        {"max_fpr": others},
+        {
+            "selection": no_numbers,
+            "max_fpr": _no_rates,
+            "y": st.sampled_from(([0, 1], np.zeros((2, 16, 16)), np.ones((2, 16, 16)))),
+        },
+    ),
+    Call(
+        "model_selection.SelectionReport",
+        _report,
+        _table,
+        _is_report,
+        {},
+        {
+            "scores": st.sampled_from(({}, {"cut": [1, 2]}, {"cut": [1, 2, 3, float("nan")]})),
+            "candidates": st.sampled_from(([], [{"n": 1}])),
+        },
+        may_name=["scores"],
+    ),
+    Call(
+        "model_selection.choose_by_rank",
+        _choose,
+        _ranked.map(
+            lambda scores: {
+                "cv_results": {
+                    "params": [{"n": n} for n in range(4)],
+                    "mean_test_cut": np.array(scores),
+                    "split0_test_cut": np.array(scores),
+                }
+            }
+        ),
+        _is_index,
+        {},
+        {"cv_results": st.sampled_from(({}, {"params": [], "mean_test_score": []}))},
+    ),
     *_of_pairs(
         "pixel_roc_auc_score",
         in_unit,
@@ -294,5 +447,22 @@ CALLS = [
         {"image_scores": anything, "target_fpr": others},
         {"target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5))},
         may_name=["target_fpr"],  # It may need more scores than there are.
+    ),
+    Call(
+        "model_selection.extreme_value_threshold",
+        model_selection.extreme_value_threshold,
+        st.fixed_dictionaries(
+            {
+                "block_maxima": st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=9),
+                "n_blocks": st.floats(1, 1e9),
+                "target_fpr": st.floats(1e-9, 0.999999),
+            }
+        ),
+        _is_finite,
+        {"block_maxima": anything, "n_blocks": others, "target_fpr": others},
+        {
+            "n_blocks": no_numbers | st.sampled_from((0, -1, 0.5)),
+            "target_fpr": no_numbers | st.sampled_from((0, 1, -1, 1.5)),
+        },
     ),
 ]

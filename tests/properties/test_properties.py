@@ -49,11 +49,12 @@ def test_many(call):
 
 # Types of results, and names that the other calls cover.
 COVERED_BY_OTHERS = {
-    *("SSIMComponents", "PixelF1Max", "DefectiveImages", "VariationalOutput"),
+    *("SSIMComponents", "PixelF1Max", "DefectiveImages", "SelectionSet", "VariationalOutput"),
     *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
     *(
         "fold_normalization",
         "InterruptedFitWarning",
+        "SelectionWarning",
         "UnlearnedTextureWarning",
         "IntensityRangeWarning",
         "SmallImageWarning",

@@ -46,7 +46,10 @@ class OnnxSegmenter(ReconstructionMixin):
     Attributes
     ----------
     threshold_ : float
-        Threshold with which `predict` compares opened residual maps.
+        The verdict's level: `predict` marks a region of the opened residual map only if it exceeds
+        this somewhere.
+    extent_threshold_ : float
+        Level that all pixels of a region exceed.
     n_channels_ : int
         Number of channels that images need to have.
     settings : Settings
@@ -104,12 +107,22 @@ class OnnxSegmenter(ReconstructionMixin):
         self.n_channels_ = settings.n_channels
         self.smoothing = settings.smoothing
         self.opening_diameter = settings.opening_diameter
+        self.min_region_area = settings.min_region_area
         self._network = _make_network(runtime, session, settings)
 
     @property
     def threshold_(self) -> float:
-        """Residual above which a pixel of the opened map counts as defective."""
+        """The verdict's level: a region of the opened map is defective if it exceeds it."""
         return self.settings.threshold
+
+    @property
+    def extent_threshold_(self) -> float:
+        """Level that all pixels of a defective region exceed, at most `threshold_`."""
+        return self.settings.extent_threshold
+
+    @property
+    def ends_at_half_peak(self) -> bool:
+        return self.settings.half_peak
 
     @property
     def working_size(self) -> tuple[int, int] | None:

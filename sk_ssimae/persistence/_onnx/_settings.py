@@ -29,7 +29,7 @@ FORMAT = "sk_ssimae.onnx"
 FORMAT_VERSION = 1
 
 # As for the parameters of segmenters, in modules that import scikit-learn.
-_LARGEST_LENGTH, _LARGEST_EXPONENT, _CONSTANTS = 1000, 100, (1e-6, 1e6)
+_LARGEST_LENGTH, _LARGEST_AREA, _LARGEST_EXPONENT, _CONSTANTS = 1000, 10**6, 100, (1e-6, 1e6)
 
 _RESIDUALS: dict[str, type[Residual]] = {
     "l2": L2Residual,
@@ -48,16 +48,20 @@ class Settings(NamedTuple):
         Class of the segmenter that was exported.
     n_channels, latent_dim, patch_size : int
         Sizes of the network.
-    stride, taper, inference_batch_size, smoothing, test_time_augmentation, opening_diameter
+    stride, taper, inference_batch_size, smoothing, test_time_augmentation
         Parameters of the segmenter.
+    opening_diameter, min_region_area
+        Likewise.
     image_size : tuple of two int or None
         That parameter, as height and width.
     intensity_range : IntensityRange or None
         Value of `intensity_range_`.
     alpha_channel : {"auto", "drop", "keep"}
         That parameter.
-    threshold : float
-        Value of `threshold_`.
+    threshold, extent_threshold : float
+        Values of `threshold_` and `extent_threshold_`.
+    half_peak : bool
+        Whether regions end at half of their local peaks.
     calibration : dict or None
         How it was found, as in `calibration_`; None if it was given as a number.
     residual : Residual
@@ -79,7 +83,10 @@ class Settings(NamedTuple):
     smoothing: float | str
     test_time_augmentation: str | None
     opening_diameter: int
+    min_region_area: int
     threshold: float
+    extent_threshold: float
+    half_peak: bool
     calibration: dict[str, Any] | None
     residual: Residual
     versions: dict[str, Any]
@@ -118,7 +125,11 @@ def restore(document: dict[str, Any]) -> Settings:
         check_count(values[name], name, least=1)
     check_count(values["stride"], "stride", least=1, below=values["patch_size"] + 1)
     check_count(values["opening_diameter"], "opening_diameter", below=_LARGEST_LENGTH + 1)
-    check_number(values["threshold"], "threshold")
+    check_count(values["min_region_area"], "min_region_area", below=_LARGEST_AREA + 1)
+    threshold = check_number(values["threshold"], "threshold")
+    check_number(values["extent_threshold"], "extent_threshold", most=threshold)
+    if type(values["half_peak"]) is not bool:
+        raise ValueError("its half_peak must be true or false.")
     check_number(values["taper"], "taper", least=0, most=1)
     if values["smoothing"] != "auto":
         check_number(values["smoothing"], "smoothing", least=0, most=_LARGEST_LENGTH)
@@ -142,9 +153,10 @@ def _check_calibration(stored: Any) -> None:
         return
     if type(stored) is not dict:
         raise ValueError("its calibration must be an object or null.")
-    names = ("threshold", "rule", "target_fpr", "held_out", "n_held_out")
+    names = ("threshold", "extent_threshold", "rule", "target_fpr", "held_out", "n_held_out")
     check_keys(stored, names, "its calibration")
-    check_number(stored["threshold"], "threshold")
+    threshold = check_number(stored["threshold"], "threshold")
+    check_number(stored["extent_threshold"], "extent_threshold", most=threshold)
     target_fpr = check_number(stored["target_fpr"], "target_fpr")
     check_count(stored["n_held_out"], "n_held_out", least=1)
     is_known = stored["rule"] in ("pixel_fpr", "image_fpr")

@@ -1,0 +1,286 @@
+"""Compare segmenters on real data sets: accuracy, time and memory, one row a run in a CSV file.
+
+python benchmarks/methods.py --data DIR --out FOLDER --sets 01_023 leather --methods ssim ensemble \
+    --seeds 0 1 2
+python benchmarks/methods.py --summary
+
+DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Trained
+autoencoders are kept in FOLDER, so that runs of ensembles reuse them; dictionaries train in seconds
+and are trained again. Each run is a new process that appends a row to --csv; rows that exist are
+not computed again. --summary writes the means over seeds next to that file; the documentation
+shows them.
+
+Segmenters have their defaults, but for the number of patches, which is that of the data set or
+--patches, and 500 latent dimensions on NanoTWICE; "ssim-tuned" adds `cutout=0.25, taper=1`. Members
+of an ensemble are trained on the same images as alone, and each holds out a fifth of them for its
+calibration. Their calibrated maps are added, as by `EnsembleSegmenter`, whose `fit` would hold
+out images for its threshold as well; no score here depends on a threshold.
+
+Good images of the last two photographs of leather, by name, are for testing: six of eight train.
+In "kolektor-images" those of the last three of twelve objects are; "kolektor" trains on the good
+images of all objects. The other sets have too few good images to spare any, hence no scores of
+images. Pixel ROC AUC and PRO AUC, up to a false positive rate of 0.3, are those of the defective
+images. Memory is the peak of a process, including its libraries; it needs Linux.
+"""
+
+import argparse
+import csv
+import multiprocessing
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from _common import N_EPOCHS, describe_machine, fit_and_measure, peak_mib, train_once, write_whole
+from _sets import SETS, Dataset, load
+from sklearn.metrics import average_precision_score
+
+from sk_ssimae import (
+    FeatureDictionarySegmenter,
+    L2AutoencoderSegmenter,
+    PatchDictionarySegmenter,
+    SSIMAutoencoderSegmenter,
+)
+from sk_ssimae._inference._decision import image_score, open_map
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
+from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pro_auc_score
+
+RESULTS = Path(__file__).parent / "results"
+# Classes, and the parameters that differ from their defaults.
+SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
+    "ssim": (SSIMAutoencoderSegmenter, {}),
+    "ssim-tuned": (SSIMAutoencoderSegmenter, {"cutout": 0.25, "taper": 1}),
+    "l2": (L2AutoencoderSegmenter, {}),
+    "patch-dictionary": (PatchDictionarySegmenter, {}),
+    "feature-dictionary": (FeatureDictionarySegmenter, {}),
+}
+ENSEMBLES = {
+    "ensemble": ("ssim", "patch-dictionary"),
+    "ensemble-features": ("ssim", "feature-dictionary"),
+}
+IDENTITY = ("set", "method", "settings", "patches", "seed")
+SCORES = ("pixel_roc_auc", "pro_auc", "image_roc_auc", "image_average_precision")
+COSTS = ("training_seconds", "seconds_per_megapixel", "peak_mib")
+COLUMNS = (*IDENTITY, "n_train", *SCORES, *COSTS, "processor", "threads")
+
+
+class Run(NamedTuple):
+    """One row of the table, as far as the command line says it."""
+
+    set: str
+    method: str
+    patches: int
+    seed: int
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Names of the segmenters whose maps are added."""
+        return ENSEMBLES.get(self.method, (self.method,))
+
+    def identity(self) -> dict[str, str]:
+        """Return the columns by which a run is recognised."""
+        settings = " + ".join(_settings(make(self, member)) for member in self.members)
+        patches = self.patches if any(map(is_autoencoder, self.members)) else ""
+        values = self.set, self.method, settings, patches, self.seed
+        return {name: str(value) for name, value in zip(IDENTITY, values, strict=True)}
+
+
+def main() -> None:
+    """Compute the missing rows, or summarise those that are there."""
+    arguments = parse_arguments()
+    if arguments.summary:
+        summarise(arguments.csv)
+        return
+    for run in missing_runs(arguments):
+        print(*run, flush=True)
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            row = pool.apply(measure, (run, arguments.data, arguments.out))
+        append(row, arguments.csv)
+        print(
+            "  ", *(f"{name} {row[name]}" for name in (*SCORES, *COSTS) if name in row), flush=True
+        )
+
+
+def missing_runs(arguments: argparse.Namespace) -> Iterator[Run]:
+    """Yield the requested runs that have no row."""
+    for name in arguments.sets:
+        for seed in arguments.seeds:
+            for method in arguments.methods:
+                run = Run(name, method, arguments.patches or SETS[name].patches, seed)
+                identity = run.identity()
+                if not any(identity.items() <= row.items() for row in read(arguments.csv)):
+                    yield run
+
+
+def is_autoencoder(member: str) -> bool:
+    """Return whether a segmenter trains on patches, for minutes."""
+    return issubclass(SEGMENTERS[member][0], BaseAutoencoderSegmenter)
+
+
+def make(run: Run, member: str) -> BaseSegmenter:
+    """Make the unfitted segmenter of a run."""
+    segmenter_class, changes = SEGMENTERS[member]
+    segmenter = segmenter_class(random_state=run.seed, **changes)
+    if is_autoencoder(member):
+        n_patches = run.patches // N_EPOCHS
+        latent_dim = SETS[run.set].latent_dim
+        segmenter.set_params(n_patches=n_patches, max_epochs=N_EPOCHS, latent_dim=latent_dim)
+    return segmenter
+
+
+def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
+    """Train the members of a run, compute their maps and score the sum."""
+    dataset = load(run.set, data)
+    images = [*dataset.test_good, *dataset.defective]
+    maps: list[list[np.ndarray]] = []
+    costs, seconds = [], 0.0
+    for member in run.members:
+        segmenter, cost = fit(run, member, dataset.good, folder)
+        costs.append(cost)
+        compute = segmenter.decision_function if len(run.members) == 1 else segmenter.calibrated_map
+        start = time.perf_counter()
+        maps.append(compute(images))
+        seconds += time.perf_counter() - start
+    combined = add(maps)
+    peak = max(peak_mib(), *(cost["mib"] for cost in costs if cost))  # Before scoring takes more.
+    megapixels = sum(residual_map.size for residual_map in combined) / 1e6
+    row = run.identity() | {"n_train": len(dataset.good)}
+    row |= score(combined, dataset, segmenter.opening_diameter)
+    if all(costs):  # Else a fit was resumed, whose seconds are not known.
+        row["training_seconds"] = round(sum(cost["seconds"] for cost in costs), 1)
+    row |= {"seconds_per_megapixel": round(seconds / megapixels, 2), "peak_mib": round(peak)}
+    machine = describe_machine()
+    return row | {"processor": machine["machine"], "threads": machine["threads"]}
+
+
+def fit(
+    run: Run, member: str, good: Sequence[Path], folder: Path
+) -> tuple[BaseSegmenter, dict | None]:
+    """Fit a member; autoencoders are kept in files. Return its cost, None if unknown, as well."""
+    segmenter = make(run, member)
+    if is_autoencoder(member):
+        path = folder / f"{run.set}-{member}-{run.patches}-{run.seed}.joblib"
+        trained = train_once(segmenter, good, path)
+        return trained.segmenter, trained.cost
+    return segmenter, fit_and_measure(segmenter, good)
+
+
+def add(maps: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Add the maps of several segmenters, image by image."""
+    return [np.sum(of_image, axis=0, dtype=np.float32) for of_image in zip(*maps, strict=True)]
+
+
+def score(maps: list[np.ndarray], dataset: Dataset, opening_diameter: int) -> dict[str, float]:
+    """Score the maps of good test images, if any, followed by those of defective images."""
+    n_good = len(dataset.test_good)
+    scores = {
+        "pixel_roc_auc": pixel_roc_auc_score(dataset.masks, maps[n_good:]),
+        "pro_auc": pro_auc_score(dataset.masks, maps[n_good:]),
+    }
+    if n_good:
+        labels = [0] * n_good + [1] * len(dataset.defective)
+        of_images = [image_score(open_map(each, opening_diameter)) for each in maps]
+        scores["image_roc_auc"] = image_roc_auc_score(labels, of_images)
+        scores["image_average_precision"] = float(average_precision_score(labels, of_images))
+    return {name: round(value, 4) for name, value in scores.items()}
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a table, none if the file does not exist."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def append(row: dict[str, Any], path: Path) -> None:
+    """Append a row to a table."""
+    rows = [*read(path), row]
+    write_whole(path, lambda temporary: _write(rows, COLUMNS, temporary))
+
+
+def summarise(path: Path) -> None:
+    """Write the means over seeds of each data set and method, in the order of this script.
+
+    Raises
+    ------
+    SystemExit
+        If there are no rows, or runs of a method differ in more than the seed.
+    """
+    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    for row in read(path):
+        groups[row["set"], row["method"]].append(row)
+    if not groups:
+        raise SystemExit(f"{path} has no rows: run the methods first.")
+    summary, last = [], None
+    for name, method in sorted(groups, key=_order):
+        rows = groups[name, method]
+        if len({(row["settings"], row["patches"]) for row in rows}) > 1:
+            raise SystemExit(
+                f"{path} has runs of {method} on {name} with several settings or numbers of "
+                "patches: move those of one into another file."
+            )
+        summary.append(
+            {
+                "set": "" if name == last else name,
+                "method": method,
+                "AUC": _mean(rows, "pixel_roc_auc", 3),
+                "PRO": _mean(rows, "pro_auc", 3),
+                "image AUC": _mean(rows, "image_roc_auc", 3),
+                "image AP": _mean(rows, "image_average_precision", 3),
+                "fit, s": _mean(rows, "training_seconds", 0),
+                "s/Mpx": _mean(rows, "seconds_per_megapixel", 1),
+                "MiB": _mean(rows, "peak_mib", 0),
+                "seeds": len(rows),
+            }
+        )
+        last = name
+    out = path.with_name(f"{path.stem}_summary.csv")
+    write_whole(out, lambda temporary: _write(summary, tuple(summary[0]), temporary))
+
+
+def _order(group: tuple[str, str]) -> tuple[int, int]:
+    return list(SETS).index(group[0]), [*SEGMENTERS, *ENSEMBLES].index(group[1])
+
+
+def _mean(rows: Sequence[dict[str, str]], name: str, digits: int) -> str:
+    values = [float(row[name]) for row in rows if row[name]]
+    return f"{np.mean(values):.{digits}f}" if values else ""
+
+
+def _settings(segmenter: BaseSegmenter) -> str:
+    """Return a segmenter with the parameters that differ from their defaults, on one line."""
+    return " ".join(repr(segmenter.set_params(random_state=None)).split())
+
+
+def _write(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    folder = os.environ.get("SK_SSIMAE_DATA")
+    methods = [*SEGMENTERS, *ENSEMBLES]
+    parser.add_argument("--data", type=Path, default=folder)
+    parser.add_argument("--out", type=Path, help="folder of the trained autoencoders")
+    parser.add_argument("--csv", type=Path, default=RESULTS / "methods.csv")
+    parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--patches", type=int, help="for all sets, instead of that of each")
+    parser.add_argument("--summary", action="store_true", help="write the means, run nothing")
+    arguments = parser.parse_args()
+    if not arguments.summary and (arguments.data is None or arguments.out is None):
+        parser.error("--data and --out are required, unless --summary is given.")
+    return arguments
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""
+How much accuracy for how much time?
+====================================
+
+Results on real images, as recorded by ``benchmarks/methods.py``: PRO AUC against the time of
+training, means over seeds. It reads ``benchmarks/results/methods_summary.csv`` of a checkout.
+"""
+
+import csv
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+with Path("../benchmarks/results/methods_summary.csv").open(newline="") as file:
+    rows = list(csv.DictReader(file))
+for index, row in enumerate(rows):  # The name of a data set is given once.
+    row["set"] = row["set"] or rows[index - 1]["set"]
+
+# %%
+# One panel a data set. Runs whose time is not known are left out.
+
+names = list(dict.fromkeys(row["set"] for row in rows))
+methods = list(dict.fromkeys(row["method"] for row in rows))
+n_rows = -(-len(names) // 4)
+fig, axes = plt.subplots(
+    n_rows, 4, figsize=(11, 2.8 * n_rows), layout="constrained", sharex=True, squeeze=False
+)
+for ax, name in zip(axes.flat, names, strict=False):
+    for index, method in enumerate(methods):
+        points = [row for row in rows if (row["set"], row["method"]) == (name, method)]
+        for row in points:
+            if row["fit, s"]:
+                minutes = float(row["fit, s"]) / 60
+                ax.scatter(minutes, float(row["PRO"]), color=f"C{index}", label=method)
+    ax.set_title(name)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
+for ax in axes.flat[len(names) :]:
+    ax.set_axis_off()
+fig.supxlabel("minutes of training")
+fig.supylabel("PRO AUC")
+entries = {
+    label: handle
+    for ax in axes.flat
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+}
+fig.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=4)

@@ -1,0 +1,122 @@
+"""A score of residual maps for each family of painted defects."""
+
+from typing import Any
+
+import numpy as np
+
+from sk_ssimae._validation import (
+    check_mask,
+    check_mask_shapes,
+    check_masks,
+    check_some_defective,
+    count_images,
+)
+from sk_ssimae.metrics import pro_auc_score
+from sk_ssimae.metrics._pooling import check_rate
+from sk_ssimae.model_selection._selection_set import SelectionSet, key_of_mask
+
+
+class FamilyScorer:
+    """Compute the area under the per-region overlap curve of each family of painted defects.
+
+    It is a scorer for the images of one :class:`SelectionSet`: it finds the family of an image by
+    its mask. The defects of a family are compared with the good pixels of its images and with good
+    images.
+
+    Parameters
+    ----------
+    selection : SelectionSet
+        The images that are split into folds.
+    max_fpr : float in (0, 1], default=0.05
+        False positive rate at which the integration stops: few good pixels may be marked.
+
+    Raises
+    ------
+    TypeError
+        If `selection` is no SelectionSet.
+    ValueError
+        If `max_fpr` is not in (0, 1].
+
+    See Also
+    --------
+    choose_by_rank : The function to pass as `refit`.
+
+    Examples
+    --------
+    The search returns the score of each family::
+
+        selection = make_selection_set(X_good)
+        search = GridSearchCV(segmenter, grid, cv=DefectFreeKFold(3),
+                              scoring=FamilyScorer(selection), refit=choose_by_rank)
+        search.fit(*selection, groups=selection.groups)
+        print(SelectionReport.from_cv_results(search.cv_results_))
+    """
+
+    def __init__(self, selection: SelectionSet, *, max_fpr: float = 0.05) -> None:
+        if not isinstance(selection, SelectionSet):
+            raise TypeError(
+                "selection must be a SelectionSet, as make_selection_set returns it, got "
+                f"{type(selection).__name__} instead."
+            )
+        check_rate(max_fpr, "max_fpr")
+        self.max_fpr = max_fpr
+        self.families = tuple(selection.severities)
+        self._family_of = {
+            key_of_mask(check_mask(mask, f"y[{index}]")): family
+            for index, (mask, family) in enumerate(
+                zip(selection.y, selection.families, strict=True)
+            )
+            if family is not None
+        }
+
+    def __repr__(self) -> str:
+        return f"FamilyScorer(families={self.families}, max_fpr={self.max_fpr})"
+
+    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+        """Score a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : fitted estimator
+            Estimator whose `decision_function` returns residual maps.
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Some images of the selection set.
+        y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+            Their masks.
+
+        Returns
+        -------
+        dict of str to float
+            The area by family, in [0, 1]; NaN for a family of which `X` contains no image.
+
+        Raises
+        ------
+        ValueError
+            If `y` contains no mask of a defect, or one of another set.
+        """
+        check_masks(y)
+        check_some_defective(y, count_images(X))
+        masks = [check_mask(mask, f"y[{index}]") for index, mask in enumerate(y)]
+        families = [self._find_family(mask, index) for index, mask in enumerate(masks)]
+        maps = estimator.decision_function(X)
+        check_mask_shapes(masks, maps)
+        return {family: self._score(family, families, masks, maps) for family in self.families}
+
+    def _find_family(self, mask: Any, index: int) -> str | None:
+        if not mask.any():
+            return None
+        family = self._family_of.get(key_of_mask(mask))
+        if family is None:
+            raise ValueError(
+                f"y[{index}] is not a mask of the selection set of this scorer. Pass X and y of "
+                "the set unchanged to the search."
+            )
+        return family
+
+    def _score(self, family: str, families: list[str | None], masks: Any, maps: Any) -> float:
+        if family not in families:
+            return float(np.nan)
+        used = [index for index, own in enumerate(families) if own in (None, family)]
+        return pro_auc_score(
+            [masks[index] for index in used], [maps[index] for index in used], max_fpr=self.max_fpr
+        )

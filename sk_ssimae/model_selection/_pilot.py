@@ -1,0 +1,79 @@
+"""A segmenter trained quickly, to find out which defects are hard to detect."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae.metrics import pro_auc_score
+
+if TYPE_CHECKING:
+    from sk_ssimae.model_selection._selection_set import GoodImages
+
+_MAX_FPR = 0.05
+_DETECTED = 0.5
+_LEAST_SEVERITY = 0.02
+_N_STEPS = 5
+_MOST_IMAGES = 3
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A fitted segmenter and good images that it has not seen, with their residual maps."""
+
+    segmenter: Any
+    good: "GoodImages"
+    indices: NDArray[np.intp]
+    good_maps: list[NDArray[Any]]
+    seed: int
+
+    @classmethod
+    def fit(
+        cls,
+        segmenter: Any,
+        good: "GoodImages",
+        X: Any,
+        train: NDArray[np.intp],
+        test: NDArray[np.intp],
+        seed: int,
+    ) -> "Pilot":
+        """Fit a copy of a segmenter, by default a patch dictionary, on some of the images."""
+        from sklearn.base import clone
+
+        if segmenter is None:
+            from sk_ssimae.estimators import PatchDictionarySegmenter
+
+            segmenter = PatchDictionarySegmenter(random_state=seed)
+        elif not hasattr(segmenter, "fit") or not hasattr(segmenter, "decision_function"):
+            raise TypeError(
+                "pilot must be a segmenter with the methods fit and decision_function, got "
+                f"{segmenter!r} instead."
+            )
+        fitted = clone(segmenter).fit([X[index] for index in train])
+        indices = test[:_MOST_IMAGES]
+        return cls(fitted, good, indices, fitted.decision_function([X[i] for i in indices]), seed)
+
+    def find_severities(self, families: list[str]) -> dict[str, float]:
+        """Find the smallest severity of each family that the pilot detects."""
+        return {family: self._find_severity(family) for family in families}
+
+    def _find_severity(self, family: str) -> float:
+        """Bisect on a logarithmic scale; 1 if even the strongest defects are missed."""
+        missed, detected = _LEAST_SEVERITY, 1.0
+        for _ in range(_N_STEPS):
+            severity = float(np.sqrt(missed * detected))
+            if self._score(family, severity) >= _DETECTED:
+                detected = severity
+            else:
+                missed = severity
+        return detected
+
+    def _score(self, family: str, severity: float) -> float:
+        # The same generator for all severities: only contrast or displacement differ.
+        rng = np.random.default_rng(self.seed)
+        pairs = [self.good.paint(int(index), family, severity, rng) for index in self.indices]
+        maps = self.segmenter.decision_function([image for image, _ in pairs])
+        masks = [mask for _, mask in pairs]
+        masks += [np.zeros_like(mask) for mask in masks]
+        return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR)

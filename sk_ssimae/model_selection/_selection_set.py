@@ -1,0 +1,284 @@
+"""Good images and painted defects, to choose settings without labels."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion
+from sk_ssimae._validation import count_images, make_rng
+from sk_ssimae.model_selection._split import number_groups
+
+if TYPE_CHECKING:
+    from sk_ssimae.model_selection._pilot import Pilot
+
+# Factors of the severity at the limit of detection: some defects are easier, some harder.
+_SPREAD = (0.7, 1.0, 1.4)
+_MOST_PAINTED = 8
+_N_TRIES = 20
+#: Defects that occur on many materials.
+DEFAULT_FAMILIES = (
+    *("scar", "foreign_texture", "crease", "contamination", "blur", "warp", "missing_line"),
+)
+
+
+@dataclass(frozen=True)
+class SelectionSet:
+    """Good images and painted copies of some of them; unpacks into ``X, y``.
+
+    Attributes
+    ----------
+    X : array of shape (n, h, w) or (n, h, w, c), or list
+        The good images as they were given, then the painted ones.
+    y : array of bool, shape (n, h, w), or list of arrays of shape (h, w)
+        Masks of the painted pixels, empty for good images.
+    groups : array of int, shape (n,)
+        Group of each image. A painted image is in the group of the good one.
+    families : tuple of n str or None
+        Family of the painted defect; None for a good image.
+    severities : dict of str to float
+        Severity of each family around which its defects are painted, in (0, 1].
+    """
+
+    X: Any
+    y: Any
+    groups: NDArray[np.intp]
+    families: tuple[str | None, ...]
+    severities: dict[str, float]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.X, self.y))
+
+
+def make_selection_set(
+    X: Any,
+    *,
+    families: Sequence[str] = DEFAULT_FAMILIES,
+    n_per_family: int | None = None,
+    severity: float | Literal["pilot"] = "pilot",
+    pilot: Any = None,
+    groups: ArrayLike | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+) -> SelectionSet:
+    """Paint defects into copies of good images, to choose settings without labels.
+
+    Pass the result to a search, with :class:`DefectFreeKFold` and with its groups: training folds
+    then contain untouched good images only, and test folds other good images and painted copies of
+    these. ``fit`` drops painted images, so that the refit learns from all good images.
+
+    Defects that every candidate detects, or none, cannot tell them apart. By default a pilot is
+    trained on half of the good images, and the severity of each family is set to the smallest that
+    it detects on others: where the area under its per-region overlap curve, up to a false positive
+    rate of 5 %, reaches one half. Defects are painted at 0.7, 1 and 1.4 times this severity.
+
+    Parameters
+    ----------
+    X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+        Good images: uint8, uint16, or floats in [0, 1]. The last of 2 or 4 channels, which may be
+        alpha, stays untouched.
+    families : sequence of str
+        Families of defects, see :func:`~sk_ssimae.datasets.draw_defects`. By default scar, foreign
+        texture, crease, contamination, blur, warp and missing line.
+    n_per_family : int or None, default=None
+        Number of good images that are painted, each once with every family. None for all of them,
+        but at most 8. A search needs at least as many as folds.
+    severity : float in (0, 1] or "pilot", default="pilot"
+        Severity around which defects are painted. "pilot" finds one for each family.
+    pilot : segmenter or None, default=None
+        Segmenter, not necessarily fitted, of which a copy is trained. None is a
+        :class:`~sk_ssimae.PatchDictionarySegmenter`, which takes seconds. Unused if `severity` is a
+        number.
+    groups : array of shape (n,), optional
+        Group of each image, such as the part that it shows. None if each image is its own.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the painted images and their defects, and of the default pilot.
+
+    Returns
+    -------
+    SelectionSet
+        Images, masks, groups, families and severities; unpacks into ``X, y``.
+
+    Raises
+    ------
+    TypeError
+        If images are of another type, or `X` has no length.
+    ValueError
+        If a family is unknown or changes nothing in an image, another parameter is out of range, or
+        there are fewer than two images, or groups, for a pilot.
+
+    References
+    ----------
+    See :doc:`/model_selection` for the evidence that painted defects choose as real ones do, and
+    for what they cannot know.
+
+    Examples
+    --------
+    >>> from sk_ssimae.datasets import make_woven_fabric
+    >>> from sk_ssimae.model_selection import make_selection_set
+    >>> good = make_woven_fabric(4, shape=(64, 64), random_state=0)
+    >>> selection = make_selection_set(
+    ...     good, families=["scar", "blur"], n_per_family=2, severity=0.3, random_state=0
+    ... )
+    >>> selection.X.shape, selection.families
+    ((8, 64, 64), (None, None, None, None, 'scar', 'blur', 'scar', 'blur'))
+    """
+    # These modules import scikit-learn, which the rest of this subpackage does without.
+    from sk_ssimae.datasets._defects import check_families
+
+    n_images = count_images(X)
+    good = GoodImages(X)
+    names = check_families(families)
+    names = list(dict.fromkeys(names))
+    _check_n_per_family(n_per_family, n_images)
+    _check_severity(severity)
+    group_of = np.arange(n_images) if groups is None else number_groups(groups, n_images)
+    rng = make_rng(random_state)
+    order = _spread_over_groups(group_of, rng)
+    if severity == "pilot":
+        severities = _make_pilot(pilot, good, X, group_of, order, rng).find_severities(names)
+    else:
+        severities = dict.fromkeys(names, float(severity))
+    chosen = order[: min(n_images, _MOST_PAINTED) if n_per_family is None else n_per_family]
+    painted, masks = [], []
+    seen: set[bytes] = set()
+    for number, index in enumerate(chosen):
+        for name in names:
+            level = min(severities[name] * _SPREAD[number % len(_SPREAD)], 1.0)
+            image, mask = _paint_unlike(seen, good, int(index), name, level, rng)
+            painted.append(image)
+            masks.append(mask)
+    empty = [np.zeros(good.shape(index), dtype=bool) for index in range(n_images)]
+    return SelectionSet(
+        X=good.extended_by(painted),
+        y=np.stack(empty + masks) if good.is_array else empty + masks,
+        groups=np.concatenate([group_of, np.repeat(group_of[chosen], len(names))]),
+        families=(None,) * n_images + tuple(names) * len(chosen),
+        severities=severities,
+    )
+
+
+class GoodImages:
+    """Good images that are read one at a time, and painted copies of them."""
+
+    def __init__(self, X: Any) -> None:
+        self._images = Images(X, conversion=Conversion(alpha_channel="keep"))
+        self._X = X
+        self.is_array = self._images.is_array
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def shape(self, index: int) -> tuple[int, int]:
+        """Return the height and width of an image."""
+        height, width = self._images.read_stored(index)[0].pixels.shape[:2]
+        return height, width
+
+    def paint(
+        self, index: int, family: str, severity: float, rng: np.random.Generator
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Paint a defect into a copy of an image; return it in the shape of the original."""
+        from sk_ssimae.datasets._defects import check_changed, paint_defect
+
+        n_others = len(self) - 1
+        other_index = (index + 1 + int(rng.integers(n_others))) % len(self) if n_others else index
+        pixels, rest, name = self._read(index)
+        other, _, _ = self._read(other_index)
+        painted, mask = paint_defect(pixels, other.astype(pixels.dtype), family, severity, rng)
+        check_changed(mask, family, name)
+        painted = np.concatenate([painted, rest], axis=-1)
+        has_own_axis = self.is_array and self._images.has_channel_axis
+        return (painted if has_own_axis or painted.shape[-1] > 1 else painted[..., 0]), mask
+
+    def extended_by(self, painted: list[NDArray[Any]]) -> Any:
+        """Return the good images as they were given, followed by painted ones."""
+        if self.is_array:
+            return np.concatenate([np.asarray(self._X), np.stack(painted)])
+        return [*self._X, *painted]
+
+    def _read(self, index: int) -> tuple[NDArray[Any], NDArray[Any], str]:
+        """Read the channels to paint, those to leave (alpha of an array), and the name."""
+        from sk_ssimae.datasets._defects import check_paintable, check_size
+
+        stored, name = self._images.read_stored(index)
+        check_paintable(stored.pixels, name)
+        check_size(stored.pixels.shape, name)
+        n_channels = stored.pixels.shape[-1]
+        may_have_alpha = stored.has_alpha or (n_channels in (2, 4) and stored.has_alpha is None)
+        pixels, rest = np.split(stored.pixels, [n_channels - bool(may_have_alpha)], axis=-1)
+        return pixels, rest[..., :0] if stored.has_alpha else rest, name
+
+
+def key_of_mask(mask: NDArray[np.bool_]) -> bytes:
+    """Return a key by which the mask of a painted defect is found again."""
+    content = repr(mask.shape).encode() + np.packbits(mask).tobytes()
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _paint_unlike(
+    seen: set[bytes], good: GoodImages, index: int, family: str, severity: float, rng: Any
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Paint a defect whose mask no other has: the score finds its family by the mask."""
+    for _ in range(_N_TRIES):
+        image, mask = good.paint(index, family, severity, rng)
+        key = key_of_mask(mask)
+        if key not in seen:
+            seen.add(key)
+            return image, mask
+    raise ValueError(
+        f"X[{index}] is too small for another defect unlike the {len(seen)} painted so far. Choose "
+        "fewer families or a smaller n_per_family."
+    )
+
+
+def _spread_over_groups(group_of: NDArray[np.intp], rng: Any) -> NDArray[np.intp]:
+    """Order images at random: first one of each group, then a second one, and so on."""
+    order = rng.permutation(len(group_of))
+    n_before: dict[int, int] = {}
+    turns = []
+    for group in group_of[order]:
+        turns.append(n_before.get(group, 0))
+        n_before[group] = turns[-1] + 1
+    return np.asarray(order[np.argsort(turns, kind="stable")])
+
+
+def _make_pilot(
+    segmenter: Any, good: GoodImages, X: Any, group_of: NDArray[np.intp], order: Any, rng: Any
+) -> "Pilot":
+    from sk_ssimae.model_selection._pilot import Pilot
+
+    groups = np.array(list(dict.fromkeys(group_of[order])))
+    if len(groups) < 2:
+        raise ValueError(
+            "X must contain at least 2 images, or groups, for severity='pilot': one to train the "
+            f"pilot and one to paint, got {len(groups)}. Pass more, or a number as severity."
+        )
+    is_trained_on = np.isin(group_of, groups[len(groups) // 2 :])
+    seed = int(rng.integers(2**31))
+    return Pilot.fit(
+        segmenter, good, X, order[is_trained_on[order]], order[~is_trained_on[order]], seed
+    )
+
+
+def _check_n_per_family(n_per_family: Any, n_images: int) -> None:
+    if n_per_family is None:
+        return
+    is_integer = isinstance(n_per_family, Integral) and not isinstance(n_per_family, bool)
+    if not is_integer or not 1 <= n_per_family <= n_images:
+        raise ValueError(
+            f"n_per_family must be an integer from 1 to {n_images}, the number of images, or None, "
+            f"got {n_per_family!r} instead."
+        )
+
+
+def _check_severity(severity: Any) -> None:
+    is_number = isinstance(severity, Real) and not isinstance(severity, bool)
+    number: Any = severity
+    if not (is_number and 0 < number <= 1) and not (
+        isinstance(severity, str) and severity == "pilot"
+    ):
+        raise ValueError(f"severity must lie in (0, 1] or be 'pilot', got {severity!r} instead.")

@@ -1,0 +1,84 @@
+import csv
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imsave
+
+from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, PatchDictionarySegmenter
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the sdist has no benchmarks")
+
+
+@pytest.fixture
+def methods(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    before = set(sys.modules)
+    yield importlib.import_module("methods")
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(BENCHMARKS):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Leather of four objects, two images each, and two defective images."""
+    good = make_woven_fabric(8, shape=(64, 64), random_state=0)
+    defective, masks = draw_defects(
+        make_woven_fabric(2, shape=(64, 64), random_state=1), random_state=0
+    )
+    for folder, images in {"good": good, "defective": defective, "mask": masks}.items():
+        (tmp_path / "leather" / folder).mkdir(parents=True)
+        for index, image in enumerate(images):
+            name = f"object{index // 2}_{index}.png"
+            path = tmp_path / "leather" / folder / name
+            imsave(path, (255 * image).astype(np.uint8), check_contrast=False)
+    return tmp_path
+
+
+def test_images_of_an_object_stay_together(methods, data):
+    dataset = methods.load("leather", data)
+    assert [path.stem[:7] for path in dataset.good] == 2 * ["object0"] + 2 * ["object1"]
+    assert [path.stem[:7] for path in dataset.test_good] == 2 * ["object2"] + 2 * ["object3"]
+    split = sys.modules["_sets"].split
+    with pytest.raises(ValueError, match=r"n_test_objects must be below 2, .* got 2 instead"):
+        split(dataset.good, 2)
+
+
+def test_sums_are_those_of_the_ensemble(methods):
+    good = make_woven_fabric(4, shape=(48, 48), random_state=0)
+    tiny = L2AutoencoderSegmenter(patch_size=16, stride=16, n_patches=64, max_epochs=1)
+    pairs = [("l2", tiny), ("dictionary", PatchDictionarySegmenter())]
+    ensemble = EnsembleSegmenter(pairs, random_state=0).fit(good)
+    added = methods.add([member.calibrated_map(good) for member in ensemble.segmenters_])
+    np.testing.assert_allclose(added, ensemble.decision_function(good), rtol=1e-6)
+
+
+def test_rows_are_scored_and_not_computed_again(methods, data, tmp_path, monkeypatch):
+    options = f"--data {data} --out {tmp_path} --csv {tmp_path / 'rows.csv'}"
+    options += " --sets leather --methods patch-dictionary"
+    monkeypatch.setattr(sys, "argv", ["methods.py", *options.split()])
+    arguments = methods.parse_arguments()
+    (run,) = methods.missing_runs(arguments)
+    row = methods.measure(run, data, tmp_path)
+    assert row["n_train"] == 4
+    assert row["patches"] == ""  # A dictionary does not depend on their number.
+    assert all(0 <= row[name] <= 1 for name in methods.SCORES)
+    assert all(row[name] > 0 for name in methods.COSTS)
+    methods.append(row, arguments.csv)
+    assert not list(methods.missing_runs(arguments))
+    other = row | {"seed": 1, "pro_auc": row["pro_auc"] / 2}
+    methods.append(other, arguments.csv)
+    methods.summarise(arguments.csv)
+    with (tmp_path / "rows_summary.csv").open(newline="") as file:
+        (mean,) = csv.DictReader(file)
+    assert mean["PRO"] == f"{0.75 * row['pro_auc']:.3f}"
+    assert (mean["set"], mean["seeds"]) == ("leather", "2")
+    methods.append(row | {"settings": "others"}, arguments.csv)
+    with pytest.raises(SystemExit, match="several settings"):
+        methods.summarise(arguments.csv)
