@@ -3,10 +3,10 @@
 python benchmarks/corruption.py --data DIR --out benchmarks/results/corruption.csv \
     --sets nanotwice 02_006 --corruptions none cutout blobs --seeds 0
 
-DIR contains the folders nanotwice, fabric and leather (default: $SK_SSIMAE_DATA). NanoTWICE's part
-"choosing" is ITIA1108, 1115, 1127, 1131 and 1135. Of a fabric, every seventh good tile is tested;
-of leather the photographs test022 and train027. The part "painted" has defects of `draw_defects` in
-good images: those of the fabric that are tested, or what `fit` holds out of NanoTWICE.
+DIR contains the folders nanotwice and fabric (default: $SK_SSIMAE_DATA). NanoTWICE's part
+"choosing" is ITIA1108, 1115, 1127, 1131 and 1135. Of a fabric, every seventh good tile is tested.
+The part "painted" has defects of `draw_defects` in good images: tested ones of the fabric, or what
+`fit` holds out of NanoTWICE.
 
 Each network of --corruptions is trained on patches whose input is corrupted, and its residual maps
 are scored in several ways, all smoothed by a hundredth of the shorter side:
@@ -18,7 +18,7 @@ are scored in several ways, all smoothed by a hundredth of the shorter side:
   held-out good pixels, added, or their maximum.
 
 With --masked, each quarter of a patch, in cells of 16 pixels, is also reconstructed from a patch in
-which it was masked: four passes. Lines are appended, and a line that is there is not repeated.
+which it was masked: four passes. Lines are appended; a run whose lines are there is not repeated.
 """
 
 import argparse
@@ -31,8 +31,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _common import BOLTS, CHOOSING_IMAGES, N_EPOCHS
+from _common import N_EPOCHS
 from _corruptions import CELL, CORRUPTIONS, corrupt, lattice
+from _sets import BOLTS, SETS, load
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
@@ -40,20 +41,18 @@ from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae._inference._region import Region, working_pixels
 from sk_ssimae._pixels import as_unit_float
 from sk_ssimae._reading._files import read_image
-from sk_ssimae.datasets import draw_defects, load_image_folder, load_nanotwice
+from sk_ssimae.datasets import draw_defects
 from sk_ssimae.estimators import TailProbability
 from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
-KINDS = (
-    *("cut", "blur", "contamination", "missing_thread", "stain", "misweave", "doubled_thread"),
-    "scratch",
-)
-KINDS_OF_FIBRES = ("cut", "blur", "contamination", "stain", "misweave", "scratch")
+N_PATCHES_OF_FIBRES = 12_000
+FAMILIES_OF_FIBRES = ("cut", "blur", "contamination", "stain", "rotation", "scratch")
+FAMILIES = (*FAMILIES_OF_FIBRES, "missing_line", "doubled_line")
 
 
-class Dataset(NamedTuple):
+class Study(NamedTuple):
     """Good images to train on, and images with their masks by the name of the part."""
 
     good: list
@@ -117,14 +116,15 @@ def main() -> None:
         for corruption in arguments.corruptions:
             for seed in arguments.seeds:
                 run = {"corruption": corruption, "seed": seed}
-                if not is_stored(arguments.out, {"set": name, **run}):
+                key = {"set": name, **run, "masked": int(arguments.masked)}
+                if not is_stored(arguments.out, key):
                     print(f"{name}: {corruption}, seed {seed}", flush=True)
                     study(name, run, arguments)
 
 
 def study(name: str, run: dict, arguments: argparse.Namespace) -> None:
     """Train one network, score all residuals, and append them."""
-    dataset = load(name, arguments.data)
+    dataset = divide(name, arguments.data)
     n_patches = arguments.patches or dataset.n_patches
     CorruptingNet.corruption = run["corruption"]
     segmenter = StudiedSegmenter(
@@ -144,7 +144,7 @@ def study(name: str, run: dict, arguments: argparse.Namespace) -> None:
     append(arguments.out, rows)
 
 
-def measure(segmenter: StudiedSegmenter, dataset: Dataset) -> Iterator[tuple[str, str, dict]]:
+def measure(segmenter: StudiedSegmenter, dataset: Study) -> Iterator[tuple[str, str, dict]]:
     """Yield the scores of each part and kind of residual map."""
     held_out = [residuals(segmenter, working_pixels(region)) for region in segmenter.held_out]
     combinations = combine(held_out)
@@ -193,26 +193,21 @@ def smooth(residual: np.ndarray) -> np.ndarray:
     return gaussian_filter(residual, 0.01 * min(residual.shape))
 
 
-def load(name: str, folder: Path) -> Dataset:
-    """Load a data set, and divide its good images."""
+def divide(name: str, folder: Path) -> Study:
+    """Load a data set; of a fabric, divide the good images."""
     if name == "nanotwice":
-        data = load_nanotwice(folder / "nanotwice")
-        chosen = [[items[i] for i in CHOOSING_IMAGES] for items in (data.defective, data.masks)]
-        return Dataset(data.good, {"choosing": (chosen[0], chosen[1])}, 500, 12_000)
-    path = folder / ("leather" if name == "leather" else f"fabric/{name}")
-    data = load_image_folder(path / "good", path / "defective", path / "mask")
-    if name == "leather":
-        is_tested = [file.name.startswith(("test022", "train027")) for file in data.good]
-    else:
-        is_tested = [index % 7 == 0 for index in range(len(data.good))]
-    pairs = list(zip(data.good, is_tested, strict=True))
-    training, tested = ([as_array(f) for f, other in pairs if other == t] for t in (False, True))
+        data = load("nanotwice-choosing", folder)
+        parts = {"choosing": (data.defective, data.masks)}
+        return Study(data.good, parts, SETS[name].latent_dim, N_PATCHES_OF_FIBRES)
+    data = load(name, folder)
+    tested = [as_array(file) for file in data.good[::7]]
+    training = [file for index, file in enumerate(data.good) if index % 7]
     without = [np.zeros(image.shape[:2], dtype=bool) for image in tested]
-    parts = {"real": ([*tested, *data.defective], [*without, *data.masks])}
-    if name == "leather":
-        return Dataset(training, parts, 100, 16_000)
-    parts["painted"] = paint(tested, n_copies=3, n_defects=1, kinds=KINDS)
-    return Dataset(training, parts, 100, 8_000)
+    parts = {
+        "real": ([*tested, *data.defective], [*without, *data.masks]),
+        "painted": paint(tested, n_copies=3, n_defects=1, families=FAMILIES),
+    }
+    return Study(training, parts, SETS[name].latent_dim, SETS[name].patches)
 
 
 def paint_bands(held_out: Sequence[Region]) -> tuple[list, list]:
@@ -220,16 +215,16 @@ def paint_bands(held_out: Sequence[Region]) -> tuple[list, list]:
     bands = [working_pixels(region) for region in held_out]
     height, width = np.min([band.shape[:2] for band in bands], axis=0)
     cut = [band[:height, :width] for band in bands]
-    return paint(cut, n_copies=2, n_defects=4, kinds=KINDS_OF_FIBRES)
+    return paint(cut, n_copies=2, n_defects=4, families=FAMILIES_OF_FIBRES)
 
 
 def paint(
-    images: Sequence[np.ndarray], *, n_copies: int, n_defects: int, kinds: Sequence[str]
+    images: Sequence[np.ndarray], *, n_copies: int, n_defects: int, families: Sequence[str]
 ) -> tuple[list, list]:
-    """Paint defects into copies of good images (h, w, 1) in uint8."""
-    good = np.concatenate([np.stack(images)[..., 0]] * n_copies).astype(np.float32) / 255
-    painted, masks = draw_defects(good, kinds=kinds, n_defects=n_defects, random_state=0)
-    return list((255 * painted).round().astype(np.uint8)[..., None]), list(masks)
+    """Paint defects into copies of good images (h, w, 1)."""
+    good = np.concatenate([np.stack(images)] * n_copies)
+    painted = draw_defects(good, families=families, n_defects=n_defects, random_state=0)
+    return list(painted.images), list(painted.masks)
 
 
 def as_array(image: Path | np.ndarray) -> np.ndarray:
@@ -263,7 +258,7 @@ def parse_arguments() -> argparse.Namespace:
     folder = os.environ.get("SK_SSIMAE_DATA")
     parser.add_argument("--data", type=Path, default=folder, required=not folder)
     parser.add_argument("--out", type=Path, required=True, help="CSV file of the results")
-    sets = ["nanotwice", *BOLTS, "leather"]
+    sets = ["nanotwice", *BOLTS]
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument(
         "--corruptions",
@@ -272,7 +267,7 @@ def parse_arguments() -> argparse.Namespace:
         help=f"none, noise, {', '.join(CORRUPTIONS)}, or several joined by +",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--patches", type=int, help="by default 8,000 to 16,000, as for the set")
+    parser.add_argument("--patches", type=int, help="by default 12,000 for nanotwice, else 8,000")
     parser.add_argument("--masked", action="store_true", help="also reconstruct in four passes")
     arguments = parser.parse_args()
     for corruption in arguments.corruptions:
