@@ -24,6 +24,9 @@ from sk_ssimae._formulas._ssim import (
 from sk_ssimae._inference._noise import patch_noise
 from sk_ssimae._patches import Origin, Transform
 
+#: Largest weight of the absolute difference in residual maps.
+LARGEST_ABSOLUTE_WEIGHT = 1000
+
 Array = NDArray[np.float32]
 
 
@@ -63,7 +66,7 @@ class L2Residual(NamedTuple):
 
 
 class SSIMResidual(NamedTuple):
-    """Structural dissimilarity: equations 4-8 of Bergmann et al.
+    """Structural dissimilarity, equations 4-8 of Bergmann et al., and weighted difference.
 
     Attributes
     ----------
@@ -71,6 +74,8 @@ class SSIMResidual(NamedTuple):
         Weights of the window along one axis.
     c1, c2, alpha, beta, gamma : float
         As for :class:`sk_ssimae.losses.SSIMLoss`.
+    absolute_weight : float
+        Weight of the absolute difference of grey values that is added to 1 - SSIM.
     """
 
     kernel: tuple[float, ...]
@@ -79,6 +84,7 @@ class SSIMResidual(NamedTuple):
     alpha: float
     beta: float
     gamma: float
+    absolute_weight: float
 
     @property
     def radius(self) -> int:
@@ -90,12 +96,16 @@ class SSIMResidual(NamedTuple):
         return self.residual_map(image, network.average(image, network.reconstruct))
 
     def residual_map(self, image: Array, reconstruction: Array) -> Array:
-        """Average 1 - SSIM over channels: (C, H, W) to (H, W), in [0, 2]."""
+        """Average both over channels: (C, H, W) to (H, W)."""
         strips = [
             1 - self._similarity(x.astype(np.float64), y.astype(np.float64)).mean(axis=0)
             for x, y in iter_strips(image, reconstruction, len(self.kernel))
         ]
-        return np.concatenate(strips).astype(np.float32)
+        residual = np.concatenate(strips).astype(np.float32)
+        if self.absolute_weight:
+            difference = np.abs(image - reconstruction).mean(axis=0)
+            residual += difference.dtype.type(self.absolute_weight) * difference
+        return residual
 
     def _similarity(self, x: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
         """Compute SSIM for all windows inside the images."""

@@ -1,18 +1,19 @@
 """The autoencoder that compares structure: the method of the paper."""
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Unpack
+from typing import Any, ClassVar, Literal, NamedTuple, Unpack
 
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
     validate_parameter_constraints,
 )
+from torch import Tensor
 
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role, as_python_number
-from sk_ssimae.estimators._residuals import SSIMResidual
+from sk_ssimae.estimators._residuals import LARGEST_ABSOLUTE_WEIGHT, SSIMResidual
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_CONSTANT
 
@@ -27,6 +28,24 @@ _SSIM_CONSTRAINTS: dict[str, list[Any]] = {
     "c1": [_CONSTANTS],
     "c2": [_CONSTANTS],
 }
+
+
+class WeightedResidual(NamedTuple):
+    """Residual of SSIM, and a weight of the absolute difference that is added to it."""
+
+    dissimilarity: SSIMLoss
+    absolute_weight: float
+
+    @property
+    def residual_radius(self) -> int:
+        """Distance in pixels up to which other pixels influence a residual."""
+        return self.dissimilarity.residual_radius
+
+    def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Add both, each averaged over channels: (N, C, H, W) to (N, H, W)."""
+        difference = (image - reconstruction).abs().mean(dim=1)
+        dissimilarity = self.dissimilarity.residual_map(image, reconstruction)
+        return dissimilarity + self.absolute_weight * difference
 
 
 class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
@@ -52,6 +71,11 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         SSIM parameters overridden for residual maps: any of the parameters above, as in
         ``{"gamma": 3, "c2": 3e-3}``, which emphasises structure and ignores low contrast. None, as
         in the paper, for none. It can be set after `fit`; then call `calibrate`.
+    absolute_weight : float, default=0
+        Weight, from 0 to 1000, of the absolute difference of grey values that is added to 1 - SSIM
+        in residual maps. SSIM compares structure relative to its contrast, the difference absolute
+        grey values: about 3 gives both a say, 0 is the paper's. Like `residual_params` it can be
+        set after `fit`; then call `calibrate`.
     {parameters}
 
     Attributes
@@ -67,7 +91,9 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     ----------
     P. Bergmann, S. Löwe, M. Fauser, D. Sattlegger, C. Steger, "Improving Unsupervised Defect
     Segmentation by Applying Structural Similarity to Autoencoders", arXiv:1807.02011, 2019,
-    equations 1 and 4-8.
+    equations 1 and 4-8. H. Zhao, O. Gallo, I. Frosio, J. Kautz, "Loss Functions for Image
+    Restoration With Neural Networks", IEEE Trans. Computational Imaging 3 (1), 2017, weigh SSIM and
+    absolute difference against each other in a loss.
 
     Examples
     --------
@@ -85,6 +111,9 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     parameters: ClassVar[dict[str, Parameter]] = {
         **{name: Parameter(Role.NETWORK, *allowed) for name, allowed in _SSIM_CONSTRAINTS.items()},
         "residual_params": Parameter(Role.INFERENCE, dict, None),
+        "absolute_weight": Parameter(
+            Role.INFERENCE, Interval(Real, 0, LARGEST_ABSOLUTE_WEIGHT, closed="both")
+        ),
     }
 
     method_name = "ssim"
@@ -100,6 +129,7 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         c1: float = 1e-4,
         c2: float = 9e-4,
         residual_params: dict[str, Any] | None = None,
+        absolute_weight: float = 0,
         **shared: Unpack[AutoencoderParameters],
     ) -> None:
         super().__init__(**shared)
@@ -111,33 +141,29 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         self.c1 = c1
         self.c2 = c2
         self.residual_params = residual_params
+        self.absolute_weight = absolute_weight
 
     def residual_range(self) -> tuple[float, float]:
-        """Return the smallest and largest 1 - SSIM."""
-        return 0.0, 2.0
+        """Return the smallest and largest residual of two images in [0, 1]."""
+        return 0.0, 2.0 + float(self.absolute_weight)
 
     def make_loss(self) -> SSIMLoss:
         """Return the structural dissimilarity."""
         return SSIMLoss(**{name: getattr(self, name) for name in SSIMLoss.PARAMETERS})
 
     def residual_loss(self) -> Any:
-        """Return the loss of training with the parameters that `residual_params` overrides."""
-        criterion = self.net_.criterion_
-        if not self.residual_params:
-            return criterion
-        if not isinstance(criterion, SSIMLoss):
-            raise ValueError(
-                "residual_params overrides parameters of SSIM, but the loss is of the class "
-                f"{type(criterion).__name__}: set residual_params=None."
-            )
-        changes = {name: as_python_number(value) for name, value in self.residual_params.items()}
-        return criterion.replace(**changes)
+        """Return the loss of training with the changes that apply to residual maps alone."""
+        dissimilarity = self._dissimilarity()
+        if not self.absolute_weight:
+            return dissimilarity
+        return WeightedResidual(dissimilarity, float(self.absolute_weight))
 
     def numpy_residual(self) -> SSIMResidual:
-        """Return 1 - SSIM as NumPy computes it."""
-        loss = self.residual_loss()
-        constants = {name: float(getattr(loss, name)) for name in SSIMResidual._fields[1:]}
-        return SSIMResidual(tuple(loss.kernel.cpu().double().tolist()), **constants)
+        """Return the residual as NumPy computes it."""
+        loss = self._dissimilarity()
+        constants = {name: float(getattr(loss, name)) for name in SSIMResidual._fields[1:-1]}
+        kernel = tuple(loss.kernel.cpu().double().tolist())
+        return SSIMResidual(kernel, **constants, absolute_weight=float(self.absolute_weight))
 
     def check_parameters(self) -> None:
         """Check each parameter, then the rules for several parameters.
@@ -163,6 +189,19 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         )
         if "window_size" in changes:
             self._check_window_size("residual_params['window_size']", changes["window_size"])
+
+    def _dissimilarity(self) -> Any:
+        """Return the loss of training with the parameters that `residual_params` overrides."""
+        criterion = self.net_.criterion_
+        if not self.residual_params:
+            return criterion
+        if not isinstance(criterion, SSIMLoss):
+            raise ValueError(
+                "residual_params overrides parameters of SSIM, but the loss is of the class "
+                f"{type(criterion).__name__}: set residual_params=None."
+            )
+        changes = {name: as_python_number(value) for name, value in self.residual_params.items()}
+        return criterion.replace(**changes)
 
     def _check_window_size(self, name: str, size: int) -> None:
         if size % 2 == 0 or size > self.patch_size:

@@ -239,7 +239,10 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
         ),
         (["--set=callbacks=[]"], "--set callbacks: use Python instead."),
         (["--set=max_epoch=4"], "no such parameter. Did you mean 'max_epochs'?"),
-        (["--set=qqq=4"], "--set qqq: there is no such parameter. There are alpha, alpha_channel"),
+        (
+            ["--set=qqq=4"],
+            "--set qqq: there is no such parameter. There are absolute_weight, alpha",
+        ),
         (["--set=window=round"], "The 'window' parameter of SSIMAutoencoderSegmenter must be"),
         (["--set=max_epochs=0", "--patches=9"], "The 'max_epochs' parameter"),
         (["--set=n_patches=9", "--patches=9"], "--patches and --set n_patches exclude each other"),

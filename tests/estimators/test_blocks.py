@@ -110,6 +110,7 @@ def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, b
         (SSIMAutoencoderSegmenter, {"smoothing": 60}),  # Its radius exceeds the image.
         (SSIMAutoencoderSegmenter, {**PLAIN, "residual_params": {"window_size": 15}}),
         (SSIMAutoencoderSegmenter, {**FAR, "residual_params": {"window": "gaussian", "gamma": 2}}),
+        (SSIMAutoencoderSegmenter, {**FAR, "absolute_weight": 3}),
         (SSIMAutoencoderSegmenter, {**FAR, "test_time_augmentation": "dihedral"}),
         (SSIMAutoencoderSegmenter, {**FAR, "inference_batch_size": 3}),
         (VariationalAutoencoderSegmenter, {**FAR, "residual": "kl"}),

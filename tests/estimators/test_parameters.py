@@ -47,6 +47,7 @@ NUMBERS = {
     "c2": 2**-9,
     "n_samples": 2,
     "kl_weight": 2,
+    "absolute_weight": 3,
     "feature_weight": 2,
 }
 OWN = {

@@ -163,6 +163,36 @@ def test_residual_params_need_a_loss_with_ssim(fitted, good):
         derived.decision_function(good)
 
 
+@pytest.mark.parametrize("changes", [None, {"window_size": 7, "gamma": 2}])
+def test_the_absolute_difference_is_added_to_the_residual(fitted, good, changes):
+    segmenter = fitted(SSIMAutoencoderSegmenter).set_params(smoothing=0, residual_params=changes)
+    dissimilarity = segmenter.decision_function(good)
+    segmenter.set_params(absolute_weight=3)
+    expected = dissimilarity + 3 * np.abs(good - segmenter.reconstruct(good))
+    np.testing.assert_allclose(segmenter.decision_function(good), expected, rtol=0, atol=1e-6)
+    assert segmenter.residual_range() == (0, 5)
+    with pytest.raises(NotFittedError, match=r"not been calibrated for .*absolute_weight=3"):
+        segmenter.predict(good)
+    assert segmenter.calibrate(good).predict(good).shape == good.shape
+
+
+def test_channels_of_the_absolute_difference_are_averaged(tiny):
+    colour = np.random.default_rng(0).random((3, 32, 32, 3)).astype(np.float32)
+    segmenter = SSIMAutoencoderSegmenter(**tiny, smoothing=0).fit(colour)
+    dissimilarity = segmenter.decision_function(colour)
+    difference = np.abs(colour - segmenter.reconstruct(colour)).mean(axis=-1)
+    maps = segmenter.set_params(absolute_weight=2).decision_function(colour)
+    np.testing.assert_allclose(maps, dissimilarity + 2 * difference, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("weight", [-0.5, 1001, np.nan, "3"])
+def test_wrong_absolute_weight(fitted, good, weight):
+    segmenter = fitted(SSIMAutoencoderSegmenter).set_params(absolute_weight=weight)
+    for method in ("fit", "decision_function"):
+        with pytest.raises(ValueError, match=r"'absolute_weight' .* range \[0.0?, 1000"):
+            getattr(segmenter, method)(good)
+
+
 @pytest.mark.parametrize("taper", [0, 0.25, 0.5, 1])
 def test_edges_of_windows_weigh_less(fitted, good, taper):
     segmenter = fitted(L2AutoencoderSegmenter).set_params(taper=taper)

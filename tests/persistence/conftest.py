@@ -20,7 +20,12 @@ def trained(tiny, good):
     named = {"feature_extractor": "efficientnet-lite0"}
     segmenters = [
         SSIMAutoencoderSegmenter(
-            **tiny, window_size=7, window="gaussian", gamma=2, residual_params={"c2": 3e-3}
+            **tiny,
+            window_size=7,
+            window="gaussian",
+            gamma=2,
+            residual_params={"c2": 3e-3},
+            absolute_weight=0.5,
         ),
         L2AutoencoderSegmenter(**tiny, normalization=None),
         VariationalAutoencoderSegmenter(**tiny, n_samples=2),

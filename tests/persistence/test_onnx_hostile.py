@@ -64,6 +64,11 @@ def test_settings_have_the_bounds_of_the_estimator(
     [
         ({"gamma": 101}, r"its gamma must be a finite number in \[0, 100\], got 101"),
         ({"c1": 1e-9}, r"its c1 must be a finite number in \[1e-06, 1e\+06\], got 1e-09"),
+        (
+            {"absolute_weight": -1},
+            r"its absolute_weight must be a finite number in \[0, 1000\], got",
+        ),
+        ({"absolute_weight": 1001}, r"its absolute_weight must be a finite number in \[0, 1000\]"),
         ({"kernel": [1 / 17] * 17}, "its kernel must be .* at most patch_size=16"),
     ],
 )

@@ -86,6 +86,7 @@ def test_families_agree(segmenter, images, tmp_path):
         (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 1, "window_size": 15}}),
         (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 0.5, "alpha": 2, "beta": 0.3}}),
         (SSIMAutoencoderSegmenter, {"residual_params": {"gamma": 3, "window": "uniform"}}),
+        (SSIMAutoencoderSegmenter, {"absolute_weight": 3}),
         (SSIMAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
         (SSIMAutoencoderSegmenter, {"image_size": 20, "opening_diameter": 0, "smoothing": 1.5}),
         (L2AutoencoderSegmenter, {"image_size": (36, 20), "inference_batch_size": 1}),
@@ -351,12 +352,15 @@ def test_patches_are_averaged_as_in_torch(shape, taper):
 
 @pytest.mark.parametrize("pixels_of_strip", [1, 2**20])
 @pytest.mark.parametrize("exponents", [(1, 1, 1), (2, 0.5, 3), (0, 1, 1.5)])
-def test_ssim_is_that_of_the_loss(monkeypatch, pixels_of_strip, exponents):
+@pytest.mark.parametrize("weight", [0, 3])
+def test_ssim_is_that_of_the_loss(monkeypatch, pixels_of_strip, exponents, weight):
     monkeypatch.setattr("sk_ssimae._formulas._ssim.PIXELS_OF_STRIP", pixels_of_strip)
     x, y = np.random.default_rng(0).random((2, 3, 70, 21), dtype=np.float32)
     y = 0.7 + 0.3 * (x + y) / 2
     named = dict(zip(("alpha", "beta", "gamma"), exponents, strict=True))
     loss = SSIMLoss(7, "gaussian", **named)
+    named |= {"absolute_weight": weight}
     residual = SSIMResidual(tuple(loss.kernel.tolist()), loss.c1, loss.c2, **named)
     expected = loss.residual_map(torch.from_numpy(x)[None], torch.from_numpy(y)[None])[0]
+    expected = expected.numpy() + weight * np.abs(x - y).mean(axis=0)
     np.testing.assert_allclose(residual.residual_map(x, y), expected, rtol=0, atol=TOLERANCE)

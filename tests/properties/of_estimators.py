@@ -218,6 +218,7 @@ _OF_CLASS = {
         "c2": st.floats(1e-6, 1e6),
         **dict.fromkeys(("alpha", "beta", "gamma"), _some((0, 0.5, 1, 3, 100))),
         "residual_params": _some((None, {}, {"gamma": 3, "c2": 3e-3}, {"window_size": 3})),
+        "absolute_weight": st.floats(0, 1000),
     },
     "L2AutoencoderSegmenter": {},
     "VariationalAutoencoderSegmenter": {

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sk_ssimae._intensity import IntensityRange
 from sk_ssimae.estimators._residuals import (
+    LARGEST_ABSOLUTE_WEIGHT,
     DivergenceResidual,
     L2Residual,
     LikelihoodResidual,
@@ -212,6 +213,10 @@ def _read_exponent(stored: Any, name: str) -> float:
     return check_number(stored, name, least=0, most=_LARGEST_EXPONENT)
 
 
+def _read_weight(stored: Any, name: str) -> float:
+    return check_number(stored, name, least=0, most=LARGEST_ABSOLUTE_WEIGHT)
+
+
 def _read_samples(stored: Any, name: str) -> int:
     return check_count(stored, name, least=1)
 
@@ -227,6 +232,7 @@ _READERS: dict[str, Callable[[Any, str], Any]] = {
     "alpha": _read_exponent,
     "beta": _read_exponent,
     "gamma": _read_exponent,
+    "absolute_weight": _read_weight,
     "n_samples": _read_samples,
     "noise_key": _read_key,
 }
