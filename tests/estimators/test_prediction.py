@@ -119,7 +119,8 @@ def test_residual_params_change_the_residual_alone(fitted, good):
     segmenter = fitted(SSIMAutoencoderSegmenter).set_params(smoothing=0)
     shown = segmenter.decision_function(good)
     changes = {"window_size": 7, "gamma": 2, "c2": 3e-3}
-    segmenter.set_params(residual_params=changes)
+    rules = {"threshold": "pixel_fpr", "extent_threshold": "pixel_fpr"}
+    segmenter.set_params(residual_params=changes, **rules)
     image, reconstruction = (
         torch.from_numpy(array[:, None].copy()) for array in (good, segmenter.reconstruct(good))
     )
