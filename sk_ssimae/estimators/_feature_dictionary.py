@@ -94,6 +94,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         "device": Parameter(Role.MACHINE, str, torch.device),
     }
 
+    method_name = "feature-dictionary"
+
     #: Channels of networks have variances of different orders.
     whitens = True
 

@@ -68,6 +68,8 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         "stride": Parameter(Role.NETWORK, AT_LEAST_1),
     }
 
+    method_name = "patch-dictionary"
+
     def __init__(
         self,
         *,
