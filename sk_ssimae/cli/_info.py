@@ -80,7 +80,7 @@ def _say_training(segmenter: BaseSegmenter) -> str:
 def _say_part(part: Any) -> str:
     if isinstance(part, BaseDictionarySegmenter):
         features, dimensions = part.dictionary_.shape
-        return f"dictionary of {count(features, 'feature')} with {count(dimensions, 'component')}"
+        return f"{count(features, 'feature')} kept, {count(dimensions, 'component')} each"
     losses = [row["train_loss"] for row in part.history_ if "train_loss" in row]
     seconds = sum(row.get("dur", 0.0) for row in part.history_)
     text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"
