@@ -190,8 +190,8 @@ def fit(
 ) -> None:
     """Train a model on a folder of good images.
 
-    Methods:
-
+    Methods
+    -------
     - auto: you do not know; ssim and patch-dictionary together
     - ssim: irregular textures, defects of structure; minutes to train
     - l2: defects of colour or grey value; minutes to train

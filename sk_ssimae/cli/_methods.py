@@ -4,7 +4,6 @@ import ast
 import difflib
 import math
 from collections.abc import Callable
-from numbers import Integral
 from typing import Any
 
 from sk_ssimae.estimators import BaseSegmenter, Role, all_segmenters, make_default_ensemble
@@ -136,8 +135,8 @@ def _set_patches(
             raise ValueError(f"--patches and --set {name} exclude each other: use one of them.")
         epochs = segmenter.get_params()[name.removesuffix("n_patches") + "max_epochs"]
         # fit refuses a value that is not a number of epochs.
-        if isinstance(epochs, Integral) and epochs > 0:
-            segmenter.set_params(**{name: math.ceil(patches / int(epochs))})
+        if isinstance(epochs, int) and epochs > 0:
+            segmenter.set_params(**{name: math.ceil(patches / epochs)})
 
 
 def _parse_setting(setting: str, segmenter: BaseSegmenter) -> tuple[str, Any]:

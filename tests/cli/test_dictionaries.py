@@ -12,11 +12,11 @@ from sk_ssimae.cli._progress import EpochProgress
 from sk_ssimae.estimators import BaseDictionarySegmenter
 from sk_ssimae.persistence import load
 
-PATCHES = "--method=patch-dictionary --seed=0 --set=n_filters=4 --set=dictionary_size=50".split()
-FEATURES = "--method=feature-dictionary --seed=0 --set=dictionary_size=50".split()
+PATCHES = ["--method=patch-dictionary", "--seed=0", "--set=n_filters=4", "--set=dictionary_size=50"]
+FEATURES = ["--method=feature-dictionary", "--seed=0", "--set=dictionary_size=50"]
 AUTO = [
-    *"--method=auto --patch-size=16 --latent-dim=8 --patches=128 --seed=0".split(),
-    *"--set=autoencoder__stride=8 --set=autoencoder__max_epochs=2".split(),
+    *["--method=auto", "--patch-size=16", "--latent-dim=8", "--patches=128", "--seed=0"],
+    *["--set=autoencoder__stride=8", "--set=autoencoder__max_epochs=2"],
     "--set=dictionary__n_filters=4",
 ]
 OPTIONS = {"patch-dictionary": PATCHES, "feature-dictionary": FEATURES, "auto": AUTO}
