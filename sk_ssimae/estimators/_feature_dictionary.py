@@ -96,9 +96,6 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
 
     method_name = "feature-dictionary"
 
-    #: Channels of networks have variances of different orders.
-    whitens = True
-
     def __init__(
         self,
         *,

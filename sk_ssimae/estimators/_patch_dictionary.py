@@ -1,10 +1,11 @@
 """Filters learned from good images, and a dictionary of their pooled responses."""
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar, Unpack
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
@@ -23,9 +24,10 @@ from sk_ssimae.estimators._parameters import Parameter, Role
 class PatchDictionarySegmenter(BaseDictionarySegmenter):
     """Segment by the distance to filter responses of good images, without a pretrained network.
 
-    Filters are the principal components of small windows of the good images, at several scales.
-    Their responses are split into positive and negative parts, which are averaged over cells of a
-    grid: the features of a cell. It needs no torch, and trains in seconds.
+    Filters are the principal components of small windows of the good images, at several scales, as
+    they are and after their local contrast was normalized. Their responses are split into positive
+    and negative parts, which are averaged over cells of a grid; the square roots are the features
+    of a cell. It needs no torch, and trains in seconds.
 
     Parameters
     ----------
@@ -37,6 +39,10 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         Factors by which images are shrunk before they are filtered; each divides `stride`.
     stride : int, default=4
         Side of a cell of the grid in pixels.
+    contrast_sigma : float, default=8
+        Sigma in pixels of the neighbourhood of which contrast is normalized, at most 1000. Without
+        it, differences in brightness and contrast between good images hide faint defects; with it
+        alone, dark or bright defects would be lost. 0 for the images as they are.
     {parameters}
 
     Attributes
@@ -49,6 +55,8 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
     ----------
     P. Napoletano, F. Piccoli, R. Schettini, "Anomaly Detection in Nanofibrous Materials by
     CNN-Based Self-Similarity", Sensors 18(1), 2018: the dictionary, with features of a network.
+    K. Jarrett, K. Kavukcuoglu, M. Ranzato, Y. LeCun, "What is the Best Multi-Stage Architecture for
+    Object Recognition?", ICCV 2009: rectified responses, averages, normalized contrast.
 
     Examples
     --------
@@ -66,6 +74,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         "n_filters": Parameter(Role.NETWORK, AT_LEAST_1),
         "scales": Parameter(Role.NETWORK, tuple),
         "stride": Parameter(Role.NETWORK, AT_LEAST_1),
+        "contrast_sigma": Parameter(Role.NETWORK, Interval(Real, 0, 1000, closed="both")),
     }
 
     method_name = "patch-dictionary"
@@ -77,6 +86,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         n_filters: int = 12,
         scales: tuple[int, ...] = (1, 2),
         stride: int = 4,
+        contrast_sigma: float = 8,
         **shared: Unpack[DictionaryParameters],
     ) -> None:
         super().__init__(**shared)
@@ -84,6 +94,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         self.n_filters = n_filters
         self.scales = scales
         self.stride = stride
+        self.contrast_sigma = contrast_sigma
 
     def check_parameters(self) -> None:
         """Check each parameter, and that scales divide the stride."""
@@ -107,11 +118,12 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
             n_filters=int(self.n_filters),
             scales=tuple(int(scale) for scale in self.scales),
             stride=int(self.stride),
+            contrast_sigma=float(self.contrast_sigma),
             rng=rng,
         )
 
     def compute_features(self, image: Image) -> Features:
-        """Compute the averages (h', w', d) of rectified responses over the cells of the grid."""
+        """Compute the features (h', w', d) of the cells of the grid."""
         return self.filter_bank_.compute(image)
 
     def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:

@@ -11,12 +11,10 @@ _FACTS = ("n_features", "n_components", "n_entries")
 
 def describe_dictionary(segmenter: BaseDictionarySegmenter) -> tuple[dict[str, Any], Tensors]:
     """Return the sizes of a dictionary, for JSON, and its tensors by name."""
-    components = segmenter.pca_.components_
-    sizes = (components.shape[1], components.shape[0], len(segmenter.dictionary_))
+    sizes = (*segmenter.projection_.shape, len(segmenter.dictionary_))
     return dict(zip(_FACTS, sizes, strict=True)), {
-        "pca.mean": segmenter.pca_.mean_,
-        "pca.components": components,
-        "pca.variances": segmenter.pca_.explained_variance_,
+        "feature_mean": segmenter.feature_mean_,
+        "projection": segmenter.projection_,
         "dictionary": segmenter.dictionary_,
     }
 
@@ -32,28 +30,18 @@ class DictionaryBlueprint(NamedTuple):
     def headers(self) -> dict[str, TensorHeader]:
         """Return types and shapes of the tensors."""
         shapes = {
-            "pca.mean": (self.n_features,),
-            "pca.components": (self.n_components, self.n_features),
-            "pca.variances": (self.n_components,),
+            "feature_mean": (self.n_features,),
+            "projection": (self.n_features, self.n_components),
             "dictionary": (self.n_entries, self.n_components),
         }
         return {name: TensorHeader("F32", shape) for name, shape in shapes.items()}
 
     def complete(self, tensors: Tensors) -> None:
-        """Give the segmenter its dictionary.
-
-        Raises
-        ------
-        ValueError
-            If a variance is negative.
-        """
-        if (tensors["pca.variances"] < 0).any():
-            raise ValueError("its pca.variances must be at least 0.")
-        self.segmenter.set_projection(
-            tensors["pca.mean"], tensors["pca.components"], tensors["pca.variances"]
-        )
+        """Give the segmenter its dictionary."""
+        self.segmenter.set_projection(tensors["feature_mean"], tensors["projection"])
+        fitted = self.segmenter.fitted_parameters_
         self.segmenter.set_dictionary(
-            tensors["dictionary"], self.segmenter.fitted_parameters_["n_neighbors"]
+            tensors["dictionary"], fitted["n_neighbors"], fitted["density_neighbors"]
         )
 
 

@@ -24,12 +24,12 @@ class PatchBlueprint(NamedTuple):
 
     def headers(self) -> dict[str, TensorHeader]:
         """Return types and shapes of the tensors."""
-        filters = dict.fromkeys(_names(len(self.bank.scales)), TensorHeader("F32", self.shape))
+        filters = dict.fromkeys(_names(self.bank.n_banks), TensorHeader("F32", self.shape))
         return {**filters, **self.dictionary.headers()}
 
     def complete(self, tensors: Tensors) -> None:
         """Give the segmenter its filters and its dictionary."""
-        filters = [tensors[name] for name in _names(len(self.bank.scales))]
+        filters = [tensors[name] for name in _names(self.bank.n_banks)]
         self.segmenter.filter_bank_ = self.bank._replace(filters=filters)
         self.dictionary.complete(tensors)
 
@@ -49,17 +49,18 @@ def _restore(segmenter: PatchDictionarySegmenter, document: dict[str, Any]) -> P
     size, scales = int(fitted["filter_size"]), tuple(int(scale) for scale in fitted["scales"])
     n_values = size * size * segmenter.n_channels_
     n_filters = min(int(fitted["n_filters"]), n_values)
-    if dictionary.n_features != 2 * n_filters * len(scales):
+    bank = FilterBank([], scales, size, int(fitted["stride"]), float(fitted["contrast_sigma"]))
+    n_features = 2 * n_filters * bank.n_banks
+    if dictionary.n_features != n_features:
         raise ValueError(
-            f"its n_features must be {2 * n_filters * len(scales)}, as its filters have, got "
+            f"its n_features must be {n_features}, as its filters have, got "
             f"{quote(dictionary.n_features)} instead."
         )
-    bank = FilterBank([], scales, size, int(fitted["stride"]))
     return PatchBlueprint(segmenter, bank, (n_values, n_filters), dictionary)
 
 
-def _names(n_scales: int) -> list[str]:
-    return [f"filters.{index}" for index in range(n_scales)]
+def _names(n_banks: int) -> list[str]:
+    return [f"filters.{index}" for index in range(n_banks)]
 
 
 FAMILY = Family(("dictionary",), _describe, _restore)

@@ -296,7 +296,6 @@ HOSTILE = {
         (change("network", "scales", to={"tuple": ["a"]}), "scales must be factors of stride"),
         (change("network", "scales", to=[1, 2]), "it holds a value that this version"),
         (change("network", "n_channels", to=2**30), "describes filters.0 of F32"),
-        (tensor("pca.variances", lambda v: -v), "its pca.variances must be at least 0"),
         (tensor("dictionary", lambda d: d * np.float32(np.inf)), "contains values that are NaN"),
         (tensor("dictionary", np.float64), "describes dictionary of F32 .* F64"),
         (change("tail", "scale", to=0), "its scale must be above 0"),
