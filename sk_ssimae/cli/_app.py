@@ -190,7 +190,7 @@ def fit(
 ) -> None:
     """Train a model on a folder of good images.
 
-    Methods
+    Values of --method:
     -------
     - auto: you do not know; ssim and patch-dictionary together
     - ssim: irregular textures, defects of structure; minutes to train
