@@ -112,14 +112,16 @@ def fit(
         str,
         typer.Option(
             metavar="NAME",
-            help="Method of comparison, such as ssim (structure), l2 (grey values) or vae "
-            "(probabilities). An unknown name lists all.",
+            help="Name of the method, from the list above.",
         ),
     ] = "ssim",
-    latent_dim: Annotated[int, typer.Option(help="Size of the latent vector.")] = 100,
+    latent_dim: Annotated[
+        int | None, typer.Option(help="Size of the latent vector. By default 100.")
+    ] = None,
     patch_size: Annotated[
-        int, typer.Option(help="Side length of a patch in pixels, a multiple of 16.")
-    ] = 128,
+        int | None,
+        typer.Option(help="Side length of a patch in pixels, a multiple of 16. By default 128."),
+    ] = None,
     image_size: Annotated[
         str | None,
         typer.Option(
@@ -161,7 +163,9 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter of the segmenter, such as max_epochs=20. Can be repeated.",
+            help="Any other parameter of the segmenter, such as max_epochs=20, or with --method "
+            "auto of its members, such as autoencoder__max_epochs=20 or dictionary__stride=2. Can "
+            "be repeated.",
         ),
     ] = None,
     checkpoint_dir: Annotated[
@@ -185,6 +189,15 @@ def fit(
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a folder of good images.
+
+    Values of --method:
+    -------
+    - auto: you do not know; ssim and patch-dictionary together
+    - ssim: irregular textures, defects of structure; minutes to train
+    - l2: defects of colour or grey value; minutes to train
+    - vae: like l2, with the improbability of each pixel; minutes to train
+    - patch-dictionary: regular textures; seconds to train
+    - feature-dictionary: irregular textures; seconds; extra: features
 
     Ctrl-C, SIGTERM or SIGHUP stops training. If at least one epoch is complete, the model trained
     so far is saved. The exit code is 130. With --overwrite, an interrupted run keeps the old model

@@ -1,44 +1,21 @@
 """Training on a folder of good images."""
 
-import ast
-import difflib
-import math
 import os
 import warnings
-from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+from rich.progress import Progress
+
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file, list_good_images
-from sk_ssimae.cli._model import promise, was_interrupted
-from sk_ssimae.cli._progress import FitProgress
+from sk_ssimae.cli._methods import make_segmenter, members_of, owners_of
+from sk_ssimae.cli._model import fitted_parts, promise, stopped_early, was_interrupted
 from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role, all_segmenters
+from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
-
-# Parameters with their own option, or only set in Python.
-_ELSEWHERE = {
-    "latent_dim": "--latent-dim",
-    "patch_size": "--patch-size",
-    "image_size": "--image-size",
-    "intensity_range": "--intensity-range",
-    "threshold": "--threshold",
-    "target_fpr": "--target-fpr",
-    "device": "--device",
-    "random_state": "--seed",
-    "checkpoint_dir": "--checkpoint-dir",
-    "verbose": "--quiet",
-    "callbacks": "Python",
-    "net_params": "Python",
-}
-
-
-def methods() -> dict[str, type[BaseAutoencoderSegmenter]]:
-    """Return the segmenters that the command line offers, by the name of their method."""
-    return {cls.method_name: cls for cls in all_segmenters().values() if cls.method_name}
 
 
 def fit(
@@ -65,7 +42,7 @@ def fit(
     method : str
         Name of the method.
     parameters : dict
-        Parameters of the segmenter that have an option.
+        Parameters that have an option; None for the default of the method.
     settings : list of str
         Other parameters, each as ``NAME=VALUE``.
     patches : int or None
@@ -88,12 +65,12 @@ def fit(
                 "--overwrite to replace it."
             )
         check_output_file(_interrupted_file(output), "--output", images)
+    segmenter = make_segmenter(method, parameters, settings, patches)
     if parameters["checkpoint_dir"] is not None and parameters["random_state"] is None:
         raise ValueError(
             "--checkpoint-dir must be used together with --seed: an interrupted run finds its "
             "checkpoint by the seed. Choose an integer."
         )
-    segmenter = make_segmenter(method, parameters, settings, patches)
     try:
         _train(segmenter, images, terminal)
         if was_interrupted(segmenter):
@@ -105,73 +82,65 @@ def fit(
     return 0
 
 
-def make_segmenter(
-    method: str, parameters: dict[str, Any], settings: list[str], patches: int | None
-) -> BaseAutoencoderSegmenter:
-    """Return the segmenter described by the options.
-
-    Raises
-    ------
-    ValueError
-        If the method or the name of a setting is unknown, or the setting has its own option.
-    """
-    offered = methods()
-    if method not in offered:
-        raise ValueError(f"--method must be one of {', '.join(offered)}, got {method!r} instead.")
-    cls = offered[method]
-    parsed = dict(_parse_setting(setting, cls) for setting in settings)
-    if patches is not None and "n_patches" in parsed:
-        raise ValueError("--patches and --set n_patches exclude each other: use one of them.")
-    segmenter = cls(**parameters, **parsed)
-    epochs = segmenter.max_epochs
-    # fit refuses a value that is not a number of epochs.
-    if patches is not None and isinstance(epochs, Integral) and epochs > 0:
-        segmenter.set_params(n_patches=math.ceil(patches / epochs))
-    return segmenter
+def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+    with terminal.progress(counted=False) as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
+        if owners_of(segmenter, "callbacks"):
+            _train_in_epochs(segmenter, images, progress, terminal)
+        else:
+            progress.add_task("Fitting", total=None)
+            segmenter.fit(images)
 
 
-def _parse_setting(setting: str, cls: type[BaseAutoencoderSegmenter]) -> tuple[str, Any]:
-    name, separator, text = setting.partition("=")
-    if not separator:
-        raise ValueError(f"--set must be NAME=VALUE, got {setting!r} instead.")
-    # Parameters of the machine are not stored in the model, which other machines load.
-    elsewhere = dict.fromkeys(cls.parameter_names(Role.MACHINE), "Python") | _ELSEWHERE
-    if name in elsewhere:
-        raise ValueError(f"--set {name}: use {elsewhere[name]} instead.")
-    if name not in cls.parameters:
-        free = sorted({*cls.parameters} - {*elsewhere})
-        close = difflib.get_close_matches(name, free, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(free)}."
-        raise ValueError(f"--set {name}: there is no such parameter. {hint}")
+def _train_in_epochs(
+    segmenter: BaseSegmenter, images: list[Path], progress: Progress, terminal: Terminal
+) -> None:
+    """Train an autoencoder, or an ensemble with one, and show its epochs."""
+    from sk_ssimae.cli._progress import FitProgress  # Imports torch.
+
+    (callbacks,) = owners_of(segmenter, "callbacks")
+    autoencoder = callbacks.removesuffix("callbacks")
+    parameters = segmenter.get_params()
+    shown = FitProgress(
+        parameters[f"{autoencoder}max_epochs"],
+        parameters[f"{autoencoder}n_patches"],
+        _say_what_follows(segmenter, autoencoder),
+        progress,
+        terminal,
+    )
+
+    def net_would_be_lost() -> bool:
+        """Return whether training has ended but the segmenter has no net yet."""
+        return shown.has_ended and not _is_trained(segmenter)
+
+    segmenter.set_params(**{callbacks: [shown.callback]})
     try:
-        return name, ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return name, text
+        with ignoring_interrupts_if(net_would_be_lost):
+            segmenter.fit(images)
+    finally:
+        segmenter.set_params(**{callbacks: None})
+        for part in fitted_parts(segmenter).values():
+            if "callbacks" in part.parameters:
+                part.set_params(callbacks=None)
 
 
-def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
-    with terminal.progress(counted=False) as progress:
-        shown = FitProgress(segmenter, progress, terminal)
-
-        def net_would_be_lost() -> bool:
-            """Return whether training has ended but the segmenter has no net yet."""
-            return shown.has_ended and not _is_trained(segmenter)
-
-        segmenter.set_params(callbacks=[shown.callback])
-        try:
-            with ignoring_interrupts_if(net_would_be_lost), warnings.catch_warnings():
-                warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
-                segmenter.fit(images)
-        finally:
-            segmenter.set_params(callbacks=None)
+def _say_what_follows(segmenter: BaseSegmenter, autoencoder: str) -> str:
+    """Return the steps after the training of the autoencoder; empty if there are none."""
+    others = [member for member, _ in members_of(segmenter) if f"{member}__" != autoencoder]
+    steps = [f"fitting the {' and the '.join(others)}"] if others else []
+    if isinstance(segmenter.threshold, str):
+        steps.append("finding the threshold")
+    return " and ".join(steps)
 
 
 def _end_interrupted(
-    segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
+    segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> int:
     """Save the model trained so far, but never replace one that may be better."""
     if not _is_trained(segmenter):
-        terminal.complain("interrupted before the first epoch was complete: nothing was saved.")
+        trained_in_epochs = owners_of(segmenter, "max_epochs")
+        needed = "the first epoch was" if trained_in_epochs else "training was"
+        terminal.complain(f"interrupted before {needed} complete: nothing was saved.")
         return INTERRUPTED
     path = _interrupted_file(output) if output.exists() else output
     persistence.save(segmenter, path)
@@ -179,13 +148,13 @@ def _end_interrupted(
         _summarize(segmenter, n_images, path, terminal)
     kept = f" {str(output)!r} is unchanged." if path != output else ""
     terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
-    if segmenter.checkpoint_dir is not None:
+    if any(segmenter.get_params()[name] for name in owners_of(segmenter, "checkpoint_dir")):
         overwrite = " with --overwrite" if path == output else ""
         terminal.note(f"Run the same command again{overwrite} to resume.")
     return INTERRUPTED
 
 
-def _is_trained(segmenter: BaseAutoencoderSegmenter) -> bool:
+def _is_trained(segmenter: BaseSegmenter) -> bool:
     # The last attribute that fit sets before it searches for the threshold.
     return hasattr(segmenter, "n_defective_dropped_")
 
@@ -194,19 +163,17 @@ def _interrupted_file(output: Path) -> Path:
     return output.with_name(f"{output.stem}.interrupted{output.suffix}")
 
 
-def _say_how_far(segmenter: BaseAutoencoderSegmenter, path: Path) -> str:
+def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
     text = f"after training: the model was saved to {str(path)!r}"
-    if was_interrupted(segmenter):
-        epochs = f"epoch {len(segmenter.history_)} of {segmenter.max_epochs}"
+    for part in filter(stopped_early, fitted_parts(segmenter).values()):
+        epochs = f"epoch {len(part.history_)} of {part.max_epochs}"
         text = f"in {epochs}: the model trained so far was saved to {str(path)!r}"
     if hasattr(segmenter, "threshold_"):
         return f"{text}."
     return f"{text}, without a threshold. Load it in Python and call calibrate with good images."
 
 
-def _summarize(
-    segmenter: BaseAutoencoderSegmenter, n_images: int, output: Path, terminal: Terminal
-) -> None:
+def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
     name, images = type(segmenter).__name__, count(n_images, "image")
     terminal.say(f"{name} trained on {images} and saved to {str(output)!r}.")
     if segmenter.intensity_range_ is not None:

@@ -1,14 +1,16 @@
 """Facts about a model, from its file."""
 
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sklearn.exceptions import NotFittedError
 
-from sk_ssimae.cli._model import open_model, promise, was_interrupted
+from sk_ssimae.cli._model import fitted_parts, open_model, promise, stopped_early
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseDictionarySegmenter, BaseSegmenter
 
 
 def info(model: Path, terminal: Terminal) -> None:
@@ -26,8 +28,8 @@ def info(model: Path, terminal: Terminal) -> None:
     facts = {
         "file": f"{model} ({model.stat().st_size / 1e6:.2f} MB)",
         "sha256": sha256,
-        "segmenter": type(segmenter).__name__,
-        "parameters": _say_parameters(segmenter),
+        "segmenter": _say_class(segmenter),
+        "parameters": ", ".join(_say_parameters(segmenter)) or "all at their defaults",
         "channels": segmenter.n_channels_,
         "intensities": _say_intensities(segmenter),
         "training": _say_training(segmenter),
@@ -38,11 +40,22 @@ def info(model: Path, terminal: Terminal) -> None:
         terminal.say(f"{name:<12}{fact}")
 
 
-def _say_parameters(segmenter: BaseSegmenter) -> str:
+def _say_class(segmenter: BaseSegmenter) -> str:
+    name = type(segmenter).__name__
+    parts = fitted_parts(segmenter).items()
+    members = ", ".join(f"{member} ({type(part).__name__})" for member, part in parts if member)
+    return f"{name} of {members}" if members else name
+
+
+def _say_parameters(segmenter: BaseSegmenter, prefix: str = "") -> Iterator[str]:
+    """Yield the parameters that are not at their defaults, and those of members of an ensemble."""
     defaults = inspect.signature(type(segmenter)).parameters
-    values = segmenter.get_params(deep=False)
-    others = [f"{k}={v!r}" for k, v in values.items() if v != defaults[k].default]
-    return ", ".join(others) or "all at their defaults"
+    for name, value in segmenter.get_params(deep=False).items():
+        if name == "segmenters":
+            for member, part in value:
+                yield from _say_parameters(part, f"{prefix}{member}__")
+        elif value != defaults[name].default:
+            yield f"{prefix}{name}={value!r}"
 
 
 def _say_intensities(segmenter: BaseSegmenter) -> str:
@@ -60,11 +73,19 @@ def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:
 
 
 def _say_training(segmenter: BaseSegmenter) -> str:
-    losses = [row["train_loss"] for row in segmenter.history_ if "train_loss" in row]
-    seconds = sum(row.get("dur", 0.0) for row in segmenter.history_)
+    parts = fitted_parts(segmenter).items()
+    return "; ".join(f"{name}: {_say_part(part)}".removeprefix(": ") for name, part in parts)
+
+
+def _say_part(part: Any) -> str:
+    if isinstance(part, BaseDictionarySegmenter):
+        features, dimensions = part.dictionary_.shape
+        return f"{count(features, 'feature')} kept, {count(dimensions, 'component')} each"
+    losses = [row["train_loss"] for row in part.history_ if "train_loss" in row]
+    seconds = sum(row.get("dur", 0.0) for row in part.history_)
     text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"
     if losses:
         text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
-    if getattr(segmenter, "structure_correlation_", None) is not None:
-        text += f", structure correlation {segmenter.structure_correlation_:.2f}"
-    return f"{text}, interrupted" if was_interrupted(segmenter) else text
+    if getattr(part, "structure_correlation_", None) is not None:
+        text += f", structure correlation {part.structure_correlation_:.2f}"
+    return f"{text}, interrupted" if stopped_early(part) else text

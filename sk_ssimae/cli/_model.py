@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from sk_ssimae.cli._terminal import is_out_of_memory
 from sk_ssimae.cli._text import one_line
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter, SegmentedImage
+from sk_ssimae.estimators import BaseSegmenter, SegmentedImage
 from sk_ssimae.persistence._segmenter import Loaded, load_with_checksum
 
 
@@ -98,10 +98,32 @@ def n_complete_epochs(history: Sequence[Mapping[str, Any]]) -> int:
     return sum("train_loss" in epoch for epoch in history)
 
 
-def was_interrupted(segmenter: BaseAutoencoderSegmenter) -> bool:
-    """Tell whether training ended before its last epoch was complete."""
+def fitted_parts(segmenter: BaseSegmenter) -> dict[str, Any]:
+    """Return the fitted members of an ensemble by name, those of nested ensembles too.
+
+    Any other segmenter is its own part, with an empty name.
+    """
+    if "segmenters" not in segmenter.parameters:
+        return {"": segmenter}
+    members: Mapping[str, BaseSegmenter] = getattr(segmenter, "named_segmenters_", {})
+    return {
+        f"{name}__{inner}".removesuffix("__"): part
+        for name, member in members.items()
+        for inner, part in fitted_parts(member).items()
+    }
+
+
+def was_interrupted(segmenter: BaseSegmenter) -> bool:
+    """Tell whether training of the segmenter, or of a member, ended before its last epoch."""
+    return any(map(stopped_early, fitted_parts(segmenter).values()))
+
+
+def stopped_early(part: Any) -> bool:
+    """Tell whether a segmenter that trains in epochs ended before its last one was complete."""
+    if "max_epochs" not in part.parameters:
+        return False
     # An interrupt between two epochs ends training too, and the net does not record it.
-    return segmenter.net_.interrupted_ or len(segmenter.history_) < segmenter.max_epochs
+    return bool(part.net_.interrupted_ or len(part.history_) < part.max_epochs)
 
 
 def promise(segmenter: BaseSegmenter) -> str:

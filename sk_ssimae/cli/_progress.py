@@ -8,7 +8,6 @@ from skorch.callbacks import Callback
 
 from sk_ssimae.cli._model import n_complete_epochs
 from sk_ssimae.cli._terminal import Terminal
-from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
 
 class EpochProgress(Callback):
@@ -36,6 +35,9 @@ class EpochProgress(Callback):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # The segmenter copies its callbacks; what they call must stay the same.
+        return self.__sklearn_clone__()
+
+    def __sklearn_clone__(self) -> Self:
         return type(self)(self.on_batch, self.on_epoch, self.on_end)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -62,8 +64,12 @@ class FitProgress:
 
     Parameters
     ----------
-    segmenter : BaseAutoencoderSegmenter
-        The segmenter to fit.
+    max_epochs : int
+        Number of epochs.
+    n_patches : int
+        Number of patches per epoch.
+    following : str
+        Steps after training, such as "finding the threshold"; empty if there are none.
     progress : Progress
         Where to show bars.
     terminal : Terminal
@@ -76,10 +82,15 @@ class FitProgress:
     """
 
     def __init__(
-        self, segmenter: BaseAutoencoderSegmenter, progress: Progress, terminal: Terminal
+        self,
+        max_epochs: int,
+        n_patches: int,
+        following: str,
+        progress: Progress,
+        terminal: Terminal,
     ) -> None:
-        self._segmenter, self._progress, self._terminal = segmenter, progress, terminal
-        self._epochs = segmenter.max_epochs
+        self._epochs, self._n_patches, self._following = max_epochs, n_patches, following
+        self._progress, self._terminal = progress, terminal
         self._task = progress.add_task("Reading images", total=None)
         self._has_begun = self.has_ended = False
 
@@ -97,12 +108,11 @@ class FitProgress:
         self._has_begun = True
         if epoch > 1:
             self._terminal.note(f"training resumes after epoch {epoch - 1} of {self._epochs}")
-        n_patches = self._segmenter.n_patches
         self._progress.update(
             self._task,
             description=f"Epoch {epoch} of {self._epochs}",
-            completed=(epoch - 1) * n_patches,
-            total=self._epochs * n_patches,
+            completed=(epoch - 1) * self._n_patches,
+            total=self._epochs * self._n_patches,
         )
 
     def _on_epoch(self, epoch: int, loss: float) -> None:
@@ -114,11 +124,11 @@ class FitProgress:
 
     def _on_end(self) -> None:
         self.has_ended = True
-        if isinstance(self._segmenter.threshold, str):
+        if self._following:
             # The bar of training would stand still, at a few percent if it was interrupted.
             self._progress.remove_task(self._task)
-            self._task = self._progress.add_task("Finding the threshold", total=None)
-            self._print_without_bars("finding the threshold")
+            self._task = self._progress.add_task(self._following.capitalize(), total=None)
+            self._print_without_bars(self._following)
 
     def _print_without_bars(self, text: str) -> None:
         """Print a line for the log if there is no terminal."""

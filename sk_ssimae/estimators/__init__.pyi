@@ -4,6 +4,7 @@ from ._autoencoder import BaseAutoencoderSegmenter
 from ._autoencoder_parameters import AutoencoderParameters
 from ._base import BaseSegmenter
 from ._calibration import Calibration
+from ._default_ensemble import make_default_ensemble
 from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
 from ._ensemble import EnsembleSegmenter
@@ -29,6 +30,7 @@ __all__ = [
     "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
     "EnsembleSegmenter",
+    "make_default_ensemble",
     "paper_protocol",
     "all_segmenters",
     "Segmentation",

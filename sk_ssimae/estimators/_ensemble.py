@@ -69,6 +69,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     See Also
     --------
+    make_default_ensemble : The ensemble for those who do not want to choose.
     sklearn.ensemble.VotingClassifier : The same for classifiers.
 
     Examples

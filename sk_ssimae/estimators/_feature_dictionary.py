@@ -94,6 +94,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         "device": Parameter(Role.MACHINE, str, torch.device),
     }
 
+    method_name = "feature-dictionary"
+
     def __init__(
         self,
         *,

@@ -77,6 +77,8 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         "contrast_sigma": Parameter(Role.NETWORK, Interval(Real, 0, 1000, closed="both")),
     }
 
+    method_name = "patch-dictionary"
+
     def __init__(
         self,
         *,

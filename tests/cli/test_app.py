@@ -1,6 +1,7 @@
 import copy
 import hashlib
 import inspect
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,8 @@ import pytest
 
 import sk_ssimae
 from sk_ssimae import SSIMAutoencoderSegmenter, cli
-from sk_ssimae.cli import _app, _fit
+from sk_ssimae.cli import _app
+from sk_ssimae.cli._methods import methods
 from sk_ssimae.persistence import save
 
 
@@ -23,16 +25,18 @@ def test_help_lists_commands_and_exit_codes(run):
 def test_options_of_fit_have_the_defaults_of_the_estimators():
     options = inspect.signature(_app.fit).parameters
     parameters = inspect.signature(SSIMAutoencoderSegmenter).parameters
-    named = ["latent_dim", "patch_size", "image_size", "threshold", "target_fpr", "device"]
-    for name in named:
+    for name in ("image_size", "threshold", "target_fpr", "device"):
         assert options[name].default == parameters[name].default
+    for name in ("latent_dim", "patch_size"):
+        (option,) = options[name].annotation.__metadata__
+        assert f" By default {parameters[name].default}." in option.help
     total = parameters["n_patches"].default * parameters["max_epochs"].default
     (patches,) = options["patches"].annotation.__metadata__
     assert f"By default {total}." in patches.help
-    (method,) = options["method"].annotation.__metadata__
-    named = {name for name in _fit.methods() if f"{name} (" in method.help}
-    assert named == {"ssim", "l2", "vae"}
-    assert options["method"].default in named
+    listed = re.findall(r"^    - ([a-z0-9-]+): ", _app.fit.__doc__, re.MULTILINE)
+    assert listed == ["auto", "ssim", "l2", "vae", "patch-dictionary", "feature-dictionary"]
+    assert set(listed) == set(methods())
+    assert options["method"].default in listed
 
 
 @pytest.mark.parametrize("args", [["fit"], ["predict", "m", "--no-such-option"], ["no-command"]])

@@ -8,7 +8,6 @@ from skimage.io import imread
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.cli import _fit
-from sk_ssimae.cli._fit import make_segmenter
 from sk_ssimae.cli._progress import EpochProgress
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.estimators._net import ReconstructionNet
@@ -272,22 +271,6 @@ def test_wrong_folders_are_named(run, tmp_path, folders, bad):
         result = run("fit", good_dir, "-o", output)
         assert result.exit_code == 1
         assert message in result.stderr
-
-
-def test_options_reach_the_segmenter():
-    settings = ["max_epochs=3", "augmentation=dihedral", "residual_params={'gamma': 1}"]
-    segmenter = make_segmenter("ssim", {"image_size": (64, 32)}, [*settings, "c1=0.5"], 100)
-    assert (
-        segmenter.get_params()
-        == SSIMAutoencoderSegmenter(
-            image_size=(64, 32),
-            max_epochs=3,
-            augmentation="dihedral",
-            residual_params={"gamma": 1},
-            c1=0.5,
-            n_patches=34,
-        ).get_params()
-    )
 
 
 def test_a_killed_run_resumes_from_its_checkpoint(

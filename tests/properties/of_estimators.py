@@ -137,6 +137,14 @@ def _computing(segmenter: Any) -> Any:
     return segmenter
 
 
+def _is_default_ensemble(result: Any, arguments: dict[str, Any]) -> None:
+    parameters = result.get_params()
+    for name, value in arguments.items():
+        # Numbers of NumPy are read as Python's.
+        assert parameters[name] is value or isinstance(value, np.generic)
+    assert [name for name, _ in result.segmenters] == ["autoencoder", "dictionary"]
+
+
 def _fit(name: str, X: Any, y: Any = None) -> Any:
     return _computing(_make(name).fit(X, y))
 
@@ -401,6 +409,17 @@ CALLS = [
         lambda result, arguments: None,
         {},
         {"dataset": others},
+        share=1,
+    ),
+    Call(
+        "make_default_ensemble",
+        sk_ssimae.make_default_ensemble,
+        st.fixed_dictionaries(
+            {"combination": st.sampled_from(("sum", "max")), "dictionary__stride": st.just(8)}
+        ),
+        _is_default_ensemble,
+        {"random_state": others, "dictionary__stride": others},
+        {"no_parameter": others},
         share=1,
     ),
     Call(

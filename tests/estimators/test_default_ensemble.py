@@ -1,0 +1,57 @@
+"""The ensemble that needs no choice."""
+
+import subprocess
+import sys
+
+import pytest
+
+from sk_ssimae import (
+    EnsembleSegmenter,
+    PatchDictionarySegmenter,
+    SSIMAutoencoderSegmenter,
+    make_default_ensemble,
+)
+
+
+def test_it_has_the_defaults_of_its_segmenters():
+    ensemble = make_default_ensemble()
+    assert type(ensemble) is EnsembleSegmenter
+    members = dict(ensemble.segmenters)
+    assert {name: type(member) for name, member in members.items()} == {
+        "autoencoder": SSIMAutoencoderSegmenter,
+        "dictionary": PatchDictionarySegmenter,
+    }
+    for member in members.values():
+        assert member.get_params() == type(member)().get_params()
+    assert ensemble.combination == "sum"
+    # Each call makes its own members.
+    assert make_default_ensemble().segmenters[0][1] is not ensemble.segmenters[0][1]
+
+
+def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
+    of_autoencoder = {f"autoencoder__{name}": value for name, value in tiny.items()}
+    ensemble = make_default_ensemble(
+        random_state=0, combination="max", dictionary__n_filters=4, **of_autoencoder
+    ).fit(good)
+    expected = EnsembleSegmenter(
+        [
+            ("autoencoder", SSIMAutoencoderSegmenter(**tiny)),
+            ("dictionary", PatchDictionarySegmenter(n_filters=4)),
+        ],
+        random_state=0,
+        combination="max",
+    ).fit(good)
+    assert ensemble.threshold_ == expected.threshold_
+
+
+def test_unknown_parameters_are_refused():
+    for name in ("max_epochs", "autoencoder__stri", "other__stride"):
+        with pytest.raises(ValueError, match=f"Invalid parameter '{name.split('__')[-1]}'|'other'"):
+            make_default_ensemble(**{name: 3})
+
+
+def test_importing_it_needs_no_torch():
+    code = (
+        "import sys; from sk_ssimae import make_default_ensemble; sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
