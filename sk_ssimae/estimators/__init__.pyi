@@ -14,6 +14,7 @@ from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._patch_dictionary import PatchDictionarySegmenter
 from ._protocol import paper_protocol
+from ._region_table import regions_to_pandas
 from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
@@ -45,6 +46,7 @@ __all__ = [
     "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",
+    "regions_to_pandas",
     "L2Residual",
     "SSIMResidual",
     "LikelihoodResidual",

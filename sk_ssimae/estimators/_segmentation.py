@@ -1,6 +1,7 @@
 """Maps, masks and scores of images, given the residual of each."""
 
 from abc import ABCMeta, abstractmethod
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from sk_ssimae.estimators._blocks import (
     with_halo,
     within,
 )
+from sk_ssimae.estimators._region_table import Regions
 from sk_ssimae.estimators._results import (
     Map,
     Mask,
@@ -78,6 +80,11 @@ class Segmentation(metaclass=ABCMeta):
     def ends_at_half_peak(self) -> bool:
         """Whether regions end at half of their local peaks."""
         return False
+
+    @property
+    def good_deviation(self) -> float:
+        """Standard deviation of good opened maps, the unit of distances; NaN if it is unknown."""
+        return math.nan
 
     @abstractmethod
     def compute_residual(self, image: Image) -> Map:
@@ -197,6 +204,52 @@ class Segmentation(metaclass=ABCMeta):
         )
         return collect(masks, images)
 
+    def find_regions(self, X: Any) -> list[Regions]:
+        """Tabulate the defective regions of each image.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Returns
+        -------
+        list of structured arrays of shape (n_regions,)
+            The regions of the masks of `predict`, numbered row by row; none for an image without
+            defects. :func:`~sk_ssimae.estimators.regions_to_pandas` makes one DataFrame of them.
+            The columns are
+
+            label : int
+                Number of the region in its image, from 1.
+            min_row, min_column, max_row, max_column : int
+                Bounding box: its rows are ``min_row:max_row``, its columns
+                ``min_column:max_column``.
+            centroid_row, centroid_column : float
+                Mean place of its pixels.
+            area : int
+                Number of its pixels.
+            peak : float
+                Maximum of the opened residual map, above `threshold_`.
+            mean_residual : float
+                Mean of the residual map.
+            distance : float
+                How far the peak exceeds the threshold: ``(peak - threshold_) / d``, where d is the
+                standard deviation of all pixels of the opened maps of the good images of
+                calibration. NaN if nothing was calibrated.
+
+        Examples
+        --------
+        >>> from sk_ssimae import PatchDictionarySegmenter
+        >>> from sk_ssimae.datasets import draw_defects, make_woven_fabric
+        >>> good = make_woven_fabric(12, shape=(64, 96), random_state=0)
+        >>> segmenter = PatchDictionarySegmenter(random_state=0).fit(good)
+        >>> images, _ = draw_defects(good[:1], random_state=0)
+        >>> (table,) = segmenter.find_regions(images)
+        >>> len(table), bool(table["peak"].max() == segmenter.score_images(images)[0])
+        (1, True)
+        """
+        return [found.find_regions() for found in self.segment_images(X)]
+
     def score_images(self, X: Any) -> NDArray[np.float64]:
         """Score whole images by the maximum of the opened residual map.
 
@@ -224,7 +277,7 @@ class Segmentation(metaclass=ABCMeta):
         Yields
         ------
         SegmentedImage
-            Residual map, mask and score of the next image.
+            Residual map, mask and score of the next image; its regions when asked for.
         """
         images = self._check_images(X)
         levels = self._levels()
@@ -378,7 +431,10 @@ class Segmentation(metaclass=ABCMeta):
     def _segment(self, residual_map: Map, levels: Levels) -> SegmentedImage:
         opened = self._open(residual_map)
         levels = self._with_radius(levels, (residual_map.shape[0], residual_map.shape[1]))
-        return SegmentedImage(residual_map, mark(opened, levels), image_score(opened))
+        mask, score = mark(opened, levels), image_score(opened)
+        return SegmentedImage(
+            residual_map, mask, score, opened, levels.threshold, self.good_deviation
+        )
 
 
 def collect(
