@@ -1,7 +1,7 @@
 """Maps, masks and scores of images, given the residual of each."""
 
-from abc import ABCMeta, abstractmethod
 import math
+from abc import ABCMeta, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 

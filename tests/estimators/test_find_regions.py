@@ -142,7 +142,7 @@ def test_pandas(fitted, defective):
 
 def test_without_pandas(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match="regions_to_pandas needs pandas. Install it"):
+    with pytest.raises(ImportError, match=r"regions_to_pandas needs pandas\. Install it"):
         regions_to_pandas([])
 
 
