@@ -16,9 +16,8 @@ from sk_ssimae.cli._progress import FitProgress
 from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role, all_segmenters
 from sk_ssimae.exceptions import InterruptedFitWarning
-from sk_ssimae.persistence._parts import storable_classes
 
 # Parameters with their own option, or only set in Python.
 _ELSEWHERE = {
@@ -39,7 +38,7 @@ _ELSEWHERE = {
 
 def methods() -> dict[str, type[BaseAutoencoderSegmenter]]:
     """Return the segmenters that the command line offers, by the name of their method."""
-    return {cls.method_name: cls for cls in storable_classes().values() if cls.method_name}
+    return {cls.method_name: cls for cls in all_segmenters().values() if cls.method_name}
 
 
 def fit(

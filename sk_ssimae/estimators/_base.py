@@ -122,7 +122,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         How `threshold_` was found; absent if it is a number given by the user.
     tail_ : TailProbability
         Tail probabilities of the residuals of the good pixels that `threshold_` was found with, for
-        `calibrated_map`; absent like `calibration_`, and not stored in files.
+        `calibrated_map`; absent like `calibration_`.
     fitted_parameters_ : dict
         Parameters of the network and of image size as of `fit`, which prediction uses: setting them
         later has no effect until the next `fit`.

@@ -59,15 +59,10 @@ def _compute_block(
     segmenter: "Segmentation", image: SlicedImage, area: Area, levels: Levels
 ) -> _Block:
     """Trace back which pixels a block depends on, read them, and cut each halo off again."""
-    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
     reach = opening_radius(segmenter.opening_diameter, segmenter.min_region_area)
     to_mark = with_halo(area, levels.radius, image.shape)
     to_open = with_halo(to_mark, reach, image.shape)
-    to_smooth = with_halo(to_open, smoothing_radius(sigma), image.shape)
-    shape = tuple(part.stop - part.start for part in to_smooth)
-    residual = segmenter.compute_area_residual(image, to_smooth)
-    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
-    smoothed = smoothed[within(to_open, to_smooth)]
+    smoothed = smoothed_area(segmenter, image, to_open)
     opened = segmenter._open(smoothed)[within(to_mark, to_open)]
     candidates = extent(opened, levels)[within(area, to_mark)]
     # A copy, so that the halo is released.
@@ -121,6 +116,16 @@ def _pairs(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.intp]:
     both = (one > 0) & (other > 0)
     pairs: NDArray[np.intp] = np.unique(np.stack([one[both], other[both]]), axis=1)
     return pairs
+
+
+def smoothed_area(segmenter: "Segmentation", image: SlicedImage, area: Area) -> Map:
+    """Compute the residual map of an area, smoothed as in the whole image."""
+    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
+    to_smooth = with_halo(area, smoothing_radius(sigma), image.shape)
+    shape = tuple(part.stop - part.start for part in to_smooth)
+    residual = segmenter.compute_area_residual(image, to_smooth)
+    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
+    return smoothed[within(area, to_smooth)]
 
 
 def block_areas(shape: tuple[int, int], block_size: int) -> Iterator[Area]:

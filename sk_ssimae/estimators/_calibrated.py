@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._inference._region import Region
+from sk_ssimae._patches import Area
+from sk_ssimae.estimators._blocks import smoothed_area
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._parameters import Role
 from sk_ssimae.estimators._results import Map
@@ -54,8 +57,8 @@ class CalibratedMaps(Segmentation):
         Raises
         ------
         sklearn.exceptions.NotFittedError
-            If no good images were held out, the segmenter was loaded from a file, or parameters of
-            inference have changed since: the message asks for `calibrate`.
+            If no good images were held out, or parameters of inference have changed since: the
+            message asks for `calibrate`.
         """
         images = self._check_images(X)
         tail = self._current_tail()
@@ -65,6 +68,10 @@ class CalibratedMaps(Segmentation):
         """Compute the map of an image, or a part of one, in the common unit."""
         return self._current_tail().surprise(self._residual_map(region))
 
+    def _calibrated_area(self, image: SlicedImage, area: Area) -> Map:
+        """Compute the map of an area of an image that may be larger than memory."""
+        return self._current_tail().surprise(smoothed_area(self, image, area))
+
     def _current_tail(self) -> TailProbability:
         """Return the tail probabilities, unless residual maps have changed since."""
         tail: TailProbability | None = getattr(self, "tail_", None)
@@ -72,8 +79,8 @@ class CalibratedMaps(Segmentation):
             remedy = "" if isinstance(self.threshold, str) else "set threshold to 'image_fpr' and "
             raise NotFittedError(
                 "calibrated_map needs the residuals of good pixels that training has not seen. "
-                f"Neither fit with a number as threshold nor files keep them: {remedy}call "
-                "calibrate with good images."
+                f"Fit with a number as threshold holds none out: {remedy}call calibrate with good "
+                "images."
             )
         self.calibration_.check(self._values(Role.INFERENCE), "calibrated_map")
         return tail

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar, Literal, Unpack
 
 import numpy as np
@@ -12,15 +12,21 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
-from sk_ssimae._pixels import resize
+from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 
 Features = NDArray[np.float32]
 
 # Features from which the dictionary is chosen: more take memory and hardly change it.
 _MOST_FEATURES = 100_000
+# Share of the largest variance below which components are not amplified further.
+_LEAST_VARIANCE = 1e-6
+# Of features that good images repeat exactly, such as saturated areas, the spacing would be 0.
+_LEAST_SPACING = 0.1
 AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
@@ -30,32 +36,49 @@ class DictionaryParameters(SegmenterParameters, total=False):
     dictionary: Literal["random", "kmeans", "coreset"]
     dictionary_size: int
     n_components: int
+    whitening: float
     n_neighbors: int
+    density_neighbors: int
 
 
 class BaseDictionarySegmenter(BaseSegmenter):
     """Base of segmenters whose residual is the distance to the nearest features of good images.
 
     A family implements :meth:`fit_features`, which prepares the features, and
-    :meth:`compute_features`. Features have no position: those of a place may be found anywhere.
+    :meth:`compute_features`; for images in blocks, :meth:`grid_shape`,
+    :meth:`compute_area_features` and `residual_radius`. Features have no position: those of a place
+    may be found anywhere.
 
     Parameters
     ----------
     dictionary : {"random", "kmeans", "coreset"}, default="random"
         Choice of the features that are kept: at random; the centres of k-means; or one after the
         other, the farthest from those before (k-centre greedy).
-    dictionary_size : int, default=2000
+    dictionary_size : int, default=4000
         Number of features that are kept, fewer if the images have fewer.
-    n_components : int, default=48
+    n_components : int, default=64
         Number of principal components to which features are reduced.
+    whitening : float, default=0.5
+        Power in [0, 1] of their deviations by which components are divided: 0 for none, 1 for equal
+        variances.
     n_neighbors : int, default=3
         Number of nearest features of the dictionary whose mean distance is the residual.
+    density_neighbors : int, default=10
+        Distances to a feature of the dictionary are divided by its mean distance to this number of
+        others, in units of the median, as in the local outlier factor: where good features are
+        sparse, a distance means less. 0 for plain distances.
     {parameters}
 
     Attributes
     ----------
-    dictionary_ : array of shape (m, d)
+    feature_mean_ : array of shape (d,)
+        Mean of all features.
+    projection_ : array of shape (d, k)
+        Principal components onto which their differences to the mean are projected, scaled.
+    dictionary_ : array of shape (m, k)
         The features that are kept, reduced.
+    spacings_ : array of shape (m,)
+        Mean distance of each to others, in units of the median; at least 0.1.
     {attributes}
     """
 
@@ -63,26 +86,29 @@ class BaseDictionarySegmenter(BaseSegmenter):
         "dictionary": Parameter(Role.NETWORK, StrOptions({"random", "kmeans", "coreset"})),
         "dictionary_size": Parameter(Role.NETWORK, AT_LEAST_1),
         "n_components": Parameter(Role.NETWORK, AT_LEAST_1),
+        "whitening": Parameter(Role.NETWORK, Interval(Real, 0, 1, closed="both")),
         "n_neighbors": Parameter(Role.NETWORK, AT_LEAST_1),
+        "density_neighbors": Parameter(Role.NETWORK, Interval(Integral, 0, None, closed="left")),
     }
-
-    #: Whether the components of features are scaled to unit variance.
-    whitens: ClassVar[bool] = False
 
     def __init__(
         self,
         *,
         dictionary: Literal["random", "kmeans", "coreset"] = "random",
-        dictionary_size: int = 2000,
-        n_components: int = 48,
+        dictionary_size: int = 4000,
+        n_components: int = 64,
+        whitening: float = 0.5,
         n_neighbors: int = 3,
+        density_neighbors: int = 10,
         **shared: Unpack[SegmenterParameters],
     ) -> None:
         super().__init__(**shared)
         self.dictionary = dictionary
         self.dictionary_size = dictionary_size
         self.n_components = n_components
+        self.whitening = whitening
         self.n_neighbors = n_neighbors
+        self.density_neighbors = density_neighbors
 
     @abstractmethod
     def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
@@ -101,6 +127,14 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d), float32, of an image (h, w, c), on an even grid."""
 
+    @abstractmethod
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+
+    @abstractmethod
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Choose the dictionary from the features of good images."""
         self.fit_features(regions, rng)
@@ -109,22 +143,78 @@ class BaseDictionarySegmenter(BaseSegmenter):
             [_choose(_rows(self.compute_features(region)), share, rng) for region in regions]
         )
         seed = int(rng.integers(2**31))
-        n_components = min(self.n_components, *features.shape)
-        solver = "full" if len(features) < 500 else "covariance_eigh"
-        self.pca_ = PCA(n_components, whiten=self.whitens, svd_solver=solver)
-        with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
-            reduced = self.pca_.fit_transform(features).astype(np.float32)
-        self.dictionary_ = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
-        n_neighbors = min(self.n_neighbors, len(self.dictionary_))
-        self.neighbors_ = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        mean, projection = _principal_components(features, self.n_components, self.whitening)
+        self.set_projection(mean, projection)
+        dictionary = _select(
+            self._project(features), self.dictionary, self.dictionary_size, rng, seed
+        )
+        self.set_dictionary(dictionary, self.n_neighbors, self.density_neighbors)
+
+    def set_projection(self, mean: Features, projection: Features) -> None:
+        """Set the mean (d,) of features and their projection (d, k), of `fit` or of a file."""
+        self.feature_mean_ = mean
+        # The layout in memory decides how products are rounded: it is that of a model file.
+        self.projection_ = np.ascontiguousarray(projection)
+
+    def set_dictionary(
+        self, dictionary: Features, n_neighbors: int, density_neighbors: int
+    ) -> None:
+        """Set the dictionary (m, k), of `fit` or of a file, and prepare the search in it."""
+        self.dictionary_ = np.ascontiguousarray(dictionary)
+        self.neighbors_ = NearestNeighbors(
+            n_neighbors=min(n_neighbors, len(dictionary)), algorithm="brute"
+        )
         self.neighbors_.fit(self.dictionary_)
+        self.spacings_ = _spacings(self.neighbors_, density_neighbors)
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
-        features = self.compute_features(image)
-        reduced = self.pca_.transform(_rows(features)).astype(np.float32)
-        distances = self.neighbors_.kneighbors(reduced)[0].mean(axis=1, dtype=np.float32)
-        return resize(distances.reshape(features.shape[:2]), (image.shape[0], image.shape[1]))
+        distances = self._distances(self.compute_features(image))
+        grid, shape = distances.shape, image.shape[:2]
+        return interpolate(distances, whole_area(grid), grid, whole_area(shape), shape)
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
+        """Compute the residual of an area from the cells that it depends on."""
+        grid = self.grid_shape(image.shape)
+        cells = cells_of(area, grid, image.shape)
+        distances = self._distances(self.compute_area_features(image, cells))
+        return interpolate(distances, cells, grid, area, image.shape)
+
+    def _distances(self, features: Features) -> Features:
+        distances, nearest = self.neighbors_.kneighbors(self._project(_rows(features)))
+        distances /= self.spacings_[nearest]
+        return distances.mean(axis=1, dtype=np.float32).reshape(features.shape[:2])
+
+    def _project(self, rows: Features) -> Features:
+        projected: Features = (rows - self.feature_mean_) @ self.projection_
+        return projected
+
+
+def _principal_components(
+    features: Features, n_components: int, whitening: float
+) -> tuple[Features, Features]:
+    """Return the mean (d,), and a projection (d, k) onto components of scaled variance."""
+    n_components = min(n_components, *features.shape)
+    pca = PCA(n_components, svd_solver="full" if len(features) < 500 else "covariance_eigh")
+    with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
+        pca.fit(features)
+    variances = np.maximum(pca.explained_variance_, _LEAST_VARIANCE * pca.explained_variance_[0])
+    deviations = np.sqrt(np.where(variances > 0, variances, 1))
+    projection = pca.components_.T / deviations**whitening
+    return pca.mean_.astype(np.float32), projection.astype(np.float32)
+
+
+def _spacings(neighbors: NearestNeighbors, number: int) -> Features:
+    """Return the mean distance of each feature to others, in units of the median."""
+    n_features = neighbors.n_samples_fit_
+    number = min(number, n_features - 1)
+    if number == 0:
+        return np.ones(n_features, dtype=np.float32)
+    means = neighbors.kneighbors(n_neighbors=number)[0].mean(axis=1)
+    median = float(np.median(means))
+    relative = means / median if median > 0 else np.ones(n_features)
+    spacings: Features = np.maximum(relative, _LEAST_SPACING).astype(np.float32)
+    return spacings
 
 
 def _rows(features: Features) -> Features:

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, Unpack
 
@@ -13,16 +13,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
+from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
 from sk_ssimae.estimators._results import Map
 
 # Parameters by which images are read. The ensemble reads them once, for all.
-_OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
+OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
@@ -87,6 +89,9 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     >>> ensemble.named_segmenters_.l2.decision_function(good).shape
     (4, 48, 48)
     """
+
+    segmenters_: list[BaseSegmenter]
+    named_segmenters_: Bunch
 
     parameters: ClassVar[dict[str, Parameter]] = {
         "segmenters": Parameter(Role.TRAINING),  # See _check_pairs.
@@ -157,7 +162,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             If there is none, a name is not allowed, or a value is not; the message says which.
         """
         _check_pairs(self.segmenters)
-        _check_names([name for name, _ in self.segmenters], [*self.parameters])
+        check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
                 segmenter.check_parameters()
@@ -174,7 +179,23 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def compute_residual(self, image: Image) -> Map:
         """Combine the calibrated maps (h, w) of an image (h, w, c)."""
-        return self._combine(Region.of_image(image, None))
+        region = Region.of_image(image, None)
+        return self._combine(segmenter._calibrated(region) for segmenter in self.segmenters_)
+
+    def compute_area_residual(self, image: SlicedImage, area: Area) -> Map:
+        """Combine the calibrated maps of an area, each smoothed as in the whole image."""
+        return self._combine(
+            segmenter._calibrated_area(image, area) for segmenter in self.segmenters_
+        )
+
+    def residual_radius(self) -> int | None:
+        """Return the largest of the segmenters', None if one is unknown.
+
+        Their smoothing, which may depend on the size of the image, adds to it.
+        """
+        radii = [segmenter.residual_radius() for segmenter in self.segmenters_]
+        known = [radius for radius in radii if radius is not None]
+        return max(known) if len(known) == len(radii) else None
 
     @property
     def min_image_size(self) -> int:
@@ -199,15 +220,19 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             delayed(_fit)(name, self._prepared(segmenter, seed), good)
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
-        self.segmenters_: list[BaseSegmenter] = list(fitted)
+        self.set_members([name for name, _ in self.segmenters], fitted)
+
+    def set_members(self, names: Sequence[str], members: Sequence[BaseSegmenter]) -> None:
+        """Set the fitted segmenters, of `fit` or of a file."""
+        self.segmenters_ = list(members)
         self.named_segmenters_ = Bunch()
-        for (name, _), segmenter in zip(self.segmenters, fitted, strict=True):
-            self.named_segmenters_[name] = segmenter
+        for name, member in zip(names, members, strict=True):
+            self.named_segmenters_[name] = member
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""
         copy: BaseSegmenter = clone(segmenter)
-        copy.set_params(**{name: getattr(self, name) for name in _OF_IMAGES})
+        copy.set_params(**{name: getattr(self, name) for name in OF_IMAGES})
         copy.set_params(threshold="pixel_fpr")
         if copy.random_state is None:
             copy.set_params(random_state=seed)
@@ -217,16 +242,16 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         # Not by compute_residual: only a region says how large the whole image is, which the
         # smoothing of segmenters depends on.
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
-        return smooth(self._combine(region), sigma)
+        calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
+        return smooth(self._combine(calibrated), sigma)
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
         # The combined maps have been smoothed, each by its segmenter.
         own = super()._smoothing_sigma(image_shape)
         return max(own, *(s._smoothing_sigma(image_shape) for s in self.segmenters_))
 
-    def _combine(self, region: Region) -> Map:
+    def _combine(self, calibrated: Iterable[Map]) -> Map:
         combine = np.add if self.combination == "sum" else np.maximum
-        calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
         combined: Map = functools.reduce(combine, calibrated)
         return combined
 
@@ -241,7 +266,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     def _check_parameters_of_images(self, name: str, segmenter: BaseSegmenter) -> None:
         """Refuse parameters of a segmenter that would have no effect."""
         defaults = inspect.signature(BaseSegmenter).parameters
-        for parameter in _OF_IMAGES:
+        for parameter in OF_IMAGES:
             value = getattr(segmenter, parameter)
             if value not in (defaults[parameter].default, getattr(self, parameter)):
                 raise ValueError(
@@ -280,7 +305,18 @@ def _check_pairs(segmenters: Any) -> None:
         )
 
 
-def _check_names(names: Sequence[str], parameters: Sequence[str]) -> None:
+def check_names(names: Sequence[Any], parameters: Sequence[str]) -> None:
+    """Check the names of segmenters.
+
+    Raises
+    ------
+    TypeError
+        If one is not a text.
+    ValueError
+        If one is not allowed or occurs twice.
+    """
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("Names of segmenters must be texts.")
     for name in names:
         if names.count(name) > 1:
             raise ValueError(

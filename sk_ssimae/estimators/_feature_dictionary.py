@@ -1,6 +1,8 @@
 """Features of a pretrained network, and a dictionary of those of good images."""
 
 import copy
+import hashlib
+import math
 import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Unpack
@@ -10,19 +12,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
+from sk_ssimae._patches import Area
 from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
+from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,
     DictionaryParameters,
     Features,
 )
+from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._net import resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.modules import load_feature_extractor
+from sk_ssimae.modules._geometry import Geometry, find_geometry
+
+# Sides of a small image, in pixels, whose grid tells that of a large one.
+_SMALL = 128
 
 
 class FeatureDictionarySegmenter(BaseDictionarySegmenter):
@@ -52,7 +62,9 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     Attributes
     ----------
     extractor_ : Module
-        Copy of the network, frozen.
+        Copy of the network, frozen. After loading from a file it is absent until it is first used.
+    extractor_sha256_ : str
+        Checksum of its weights; absent if `feature_extractor` is a module.
     {attributes}
 
     References
@@ -82,9 +94,6 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         "device": Parameter(Role.MACHINE, str, torch.device),
     }
 
-    #: Channels of networks have variances of different orders.
-    whitens = True
-
     def __init__(
         self,
         *,
@@ -105,35 +114,147 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         super().check_parameters()
         if self.pooling % 2 == 0:
             raise ValueError(f"pooling must be odd, got {self.pooling} instead.")
+        layers = self.layers
+        if layers is not None and not (layers and all(isinstance(name, str) for name in layers)):
+            raise ValueError(
+                f"layers must be names of submodules, or None, got {layers!r} instead."
+            )
         resolve_device(self.device)
 
     def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Load the network; nothing is learned."""
-        extractor = copy.deepcopy(load_feature_extractor(self.feature_extractor))
-        self.extractor_ = extractor.requires_grad_(False).eval()
-        self._layers, self._pooling = self.layers, int(self.pooling)
-        missing = sorted({*(self._layers or ())} - {*dict(extractor.named_modules())})
+        self._set_extractor(self.feature_extractor, self.layers, self.pooling)
+        self.__dict__.pop("extractor_sha256_", None)  # It belongs to an earlier fit.
+        if not isinstance(self.feature_extractor, nn.Module):
+            self.extractor_sha256_ = _digest(self.extractor_)
+
+    def check_ready(self) -> None:
+        """Check parameters that were set since `fit`, and load the network of a model file.
+
+        Raises
+        ------
+        ValueError
+            If the network is not the one of `fit`.
+        """
+        super().check_ready()
+        if hasattr(self, "extractor_"):
+            return
+        fitted = self.fitted_parameters_
+        self._set_extractor(fitted["feature_extractor"], fitted["layers"], fitted["pooling"])
+        if _digest(self.extractor_) != self.extractor_sha256_:
+            del self.extractor_
+            raise ValueError(
+                f"feature_extractor={fitted['feature_extractor']!r} must have the weights that it "
+                "had in fit, but has others. Restore them, or fit again."
+            )
+
+    def _set_extractor(
+        self,
+        feature_extractor: str | os.PathLike[str] | nn.Module,
+        layers: tuple[str, ...] | None,
+        pooling: int,
+    ) -> None:
+        extractor = copy.deepcopy(load_feature_extractor(feature_extractor))
+        missing = sorted({*(layers or ())} - {*dict(extractor.named_modules())})
         if missing:
             names = [name for name, _ in extractor.named_modules() if name]
             raise ValueError(
                 f"layers must be names of submodules of feature_extractor, got {missing}, which "
                 f"it does not have. It has {', '.join(names):.400}."
             )
+        self._layers, self._pooling = layers, int(pooling)
+        self._geometry: Geometry | None = None
+        self._small_grids: dict[tuple[int, int], list[Any]] = {}
+        self.extractor_ = extractor.requires_grad_(False).eval()
 
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d) on the grid of the first layer."""
+        layers = self._layer_features(image)
+        grids = [(layer.shape[0], layer.shape[1]) for layer in layers]
+        return _join(layers, [whole_area(grid) for grid in grids], grids, whole_area(grids[0]))
+
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+        return self._grids(shape)[0]
+
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+        strides, reach = self._find_geometry()
+        grids = self._grids(image.shape)
+        needed = [cells_of(cells, grid, grids[0]) for grid in grids]
+        averaged = [
+            with_halo(part, self._pooling // 2, grid)
+            for part, grid in zip(needed, grids, strict=True)
+        ]
+        rows, columns = (
+            _pixels_of([part[axis] for part in averaged], strides, reach, image.shape[axis])
+            for axis in (0, 1)
+        )
+        layers = []
+        features = self._layer_features(image.read(rows, columns))
+        for layer, stride, part in zip(features, strides, needed, strict=True):
+            corner = slice(rows.start // stride, None), slice(columns.start // stride, None)
+            layers.append(layer[within(part, corner)])
+        return _join(layers, needed, grids, cells)
+
+    def residual_radius(self) -> int:
+        """Return how many pixels around a pixel its residual depends on.
+
+        Raises
+        ------
+        ValueError
+            If that is the whole image, or cannot be found out; the message says why.
+        """
+        strides, reach = self._find_geometry()
+        # A pixel lies between the centres of two cells, of a grid stretched by less than a cell.
+        return reach + (self._pooling // 2 + 3) * max(strides)
+
+    def _find_geometry(self) -> Geometry:
+        if self._geometry is None:
+            device = resolve_device(self.device)
+            extractor = self.extractor_.to(device)
+            try:
+                with torch_defaults(), reproducible(device), torch.inference_mode():
+                    self._geometry = find_geometry(
+                        extractor,
+                        lambda pixels: self._outputs(extractor, pixels.to(device)),
+                        self.n_channels_,
+                    )
+            except (ValueError, RuntimeError) as error:
+                raise ValueError(
+                    f"feature_extractor cannot compute an image block by block: {error}. Predict "
+                    "whole images, or choose other layers or another feature_extractor."
+                ) from error
+        return self._geometry
+
+    def _grids(self, shape: tuple[int, int]) -> list[tuple[int, int]]:
+        """Return the grid of each layer, from that of a small image that is rounded alike."""
+        strides, _ = self._find_geometry()
+        step = math.lcm(*strides)
+        height, width = (min(side, _SMALL + (side - _SMALL) % step) for side in shape)
+        if (height, width) not in self._small_grids:
+            layers = self._layer_features(
+                np.zeros((height, width, self.n_channels_), dtype=np.float32)
+            )
+            self._small_grids[height, width] = [layer.shape[:2] for layer in layers]
+        return [
+            (rows + (shape[0] - height) // stride, columns + (shape[1] - width) // stride)
+            for (rows, columns), stride in zip(
+                self._small_grids[height, width], strides, strict=True
+            )
+        ]
+
+    def _layer_features(self, image: Image) -> list[Features]:
+        """Return the averaged outputs (h', w', K) of the layers."""
         device = resolve_device(self.device)
         with torch_defaults(), reproducible(device), torch.inference_mode():
             pixels = to_tensor(as_unit_float(image), device)[None]
             outputs = self._outputs(self.extractor_.to(device), pixels)
-            grid = outputs[0].shape[-2:]
-            averaged = [_average(output, self._pooling) for output in outputs]
-            resized = [
-                functional.interpolate(one, size=grid, mode="bilinear", align_corners=False)
+            averaged = [_average(output, self._pooling)[0] for output in outputs]
+            return [
+                np.ascontiguousarray(one.permute(1, 2, 0).cpu().numpy(), dtype=np.float32)
                 for one in averaged
             ]
-            features: Features = torch.cat(resized, dim=1)[0].permute(1, 2, 0).cpu().numpy()
-        return np.ascontiguousarray(features, dtype=np.float32)
 
     def _outputs(self, extractor: nn.Module, pixels: Tensor) -> list[Tensor]:
         """Return the outputs of the layers."""
@@ -162,6 +283,15 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         return state
 
 
+def _digest(module: nn.Module) -> str:
+    """Return the SHA-256 of all weights and buffers of a network."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _check_output(output: Any, name: str) -> Tensor:
     if not isinstance(output, Tensor) or output.ndim != 4:
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
@@ -177,3 +307,30 @@ def _average(features: Tensor, side: int) -> Tensor:
     return functional.avg_pool2d(
         features, side, stride=1, padding=side // 2, count_include_pad=False
     )
+
+
+def _join(
+    layers: Sequence[Features],
+    parts: Sequence[Area],
+    grids: Sequence[tuple[int, int]],
+    cells: Area,
+) -> Features:
+    """Interpolate parts of all layers on cells of the grid of the first, and join them."""
+    resized = [
+        interpolate(layer, part, grid, cells, grids[0])
+        for layer, part, grid in zip(layers, parts, grids, strict=True)
+    ]
+    return np.concatenate(resized, axis=2)
+
+
+def _pixels_of(parts: Sequence[slice], strides: Sequence[int], reach: int, length: int) -> slice:
+    """Return the pixels that cells of all layers depend on, where the network pads as it does.
+
+    Networks pad by the remainder of the side by the stride: the part begins at a multiple of all
+    strides, and has the remainder of the whole image.
+    """
+    step = math.lcm(*strides)
+    first = min(part.start * stride for part, stride in zip(parts, strides, strict=True)) - reach
+    last = max(part.stop * stride for part, stride in zip(parts, strides, strict=True)) + reach
+    start = max(first // step * step, 0)
+    return slice(start, min(last + (length - last) % step, length))

@@ -1,11 +1,12 @@
-"""Filters learned from images, and their rectified responses averaged over the cells of a grid."""
+"""Filters learned from images, and their rectified responses pooled over the cells of a grid."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import as_unit_float
@@ -17,6 +18,10 @@ _N_WINDOWS = 20_000
 _CELL_ROWS_AT_ONCE = 16
 # Keeps components that good images lack from being amplified without limit.
 _LEAST_DEVIATION = 1e-4
+# Added to the local deviation, in units of the intensity range, so that noise is not amplified.
+_CONTRAST_OFFSET = 0.02
+# Where the Gaussian of local contrast is cut off, in sigma.
+_TRUNCATE = 3
 
 
 class FilterBank(NamedTuple):
@@ -25,19 +30,23 @@ class FilterBank(NamedTuple):
     Attributes
     ----------
     filters : list of arrays (size * size * c, k)
-        Filters of each scale, divided by the square root of the deviation of their responses.
+        Filters of each scale, for images and then for images of normalized contrast, divided by the
+        square root of the deviation of their responses.
     scales : tuple of int
         Factors by which images are shrunk.
     size : int
         Side of a filter in pixels.
     stride : int
         Side of a cell of the grid in pixels.
+    contrast_sigma : float
+        Sigma in pixels of the neighbourhood of which contrast is normalized; 0 for images alone.
     """
 
     filters: list[Array]
     scales: tuple[int, ...]
     size: int
     stride: int
+    contrast_sigma: float
 
     @classmethod
     def learn(
@@ -48,35 +57,80 @@ class FilterBank(NamedTuple):
         n_filters: int,
         scales: tuple[int, ...],
         stride: int,
+        contrast_sigma: float,
         rng: np.random.Generator,
     ) -> Self:
         """Learn the filters from windows drawn from images (h, w, c)."""
         share = -(-_N_WINDOWS // len(images))
-        filters = []
-        for scale in scales:
-            drawn = [
-                _draw(_windows(_shrink(_whole_cells(image, stride), scale), size), share, rng)
-                for image in images
-            ]
-            filters.append(_principal_components(np.concatenate(drawn), n_filters))
-        return cls(filters, scales, size, stride)
+        bank = cls([], scales, size, stride, contrast_sigma)
+        drawn = [
+            [_draw(windows, share, rng) for windows, _ in bank._iter_windows(image)]
+            for image in images
+        ]
+        filters = [
+            _principal_components(np.concatenate(windows), n_filters)
+            for windows in zip(*drawn, strict=True)
+        ]
+        return bank._replace(filters=filters)
+
+    @property
+    def n_banks(self) -> int:
+        """Number of arrays of filters."""
+        return len(self.scales) * (2 if self.contrast_sigma else 1)
+
+    @property
+    def margin(self) -> int:
+        """Number of cells around a cell, at least 1, that its features depend on."""
+        # At least one, because the last cell may be extended by the mirror image of the one before.
+        pixels = self.size // 2 * max(self.scales) + 2 * _radius(self.contrast_sigma)
+        return max(1, -(-pixels // self.stride))
 
     def compute(self, image: Image) -> Array:
-        """Compute the features (h', w', d) of an image (h, w, c): one of each cell."""
-        whole = _whole_cells(image, self.stride)
+        """Compute the features (h', w', d) of an image (h, w, c): one of each cell.
+
+        Square roots keep high contrast from outweighing everything else.
+        """
         features = [
-            _pool(_windows(_shrink(whole, scale), self.size), filters, self.stride // scale)
-            for scale, filters in zip(self.scales, self.filters, strict=True)
+            np.sqrt(_pool(windows, filters, self.stride // scale))
+            for (windows, scale), filters in zip(
+                self._iter_windows(image), self.filters, strict=True
+            )
         ]
         return np.concatenate(features, axis=2)
 
+    def _iter_windows(self, image: Image) -> Iterator[tuple[Array, int]]:
+        """Yield the windows for each array of filters, and their scale."""
+        own = as_unit_float(image)
+        views = [own]
+        if self.contrast_sigma:
+            views.append(_normalize_contrast(own, self.contrast_sigma))
+        for view in views:
+            whole = _whole_cells(view, self.stride)
+            for scale in self.scales:
+                yield _windows(_shrink(whole, scale), self.size), scale
 
-def _whole_cells(image: Image, stride: int) -> Array:
+
+def _radius(sigma: float) -> int:
+    return int(_TRUNCATE * sigma + 0.5)
+
+
+def _normalize_contrast(image: Array, sigma: float) -> Array:
+    """Subtract the local mean of grey, and divide by its local deviation (Jarrett et al. 2009)."""
+
+    def blur(values: Array) -> Array:
+        blurred: Array = gaussian_filter(values, sigma, radius=_radius(sigma))
+        return blurred
+
+    grey = image.mean(axis=2, dtype=np.float32)
+    mean = blur(grey)
+    deviation = np.sqrt(blur((grey - mean) ** 2)) + np.float32(_CONTRAST_OFFSET)
+    return (image - mean[..., None]) / deviation[..., None]
+
+
+def _whole_cells(image: Array, stride: int) -> Array:
     """Extend an image by its mirror image to whole cells."""
     missing = [-side % stride for side in image.shape[:2]]
-    return np.pad(
-        as_unit_float(image), [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric"
-    )
+    return np.pad(image, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="symmetric")
 
 
 def _shrink(image: Array, scale: int) -> Array:
@@ -106,7 +160,8 @@ def _principal_components(windows: Array, n_filters: int) -> Array:
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(components.shape[1])])
     deviations = np.sqrt(np.maximum(variances, _LEAST_DEVIATION**2))
-    return (components / np.sqrt(deviations)).astype(np.float32)
+    # The layout in memory decides how products are rounded: it is that of a model file.
+    return np.ascontiguousarray(components / np.sqrt(deviations), dtype=np.float32)
 
 
 def _pool(windows: Array, filters: Array, cell: int) -> Array:

@@ -1,12 +1,16 @@
 """Filters learned from good images, and a dictionary of their pooled responses."""
 
 from collections.abc import Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import ClassVar, Unpack
 
 import numpy as np
+from sklearn.utils._param_validation import Interval
 
+from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
+from sk_ssimae._patches import Area
+from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,
@@ -20,9 +24,10 @@ from sk_ssimae.estimators._parameters import Parameter, Role
 class PatchDictionarySegmenter(BaseDictionarySegmenter):
     """Segment by the distance to filter responses of good images, without a pretrained network.
 
-    Filters are the principal components of small windows of the good images, at several scales.
-    Their responses are split into positive and negative parts, which are averaged over cells of a
-    grid: the features of a cell. It needs no torch, and trains in seconds.
+    Filters are the principal components of small windows of the good images, at several scales, as
+    they are and after their local contrast was normalized. Their responses are split into positive
+    and negative parts, which are averaged over cells of a grid; the square roots are the features
+    of a cell. It needs no torch, and trains in seconds.
 
     Parameters
     ----------
@@ -34,6 +39,10 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         Factors by which images are shrunk before they are filtered; each divides `stride`.
     stride : int, default=4
         Side of a cell of the grid in pixels.
+    contrast_sigma : float, default=8
+        Sigma in pixels of the neighbourhood of which contrast is normalized, at most 1000. Without
+        it, differences in brightness and contrast between good images hide faint defects; with it
+        alone, dark or bright defects would be lost. 0 for the images as they are.
     {parameters}
 
     Attributes
@@ -46,6 +55,8 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
     ----------
     P. Napoletano, F. Piccoli, R. Schettini, "Anomaly Detection in Nanofibrous Materials by
     CNN-Based Self-Similarity", Sensors 18(1), 2018: the dictionary, with features of a network.
+    K. Jarrett, K. Kavukcuoglu, M. Ranzato, Y. LeCun, "What is the Best Multi-Stage Architecture for
+    Object Recognition?", ICCV 2009: rectified responses, averages, normalized contrast.
 
     Examples
     --------
@@ -63,6 +74,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         "n_filters": Parameter(Role.NETWORK, AT_LEAST_1),
         "scales": Parameter(Role.NETWORK, tuple),
         "stride": Parameter(Role.NETWORK, AT_LEAST_1),
+        "contrast_sigma": Parameter(Role.NETWORK, Interval(Real, 0, 1000, closed="both")),
     }
 
     def __init__(
@@ -72,6 +84,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         n_filters: int = 12,
         scales: tuple[int, ...] = (1, 2),
         stride: int = 4,
+        contrast_sigma: float = 8,
         **shared: Unpack[DictionaryParameters],
     ) -> None:
         super().__init__(**shared)
@@ -79,6 +92,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         self.n_filters = n_filters
         self.scales = scales
         self.stride = stride
+        self.contrast_sigma = contrast_sigma
 
     def check_parameters(self) -> None:
         """Check each parameter, and that scales divide the stride."""
@@ -102,9 +116,29 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
             n_filters=int(self.n_filters),
             scales=tuple(int(scale) for scale in self.scales),
             stride=int(self.stride),
+            contrast_sigma=float(self.contrast_sigma),
             rng=rng,
         )
 
     def compute_features(self, image: Image) -> Features:
-        """Compute the averages (h', w', d) of rectified responses over the cells of the grid."""
+        """Compute the features (h', w', d) of the cells of the grid."""
         return self.filter_bank_.compute(image)
+
+    def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """Return rows and columns of the grid of an image of that height and width."""
+        return -(-shape[0] // self.filter_bank_.stride), -(-shape[1] // self.filter_bank_.stride)
+
+    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+        """Compute the features of the cells of an area of the grid, from the pixels they need."""
+        stride, margin = self.filter_bank_.stride, self.filter_bank_.margin
+        wider = with_halo(cells, margin, self.grid_shape(image.shape))
+        rows, columns = (
+            slice(part.start * stride, min(part.stop * stride, length))
+            for part, length in zip(wider, image.shape, strict=True)
+        )
+        return self.compute_features(image.read(rows, columns))[within(cells, wider)]
+
+    def residual_radius(self) -> int:
+        """Return how many pixels around a pixel its residual depends on."""
+        # A pixel lies between the centres of two cells, of a grid stretched by less than a cell.
+        return (self.filter_bank_.margin + 3) * self.filter_bank_.stride

@@ -5,11 +5,12 @@ import json
 import os
 import re
 from collections.abc import Iterable
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, Self
 
-import safetensors.torch
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from torch import Tensor
 
 from sk_ssimae.persistence._checks import check_format, check_values, parse_object, quote
 
@@ -29,11 +30,22 @@ _NO_DIGEST = b"0" * 64
 _PICKLES = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
 
 
+#: Tensors of a file by name: contiguous arrays of float32, float64 or int64.
+Tensors = dict[str, NDArray[Any]]
+
+_TYPE_NAMES = {"float32": "F32", "float64": "F64", "int64": "I64"}
+
+
 class TensorHeader(NamedTuple):
     """Declaration of a tensor: type, as safetensors names it, and shape."""
 
     dtype: str
     shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: NDArray[Any]) -> Self:
+        """Declare a tensor; other types keep the name of NumPy, which no file contains."""
+        return cls(_TYPE_NAMES.get(tensor.dtype.name, tensor.dtype.name), tensor.shape)
 
 
 class Header(NamedTuple):
@@ -43,15 +55,15 @@ class Header(NamedTuple):
     tensors: dict[str, TensorHeader]
 
 
-def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
+def pack(document: dict[str, Any], tensors: Tensors) -> bytes:
     """Return the content of a file.
 
     Parameters
     ----------
     document : dict
         Values that JSON can represent.
-    tensors : dict of Tensor
-        Contiguous tensors on the CPU, by name.
+    tensors : dict of array
+        Contiguous tensors by name.
 
     Returns
     -------
@@ -65,7 +77,7 @@ def pack(document: dict[str, Any], tensors: dict[str, Tensor]) -> bytes:
         may hold.
     """
     text = json.dumps({"sha256": _NO_DIGEST.decode(), **document}, allow_nan=False)
-    content = safetensors.torch.save(tensors, metadata={FORMAT: text})
+    content = safetensors.numpy.save(tensors, metadata={FORMAT: text})
     start = 8 + int.from_bytes(content[:8], "little")
     if start > _LARGEST_HEADER:
         raise ValueError(
@@ -122,7 +134,7 @@ def read_header(file: BinaryIO) -> Header:
     return Header(document, tensors)
 
 
-def read_tensors(file: BinaryIO) -> dict[str, Tensor]:
+def read_tensors(file: BinaryIO) -> Tensors:
     """Read the tensors of a file whose header has been found good.
 
     Raises
@@ -132,9 +144,11 @@ def read_tensors(file: BinaryIO) -> dict[str, Tensor]:
     """
     file.seek(0)
     try:
-        return safetensors.torch.load(file.read())
+        loaded = safetensors.numpy.load(file.read())
     except SafetensorError as error:
         raise ValueError(f"its tensors do not add up ({error!s:.200}).") from error
+    # Copies, because those of safetensors share one memory and may be read-only.
+    return {name: np.array(tensor) for name, tensor in loaded.items()}
 
 
 def _say_what_else_it_is(start: bytes, size: int) -> str:

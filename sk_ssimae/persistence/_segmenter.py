@@ -3,30 +3,36 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
+import numpy as np
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from sk_ssimae._atomic import replace_file
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
-from sk_ssimae.estimators._arithmetic import torch_defaults
-from sk_ssimae.estimators._net import ReconstructionNet, resolve_device
+from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.persistence._checks import quote, refuse
-from sk_ssimae.persistence._container import TensorHeader, pack, read_header, read_tensors
-from sk_ssimae.persistence._document import describe, restore
-from sk_ssimae.persistence._parts import storable_classes, take_apart
+from sk_ssimae.persistence._container import (
+    TensorHeader,
+    Tensors,
+    pack,
+    read_header,
+    read_tensors,
+)
+from sk_ssimae.persistence._document import describe_file, restore_file
+from sk_ssimae.persistence._parameters import check_class
+
+if TYPE_CHECKING:
+    import torch
 
 
-@torch_defaults()
-def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> None:
+def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     """Save a fitted segmenter to a file that can be opened without trusting its source.
 
-    The file is in the safetensors format: weights, and one JSON document with the class, the
-    parameters, the threshold and how it was found, the losses of the epochs, and the versions of
-    the libraries. It is about 20 kB larger than the weights. Either the whole file is written, or
-    an error is raised and a file that was there before is unchanged.
+    The file is in the safetensors format: the tensors of the results of `fit`, such as weights,
+    and one JSON document with the class, the parameters, the threshold and how it was found, the
+    losses of the epochs, and the versions of the libraries. It is about 40 kB larger than the
+    weights. The file of an ensemble contains its members. Either the whole file is written, or an
+    error is raised and a file that was there before is unchanged.
 
     Parameters
     ----------
@@ -34,7 +40,8 @@ def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> N
         Fitted. Three parameters that only training uses cannot be stored: `callbacks`,
         `net_params`, and a `random_state` that is a generator. They are None when loaded.
         Parameters of the machine are not stored either, and have their defaults when loaded:
-        `device`, `verbose`, `checkpoint_dir` and `inference_batch_size`.
+        `device`, `verbose`, `checkpoint_dir`, `inference_batch_size`, `n_jobs` and
+        `max_image_pixels`. A feature extractor is stored by its name or path.
     path : path
         File to write, usually with the suffix ".safetensors".
 
@@ -43,12 +50,12 @@ def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> N
     sklearn.exceptions.NotFittedError
         If the segmenter is not fitted.
     TypeError
-        If it is not an autoencoder of this package, as with a Pipeline or an ensemble, or a
-        parameter can only be restored by code, such as a module as `feature_extractor`. Use
+        If it, or a member of an ensemble, is not a segmenter of this package, as with a Pipeline,
+        or a parameter can only be restored by code, such as a module as `feature_extractor`. Use
         ``joblib.dump`` for those.
     ValueError
-        If a parameter is out of its interval, weights are not finite, or the network was replaced
-        after `fit`.
+        If a parameter is out of its interval, weights are not finite, or results of `fit` were
+        replaced.
     OSError
         If the file cannot be written.
 
@@ -73,50 +80,56 @@ def save(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str]) -> N
     >>> bool((loaded.decision_function(good) == segmenter.decision_function(good)).all())
     True
     """
-    _check_class(segmenter)
+    check_class(segmenter)
     target = _as_path(path)
-    check_is_fitted(segmenter, "net_")
+    check_is_fitted(segmenter, "fitted_parameters_")
     segmenter.check_parameters()
-    parts, blueprint = take_apart(segmenter)
-    document = describe(segmenter, blueprint)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in parts.tensors().items()}
-    _check_finite(tensors, "net_")
+    document, tensors = describe_file(segmenter)
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in tensors.items()}
+    _check_finite(tensors, "segmenter")
+    declared = {name: TensorHeader.of(tensor) for name, tensor in tensors.items()}
+    if restore_file(document).headers() != declared:
+        raise ValueError(
+            f"The results of fit must be as {type(segmenter).__name__} makes them, but some were "
+            "replaced or converted. joblib.dump keeps them as they are."
+        )
     replace_file(target, pack(document, tensors))
 
 
 class Loaded(NamedTuple):
     """Content of a file: the segmenter, the document, and the SHA-256 of its bytes."""
 
-    segmenter: BaseAutoencoderSegmenter
+    segmenter: BaseSegmenter
     document: dict[str, Any]
     sha256: str
 
 
 def load(
-    path: str | os.PathLike[str], *, device: str | torch.device | None = None
-) -> BaseAutoencoderSegmenter:
+    path: str | os.PathLike[str], *, device: "str | torch.device | None" = None
+) -> BaseSegmenter:
     """Load a segmenter from a file of `save`.
 
     Nothing in the file is run, whatever it contains: the class is looked up in a fixed table, every
-    parameter is checked as in `fit`, and weights are read only if their types and shapes are those
-    of the network that the parameters describe. Memory stays proportional to the size of the file.
-    The checksum detects corruption, not forgery.
+    parameter is checked as in `fit`, and tensors are read only if their types and shapes are those
+    that the document describes. PyTorch is imported only for networks. Memory stays proportional to
+    the size of the file. The checksum detects corruption, not forgery.
 
     Parameters
     ----------
     path : path
         File to read.
     device : str, torch.device or None, default=None
-        Value for the parameter `device`, which files do not store; None for its default, "auto".
-        Weights are on the CPU until they are used, so that a segmenter trained on a GPU opens
-        anywhere.
+        Value for the parameter `device`, which files do not store, of the segmenter or of those
+        members of an ensemble that have it; None for its default, "auto". Weights are on the CPU
+        until they are used, so that a segmenter trained on a GPU opens anywhere.
 
     Returns
     -------
     segmenter
         Fitted. On the same device with the same versions, its results are identical to those of the
-        saved one. It can be calibrated, cloned and fitted again; its `net_` has neither optimiser
-        nor callbacks.
+        saved one. It can be calibrated, cloned and fitted again; the `net_` of an autoencoder has
+        neither optimiser nor callbacks. The feature extractor of a `FeatureDictionarySegmenter` is
+        opened by its name on first use.
 
     Raises
     ------
@@ -124,7 +137,8 @@ def load(
         If the file cannot be opened.
     ValueError
         If it was not written by `save`, was written by a newer version of the package, or is
-        corrupted: the message names the file and the reason.
+        corrupted: the message names the file and the reason. Or if `device` is not one that the
+        segmenter can use.
 
     See Also
     --------
@@ -133,14 +147,11 @@ def load(
     return load_with_checksum(path, device=device).segmenter
 
 
-@torch_defaults()
 def load_with_checksum(
-    path: str | os.PathLike[str], *, device: str | torch.device | None = None
+    path: str | os.PathLike[str], *, device: "str | torch.device | None" = None
 ) -> Loaded:
     """Load like `load`, and return the SHA-256 of the file too; it is opened once."""
     source = _as_path(path)
-    if device is not None:
-        resolve_device(device)
     if source.exists() and not source.is_file():  # A pipe or a device might never end.
         raise ValueError(f"path must name a file, got {str(source)!r} instead.")
     try:
@@ -149,45 +160,50 @@ def load_with_checksum(
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         refuse(source, error)
     if device is not None:
-        loaded.segmenter.set_params(device=device)
+        _set_device(loaded.segmenter, device)
     return loaded
 
 
 def _load(path: Path) -> Loaded:
     with path.open("rb") as file:
         header = read_header(file)
-        description = restore(header.document)
-        _check_headers(header.tensors, description.blueprint.headers())
+        restored = restore_file(header.document)
+        _check_headers(header.tensors, restored.headers())
         tensors = read_tensors(file)
         file.seek(0)
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     _check_finite(tensors, "it")
-    variance = tensors.get("loss.variance")
-    if variance is not None and variance <= 0:
-        raise ValueError(f"its variance of a pixel must be above 0, got {float(variance)} instead.")
-    parts = description.blueprint.make(tensors)
-    segmenter = description.segmenter
-    segmenter.net_ = ReconstructionNet.of_trained(
-        parts.network, parts.loss, description.history, interrupted=description.interrupted
-    )
-    segmenter.history_ = description.history
-    return Loaded(segmenter, header.document, sha256)
+    return Loaded(restored.complete(tensors), header.document, sha256)
 
 
-def _check_class(segmenter: Any) -> None:
-    classes = storable_classes()
-    if type(segmenter) in classes.values():
-        return
-    name = type(segmenter).__name__
-    if isinstance(segmenter, BaseSegmenter):
-        raise TypeError(
-            f"segmenter must be one of {list(classes)}, got {name} instead, which only its own "
-            "code can restore: use joblib.dump."
+def _set_device(segmenter: BaseSegmenter, device: "str | torch.device") -> None:
+    """Set the device of a segmenter, or of the segmenters of an ensemble, fitted and not.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a device that can be used here, or another one than the CPU for a segmenter
+        that computes with NumPy.
+    """
+    networks = [part for part in _parts(segmenter) if "device" in part.parameters]
+    if networks:
+        from sk_ssimae.estimators._net import resolve_device
+
+        resolve_device(device)
+    elif str(device) not in ("auto", "cpu"):
+        raise ValueError(
+            f"device must be 'auto' or 'cpu' for {type(segmenter).__name__}, which computes on the "
+            f"CPU, got {device!r} instead."
         )
-    raise TypeError(
-        f"segmenter must be one of {list(classes)}, got {name} instead. Save the segmenter itself: "
-        "the last step of a Pipeline, the best_estimator_ of a search."
-    )
+    for network in networks:
+        network.set_params(device=device)
+
+
+def _parts(segmenter: BaseSegmenter) -> list[BaseSegmenter]:
+    """Return a segmenter and all that it consists of."""
+    unfitted = [member for _, member in getattr(segmenter, "segmenters", ())]
+    members = [*unfitted, *getattr(segmenter, "segmenters_", ())]
+    return [segmenter, *(part for member in members for part in _parts(member))]
 
 
 def _as_path(path: Any) -> Path:
@@ -202,7 +218,7 @@ def _check_headers(found: dict[str, TensorHeader], expected: dict[str, TensorHea
     for name in sorted({*found, *expected}):
         if found.get(name) != expected.get(name):
             raise ValueError(
-                f"its parameters describe a network with {_say(name, expected)}, but it contains "
+                f"its document describes {_say(name, expected)}, but it contains "
                 f"{_say(name, found)}."
             )
 
@@ -214,7 +230,7 @@ def _say(name: str, headers: dict[str, TensorHeader]) -> str:
     return f"{name:.80} of {header.dtype:.80} {quote(header.shape)}"
 
 
-def _check_finite(tensors: dict[str, Tensor], where: str) -> None:
+def _check_finite(tensors: Tensors, where: str) -> None:
     for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise ValueError(f"{where} contains weights that are NaN or infinite, in {name}.")
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{where} contains values that are NaN or infinite, in {name}.")

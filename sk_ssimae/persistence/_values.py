@@ -5,7 +5,6 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
-import torch
 
 from sk_ssimae.persistence._checks import LONGEST_TEXT, fits_float, quote
 
@@ -71,7 +70,7 @@ def encode(value: Any, name: str) -> Any:
         return {"dict": {key: encode(item, name) for key, item in value.items()}}
     if type(value) in _NUMPY_TYPES.values():
         return {"numpy": [type(value).__name__, encode(value.item(), name)]}
-    if isinstance(value, torch.device):
+    if _is_device(value):
         return {"torch.device": str(value)}
     if isinstance(value, PurePath):
         return {"path": str(value)}
@@ -102,10 +101,30 @@ def decode(stored: Any) -> Any:
         if kind == "numpy" and type(content) is list and len(content) == 2:
             return _decode_numpy(*content)
         if kind == "torch.device" and type(content) is str:
+            import torch  # Files of segmenters without a network open without it.
+
             return torch.device(content)
         if kind == "path" and type(content) is str:
             return Path(content)
     raise ValueError(f"it holds a value that this version does not know: {quote(stored)}.")
+
+
+def decode_values(stored: Any, what: str) -> dict[str, Any]:
+    """Decode a JSON object of values of `encode`.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if type(stored) is not dict:
+        raise ValueError(f"{what} must be a JSON object, got {quote(stored)} instead.")
+    return {name: decode(value) for name, value in stored.items()}
+
+
+def _is_device(value: Any) -> bool:
+    """Tell whether a value is a torch.device, without importing torch."""
+    return (type(value).__module__, type(value).__name__) == ("torch", "device")
 
 
 def _is_bounded(value: Any) -> bool:

@@ -68,6 +68,7 @@ def test_a_segmenter_without_a_network(good):
     assert {*BrightnessSegmenter().get_params()} == {
         *("image_size", "intensity_range", "alpha_channel", "max_image_pixels"),
         *("random_state", "smoothing", "threshold", "target_fpr"),
+        *("extent_threshold", "extent_fpr", "min_region_area"),
         *("validation_fraction", "opening_diameter"),
     }
     segmenter = BrightnessSegmenter(random_state=0, image_size=(20, 28)).fit(good)
@@ -302,7 +303,8 @@ def test_roles_partition_the_parameters(cls):
 STALE = {
     "smoothing": 2.0, "stride": 5, "taper": 1, "opening_diameter": 0, "target_fpr": 0.2,
     "test_time_augmentation": "dihedral", "n_samples": 2, "residual": "kl",
-    "residual_params": {"gamma": 2}, "threshold": "image_fpr",
+    "residual_params": {"gamma": 2}, "threshold": "pixel_fpr",
+    "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "min_region_area": 5,
 }  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, SSIMAutoencoder
 from sk_ssimae.estimators import BaseSegmenter, Parameter, Role
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.model_selection import DefectFreeKFold
-from sk_ssimae.persistence import save
 
 
 class Deviation(BaseSegmenter):
@@ -294,11 +293,6 @@ def test_an_interrupted_segmenter_warns(tiny, good):
     with pytest.warns(InterruptedFitWarning, match="interrupted in epoch 1 of 2"):
         ensemble.fit(good)
     assert ensemble.predict(good).shape == good.shape
-
-
-def test_model_files_contain_no_ensembles(ensemble, good, tmp_path):
-    with pytest.raises(TypeError, match=r"must be one of .* got EnsembleSegmenter .* joblib\.dump"):
-        save(ensemble.fit(good), tmp_path / "ensemble.safetensors")
 
 
 def test_image_size_suits_the_largest_patch(tiny, good):

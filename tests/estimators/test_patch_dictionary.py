@@ -118,12 +118,6 @@ def test_wrong_parameters(params, message):
         PatchDictionarySegmenter(**params).fit(GOOD)
 
 
-def test_blocks_are_refused():
-    segmenter = PatchDictionarySegmenter(random_state=0).fit(GOOD)
-    with pytest.raises(TypeError, match="must say how many pixels around a pixel its residual"):
-        next(segmenter.segment_blocks(GOOD[0]))
-
-
 def test_it_needs_no_torch():
     program = """
 import sys

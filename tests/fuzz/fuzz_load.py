@@ -20,7 +20,14 @@ from typing import Any
 import atheris
 
 with atheris.instrument_imports(include=["sk_ssimae", "safetensors"]):
-    from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, persistence
+    from sk_ssimae import (
+        EnsembleSegmenter,
+        L2AutoencoderSegmenter,
+        PatchDictionarySegmenter,
+        SSIMAutoencoderSegmenter,
+        persistence,
+    )
+    from sk_ssimae.estimators import all_segmenters
     from sk_ssimae.persistence import _container
 
 import torch
@@ -37,13 +44,20 @@ def split(content: bytes) -> tuple[bytes, bytes]:
 
 
 def make_files() -> dict[str, bytes]:
-    """Return the content of good files of two families by class."""
+    """Return the content of good files of four families by class."""
     images = make_woven_fabric(2, shape=(48, 48), random_state=0)
     params = {"latent_dim": 8, "patch_size": 16, "n_patches": 64, "max_epochs": 2, "stride": 16}
+    members = [("patches", PatchDictionarySegmenter(dictionary_size=9, random_state=0))]
+    segmenters = [
+        SSIMAutoencoderSegmenter(**params, random_state=0),
+        L2AutoencoderSegmenter(**params, random_state=0),
+        *(segmenter for _, segmenter in members),
+        EnsembleSegmenter(members, random_state=0),
+    ]
     found = {}
-    for cls in (SSIMAutoencoderSegmenter, L2AutoencoderSegmenter):
-        persistence.save(cls(**params, random_state=0).fit(images), PATH)
-        found[cls.__name__] = PATH.read_bytes()
+    for segmenter in segmenters:
+        persistence.save(segmenter.fit(images), PATH)
+        found[type(segmenter).__name__] = PATH.read_bytes()
     return found
 
 
@@ -76,10 +90,7 @@ def load(data: bytes) -> None:
         if len(str(error)) > 1000:
             raise AssertionError("the error is longer than 1000 characters") from error
         return
-    assert type(segmenter).__name__ in {"SSIMAutoencoderSegmenter", "L2AutoencoderSegmenter"} | {
-        "VariationalAutoencoderSegmenter",
-        "FeatureMatchingAutoencoderSegmenter",
-    }
+    assert type(segmenter) in all_segmenters().values()
 
 
 VALUES = (
@@ -107,6 +118,7 @@ VALUES = (
     *({"dict": {}}, {"numpy": ["float32", 1.0]}, {"numpy": ["int8", 300]}, {"path": "x"}),
     *({"torch.device": "x"}, {"dict": {"gamma": 3}}, {"tuple": [{"tuple": []}]}, "pixel_fpr"),
     *("image_fpr", "L2AutoencoderSegmenter", "VariationalAutoencoderSegmenter", float("nan")),
+    *("PatchDictionarySegmenter", "EnsembleSegmenter", {"n_knots": 3, "scale": 1.0}),
 )
 
 

@@ -171,7 +171,7 @@ HEADERS = {
     ),
     "long shape": (
         {"a": {"dtype": "F32", "shape": [1] * 10**5, "data_offsets": [0, 4]}},
-        "its parameters describe a network with no a, but it contains a of F32 .*|checksum",
+        "its document describes no a, but it contains a of F32 .*|checksum",
     ),
     "unknown entry": ({"a": [0] * 10**5}, "it declares 'a' in a way that safetensors does not"),
 }

@@ -11,10 +11,15 @@ import torch
 import sk_ssimae
 from sk_ssimae._atomic import replace_file
 from sk_ssimae._extras import install_hint
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, Calibration
+from sk_ssimae.estimators import (
+    BaseAutoencoderSegmenter,
+    BaseSegmenter,
+    Calibration,
+    all_segmenters,
+)
 from sk_ssimae.estimators._residuals import Residual
+from sk_ssimae.persistence._autoencoder import take_apart
 from sk_ssimae.persistence._onnx._settings import Settings, describe
-from sk_ssimae.persistence._parts import storable_classes, take_apart
 
 # Hooks that determine the residual. A class that overrides one needs a numpy_residual of its own.
 _OF_THE_RESIDUAL = (
@@ -152,10 +157,19 @@ def _residual(segmenter: BaseAutoencoderSegmenter) -> Residual:
 
 def _check_class(segmenter: Any) -> None:
     if not isinstance(segmenter, BaseAutoencoderSegmenter):
+        exported = [
+            name
+            for name, cls in all_segmenters().items()
+            if issubclass(cls, BaseAutoencoderSegmenter)
+        ]
+        remedy = (
+            "Its model file, of persistence.save, opens on other computers; that of a "
+            "PatchDictionarySegmenter needs no PyTorch."
+            if isinstance(segmenter, BaseSegmenter)
+            else "Export the last step of a Pipeline, or the best_estimator_ of a search."
+        )
         raise TypeError(
-            f"segmenter must be one of {list(storable_classes())}, got "
-            f"{type(segmenter).__name__} instead. Export the last step of a Pipeline, or the "
-            "best_estimator_ of a search."
+            f"segmenter must be one of {exported}, got {type(segmenter).__name__} instead. {remedy}"
         )
     known = _owner(segmenter, "numpy_residual")
     changed = [hook for hook in _OF_THE_RESIDUAL if _owner(segmenter, hook) not in known.__mro__]

@@ -1,25 +1,22 @@
-"""Network and loss of a fitted segmenter, and the blueprint to build them again."""
+"""Network and loss of a fitted autoencoder in a file, and the history of its training."""
 
 import copy
 import inspect
 from typing import Any, NamedTuple
 
 import torch
+from skorch.history import History
 from torch import Tensor, nn
 
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, all_segmenters
-from sk_ssimae.persistence._container import TensorHeader
+from sk_ssimae.estimators import BaseAutoencoderSegmenter
+from sk_ssimae.estimators._arithmetic import torch_defaults
+from sk_ssimae.estimators._net import ReconstructionNet
+from sk_ssimae.persistence._checks import check_count, check_number, quote
+from sk_ssimae.persistence._container import TensorHeader, Tensors
+from sk_ssimae.persistence._families import Family
+from sk_ssimae.persistence._values import decode_values, encode
 
 _DTYPE_NAMES = {torch.float32: "F32", torch.int64: "I64"}
-
-
-def storable_classes() -> dict[str, type[BaseAutoencoderSegmenter]]:
-    """Return the classes whose segmenters a file can contain, by name."""
-    return {
-        name: cls
-        for name, cls in all_segmenters().items()
-        if issubclass(cls, BaseAutoencoderSegmenter)
-    }
 
 
 class Parts(NamedTuple):
@@ -139,3 +136,99 @@ def _are_as_fitted(parts: Parts, blueprint: Blueprint, fitted: dict[str, Any]) -
         return False
     kept = ((getattr(part, name, value), value) for part in parts for name, value in fitted.items())
     return all(now == then for now, then in kept) and blueprint.headers() == parts.headers()
+
+
+class TrainedBlueprint(NamedTuple):
+    """Everything that determines a fitted autoencoder, but for its tensors."""
+
+    segmenter: BaseAutoencoderSegmenter
+    parts: Blueprint
+    history: History
+    interrupted: bool
+
+    @torch_defaults()
+    def headers(self) -> dict[str, TensorHeader]:
+        """Return types and shapes of the tensors, without making any."""
+        return self.parts.headers()
+
+    @torch_defaults()
+    def complete(self, tensors: Tensors) -> None:
+        """Give the segmenter its net.
+
+        Raises
+        ------
+        ValueError
+            If the variance of a pixel is not above 0.
+        """
+        variance = tensors.get("loss.variance")
+        if variance is not None and variance <= 0:
+            raise ValueError(
+                f"its variance of a pixel must be above 0, got {float(variance)} instead."
+            )
+        parts = self.parts.make({name: torch.from_numpy(t) for name, t in tensors.items()})
+        self.segmenter.net_ = ReconstructionNet.of_trained(
+            parts.network, parts.loss, self.history, interrupted=self.interrupted
+        )
+        self.segmenter.history_ = self.history
+
+
+@torch_defaults()
+def _describe(segmenter: BaseAutoencoderSegmenter) -> tuple[dict[str, Any], Tensors]:
+    parts, blueprint = take_apart(segmenter)
+    facts = {
+        "noise_key": blueprint.noise_key,
+        # An interrupt may have come before it was computed.
+        "structure_correlation": getattr(segmenter, "structure_correlation_", None),
+        "history": [_encode_row(row) for row in segmenter.history_],
+        "interrupted": segmenter.net_.interrupted_,
+    }
+    tensors = {name: tensor.detach().cpu().numpy() for name, tensor in parts.tensors().items()}
+    return facts, tensors
+
+
+@torch_defaults()
+def _restore(segmenter: BaseAutoencoderSegmenter, document: dict[str, Any]) -> TrainedBlueprint:
+    blueprint = Blueprint.of(
+        segmenter,
+        segmenter.fitted_parameters_,
+        segmenter.n_channels_,
+        check_count(document["noise_key"], "noise_key", below=2**64),
+    )
+    segmenter.structure_correlation_ = _read_correlation(document["structure_correlation"])
+    if type(document["interrupted"]) is not bool or type(document["history"]) is not list:
+        raise ValueError("its history must be a list, and whether it was interrupted a boolean.")
+    history = History(_restore_row(row) for row in document["history"])
+    return TrainedBlueprint(segmenter, blueprint, history, document["interrupted"])
+
+
+def _read_correlation(stored: Any) -> float | None:
+    if stored is None:
+        return None
+    return check_number(stored, "structure_correlation", least=-1, most=1)
+
+
+def _encode_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Encode the simple values of a row of history; callbacks may record anything."""
+    encoded = {}
+    for name, value in row.items():
+        if name != "batches":
+            try:
+                encoded[name] = encode(value, name)
+            except TypeError:
+                continue
+    return encoded
+
+
+def _restore_row(stored: Any) -> dict[str, Any]:
+    row = decode_values(stored, "its history")
+    if type(row.get("epoch")) is not int or row["epoch"] < 1 or "batches" in row:
+        raise ValueError(
+            "its history must have the number of an epoch and no batches in each row, got "
+            f"{quote(row)} instead."
+        )
+    return {"batches": [], **row}
+
+
+FAMILY = Family(
+    ("noise_key", "structure_correlation", "history", "interrupted"), _describe, _restore
+)
