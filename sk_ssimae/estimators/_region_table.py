@@ -1,6 +1,8 @@
 """The defective regions of images as tables."""
 
-from collections.abc import Sequence
+import math
+from abc import ABCMeta, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,65 @@ _OF_MASK = {
     "centroid-1": "centroid_column",
     "area": "area",
 }
+
+
+class TabulatedRegions(metaclass=ABCMeta):
+    """Segmentation that tabulates the defective regions of its masks."""
+
+    @property
+    def good_deviation(self) -> float:
+        """Standard deviation of good opened maps, the unit of distances; NaN if it is unknown."""
+        return math.nan
+
+    @abstractmethod
+    def segment_images(self, X: Any) -> Iterator[Any]:
+        """Compute the results of one image at a time, each with a method ``find_regions``."""
+
+    def find_regions(self, X: Any) -> list[Regions]:
+        """Tabulate the defective regions of each image.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images.
+
+        Returns
+        -------
+        list of structured arrays of shape (n_regions,)
+            The regions of the masks of `predict`, numbered row by row; none for an image without
+            defects. :func:`~sk_ssimae.estimators.regions_to_pandas` makes one DataFrame of them.
+            The columns are
+
+            label : int
+                Number of the region in its image, from 1.
+            min_row, min_column, max_row, max_column : int
+                Bounding box: its rows are ``min_row:max_row``, its columns
+                ``min_column:max_column``.
+            centroid_row, centroid_column : float
+                Mean place of its pixels.
+            area : int
+                Number of its pixels.
+            peak : float
+                Maximum of the opened residual map, above `threshold_`.
+            mean_residual : float
+                Mean of the residual map.
+            distance : float
+                How far the peak exceeds the threshold: ``(peak - threshold_) / d``, where d is the
+                standard deviation of all pixels of the opened maps of the good images of
+                calibration. NaN if nothing was calibrated.
+
+        Examples
+        --------
+        >>> from sk_ssimae import PatchDictionarySegmenter
+        >>> from sk_ssimae.datasets import draw_defects, make_woven_fabric
+        >>> good = make_woven_fabric(12, shape=(64, 96), random_state=0)
+        >>> segmenter = PatchDictionarySegmenter(random_state=0).fit(good)
+        >>> images, _ = draw_defects(good[:1], random_state=0)
+        >>> (table,) = segmenter.find_regions(images)
+        >>> len(table), bool(table["peak"].max() == segmenter.score_images(images)[0])
+        (1, True)
+        """
+        return [found.find_regions() for found in self.segment_images(X)]
 
 
 def tabulate_regions(
@@ -123,7 +184,7 @@ def regions_to_pandas(tables: Sequence[Any], images: Sequence[Any] | None = None
         ) from error
     frame = pd.DataFrame(np.concatenate([np.zeros(0, REGION_TYPE), *tables]))
     owners = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-    frame.insert(0, "image", owners if images is None else [images[owner] for owner in owners])
+    frame.insert(0, "image", owners if images is None else [images[int(owner)] for owner in owners])
     return frame
 
 

@@ -1,7 +1,6 @@
 """Maps, masks and scores of images, given the residual of each."""
 
-import math
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -28,7 +27,7 @@ from sk_ssimae.estimators._blocks import (
     with_halo,
     within,
 )
-from sk_ssimae.estimators._region_table import Regions
+from sk_ssimae.estimators._region_table import TabulatedRegions
 from sk_ssimae.estimators._results import (
     Map,
     Mask,
@@ -41,7 +40,7 @@ from sk_ssimae.metrics import pixel_roc_auc_score
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-class Segmentation(metaclass=ABCMeta):
+class Segmentation(TabulatedRegions):
     """Segment images by residuals that a subclass computes, with whatever library it uses.
 
     Prediction alone: there is no ``fit``. A subclass has the attributes below and implements
@@ -81,11 +80,6 @@ class Segmentation(metaclass=ABCMeta):
         """Whether regions end at half of their local peaks."""
         return False
 
-    @property
-    def good_deviation(self) -> float:
-        """Standard deviation of good opened maps, the unit of distances; NaN if it is unknown."""
-        return math.nan
-
     @abstractmethod
     def compute_residual(self, image: Image) -> Map:
         """Compute the residual of an image.
@@ -121,7 +115,7 @@ class Segmentation(metaclass=ABCMeta):
         """Return how many pixels around a pixel its residual depends on; None if unknown."""
         return None
 
-    def check_ready(self) -> None:  # noqa: B027  # a hook that may stay empty
+    def check_ready(self) -> None:  # a hook that may stay empty
         """Check everything that may have changed since `fit`, and prepare for prediction.
 
         It is called once by each method that predicts, before any image is read.
@@ -203,52 +197,6 @@ class Segmentation(metaclass=ABCMeta):
             self._segment(residual_map, levels).mask for residual_map in self._iter_maps(images)
         )
         return collect(masks, images)
-
-    def find_regions(self, X: Any) -> list[Regions]:
-        """Tabulate the defective regions of each image.
-
-        Parameters
-        ----------
-        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Images.
-
-        Returns
-        -------
-        list of structured arrays of shape (n_regions,)
-            The regions of the masks of `predict`, numbered row by row; none for an image without
-            defects. :func:`~sk_ssimae.estimators.regions_to_pandas` makes one DataFrame of them.
-            The columns are
-
-            label : int
-                Number of the region in its image, from 1.
-            min_row, min_column, max_row, max_column : int
-                Bounding box: its rows are ``min_row:max_row``, its columns
-                ``min_column:max_column``.
-            centroid_row, centroid_column : float
-                Mean place of its pixels.
-            area : int
-                Number of its pixels.
-            peak : float
-                Maximum of the opened residual map, above `threshold_`.
-            mean_residual : float
-                Mean of the residual map.
-            distance : float
-                How far the peak exceeds the threshold: ``(peak - threshold_) / d``, where d is the
-                standard deviation of all pixels of the opened maps of the good images of
-                calibration. NaN if nothing was calibrated.
-
-        Examples
-        --------
-        >>> from sk_ssimae import PatchDictionarySegmenter
-        >>> from sk_ssimae.datasets import draw_defects, make_woven_fabric
-        >>> good = make_woven_fabric(12, shape=(64, 96), random_state=0)
-        >>> segmenter = PatchDictionarySegmenter(random_state=0).fit(good)
-        >>> images, _ = draw_defects(good[:1], random_state=0)
-        >>> (table,) = segmenter.find_regions(images)
-        >>> len(table), bool(table["peak"].max() == segmenter.score_images(images)[0])
-        (1, True)
-        """
-        return [found.find_regions() for found in self.segment_images(X)]
 
     def score_images(self, X: Any) -> NDArray[np.float64]:
         """Score whole images by the maximum of the opened residual map.
