@@ -1,17 +1,30 @@
 """Commands and their options. Each imports its code when it runs: importing torch is slow."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 import sk_ssimae
+from sk_ssimae.cli._app_calibrate import calibrate
+from sk_ssimae.cli._app_inspect import evaluate, predict
+from sk_ssimae.cli._options import (
+    BadImage,
+    Device,
+    Level,
+    ManyImages,
+    MaskSuffix,
+    Model,
+    OnError,
+    Quiet,
+    Recursive,
+)
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.cli._usage import (
     Commands,
     parse_image_size,
     parse_intensity_range,
+    parse_level,
     parse_threshold,
 )
 
@@ -30,40 +43,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=_EXIT_CODES,
 )
-
-
-class OnError(StrEnum):
-    """How to handle an image that cannot be processed."""
-
-    stop = "stop"
-    skip = "skip"
-
-
-Model = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file written by fit.")]
-ManyImages = Annotated[
-    list[Path], typer.Argument(metavar="IMAGES...", help="Image files or folders of images.")
-]
-Recursive = Annotated[
-    bool, typer.Option("--recursive", "-r", help="Include the images in subfolders.")
-]
-MaskSuffix = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Ending of the names of masks, such as _defect, if it is not a usual one such as "
-        "_mask, _gt, _label or _seg. Masks between the images are left out.",
-    ),
-]
-Device = Annotated[
-    str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
-BadImage = Annotated[
-    OnError,
-    typer.Option(
-        help="If an image cannot be processed: stop, or report it, skip it and exit with 3."
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -234,91 +213,9 @@ def fit(
     raise typer.Exit(code)
 
 
-@app.command()
-def predict(
-    model: Model,
-    images: ManyImages,
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="Output folder for masks, residual maps and scores.csv."),
-    ],
-    on_error: BadImage = OnError.stop,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
-    ] = False,
-    recursive: Recursive = False,
-    mask_suffix: MaskSuffix = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Segment images: write masks, 16-bit residual maps and a CSV file of scores.
-
-    The same command resumes an interrupted run: complete images are not computed again. Files that
-    predict did not write are never changed: a folder with masks from another source is refused.
-    """
-    with reporting(quiet) as terminal:
-        from sk_ssimae.cli import _predict
-
-        code = _predict.predict(
-            model,
-            images,
-            out,
-            device=device,
-            skip_bad=on_error is OnError.skip,
-            overwrite=overwrite,
-            recursive=recursive,
-            mask_suffix=mask_suffix,
-            terminal=terminal,
-        )
-    raise typer.Exit(code)
-
-
-@app.command()
-def evaluate(
-    model: Model,
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="Folder of test images.")],
-    masks: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[MASKS]",
-            help="Folder of their masks, paired by file name. Without it, masks lie with the "
-            "images, or IMAGES is a category of MVTec AD.",
-        ),
-    ] = None,
-    good: Annotated[
-        Path | None, typer.Option(help="Folder of good images that were not used in training.")
-    ] = None,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the scores to this file.")
-    ] = None,
-    on_error: BadImage = OnError.stop,
-    recursive: Recursive = False,
-    mask_suffix: MaskSuffix = None,
-    device: Device = "auto",
-    quiet: Quiet = False,
-) -> None:
-    """Score a model on images with known defects.
-
-    With --on-error skip, images that have no mask are left out too. The scores are those of the
-    other images.
-    """
-    with reporting(quiet) as terminal:
-        from sk_ssimae.cli import _evaluate
-
-        code = _evaluate.evaluate(
-            model,
-            images,
-            masks,
-            good=good,
-            json_file=json_file,
-            device=device,
-            skip_bad=on_error is OnError.skip,
-            recursive=recursive,
-            mask_suffix=mask_suffix,
-            terminal=terminal,
-        )
-    raise typer.Exit(code)
+app.command()(calibrate)
+app.command()(predict)
+app.command()(evaluate)
 
 
 @app.command()
@@ -326,6 +223,7 @@ def report(
     model: Model,
     images: ManyImages,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    threshold: Level = None,
     on_error: BadImage = OnError.stop,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
@@ -340,6 +238,7 @@ def report(
             model,
             images,
             output,
+            threshold=parse_level(threshold),
             device=device,
             skip_bad=on_error is OnError.skip,
             recursive=recursive,

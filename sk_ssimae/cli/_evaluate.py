@@ -1,26 +1,19 @@
-"""Scores of a model on images whose defects are known from masks."""
+"""One or several models on images whose defects are known from masks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from rich.table import Table
 
 from sk_ssimae.cli._files import check_output_file, write_json
+from sk_ssimae.cli._judgement import Found, Truth, judge
 from sk_ssimae.cli._model import Inspection, load_model, segment
 from sk_ssimae.cli._predict import IMAGE_ERRORS
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
-from sk_ssimae.cli._test_set import load_test_set
-from sk_ssimae.cli._text import count, one_line
+from sk_ssimae.cli._test_set import Dataset, load_test_set
+from sk_ssimae.cli._text import count, one_line, printable
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.metrics import (
-    image_roc_auc_score,
-    pixel_average_precision_score,
-    pixel_f1_max_score,
-    pixel_roc_auc_score,
-    pro_auc_score,
-)
 
 _TITLES = {
     "pixel_roc_auc": "pixel ROC AUC",
@@ -29,22 +22,15 @@ _TITLES = {
     "pixel_f1_max": "maximum pixel F1",
     "pixel_f1_max_threshold": "  at threshold (chosen on these images)",
     "image_roc_auc": "image ROC AUC",
-    "threshold": "threshold of the model",
+    "threshold": "threshold",
     "pixel_precision": "  pixel precision",
     "pixel_recall": "  pixel recall",
     "pixel_fpr": "  pixel false positive rate",
     "defective_images_found": "  defective images found",
     "good_images_flagged": "  good images flagged",
 }
-
-
-class _Counts(NamedTuple):
-    """Numbers of pixels, by truth and by the model's mask."""
-
-    true_positive: int
-    false_positive: int
-    defective: int
-    good: int
+_LISTS = {"missed": "Missed", "falsely_flagged": "Falsely flagged"}
+_N_LISTED = 20
 
 
 def evaluate(
@@ -53,6 +39,8 @@ def evaluate(
     masks: Path | None,
     *,
     good: Path | None,
+    compared: list[Path],
+    threshold: float | None,
     json_file: Path | None,
     device: str,
     skip_bad: bool,
@@ -60,7 +48,7 @@ def evaluate(
     mask_suffix: str | None,
     terminal: Terminal,
 ) -> int:
-    """Score a model on images with masks, print a table and return the exit code.
+    """Score models on images with masks, print tables and return the exit code.
 
     Parameters
     ----------
@@ -72,6 +60,10 @@ def evaluate(
         Folder of their masks, paired by file name; None if they lie with the images.
     good : path or None
         Folder of good images that were not used in training.
+    compared : list of path
+        Other models.
+    threshold : float or None
+        Level of the verdict; None for that of each model.
     json_file : path or None
         File to write the scores to.
     device : str
@@ -85,51 +77,71 @@ def evaluate(
     terminal : Terminal
         Output of the command.
     """
-    data, left_out = load_test_set(
+    dataset = load_test_set(
         images, masks, good, skip_bad=skip_bad, recursive=recursive, mask_suffix=mask_suffix
     )
+    paths = [model, *compared]
     if json_file is not None:
-        check_output_file(json_file, "--json", [model, *data.target.paths()], begins=b"{")
+        inputs = [*paths, *dataset.data.target.paths()]
+        check_output_file(json_file, "--json", inputs, begins=b"{")
+    left_out = dataset.left_out
     for text in left_out:
         terminal.complain(text)
-    segmenter = load_model(model, device).segmenter
-    truth, found, failed = _segment_all(segmenter, data, skip_bad=skip_bad, terminal=terminal)
+    segmenters = [load_model(path, device, threshold).segmenter for path in paths]
+    truth, found, failed = _segment_all(segmenters, dataset, skip_bad=skip_bad, terminal=terminal)
     left_out += failed
     if not truth:
         raise ValueError("IMAGES: no image is left to evaluate. Fix the errors above.")
-    scores = _score(segmenter, truth, found) | {"images": len(truth), "left_out": left_out}
+    scores = [
+        judge(truth, own, segmenter.threshold_)
+        for segmenter, own in zip(segmenters, found, strict=True)
+    ]
     # Print first: a full disk must not lose minutes of work.
-    terminal.show(_table(scores, len(truth)))
+    _show(dict(zip(_name_models(paths), scores, strict=True)), len(truth), terminal)
     if left_out:
         terminal.note(
             f"{count(len(left_out), 'file')} left out: the scores are those of the other "
             f"{count(len(truth), 'image')}."
         )
     if json_file is not None:
-        write_json(json_file, scores)
+        others = [
+            {"model": str(path), **one} for path, one in zip(compared, scores[1:], strict=True)
+        ]
+        about = {"model": str(model), "images": len(truth), "left_out": left_out}
+        write_json(json_file, {**scores[0], **about, "compared": others})
     return SOME_IMAGES_FAILED if left_out else 0
 
 
 def _segment_all(
-    segmenter: BaseSegmenter, data: Any, *, skip_bad: bool, terminal: Terminal
-) -> tuple[list[Any], list[Inspection], list[str]]:
-    """Return masks, results and, for each image that failed, the error."""
-    truth, found, failed = [], [], []
+    segmenters: Sequence[BaseSegmenter], dataset: Dataset, *, skip_bad: bool, terminal: Terminal
+) -> tuple[list[Truth], list[list[Found]], list[str]]:
+    """Return masks, results of each model and, for each image that failed, the error."""
+    truth: list[Truth] = []
+    found: list[list[Found]] = [[] for _ in segmenters]
+    failed = []
+    data = dataset.data
     with terminal.progress() as progress:
         for index, image in enumerate(progress.track(data.data, description="Images")):
             try:
                 mask = data.target[index]
-                inspection = segment(segmenter, image)
-                _check_size(mask, inspection, image)
+                results = [_find(segmenter, image, mask) for segmenter in segmenters]
+            # One that fails for any of the models is left out for all.
             except IMAGE_ERRORS as error:
                 if not skip_bad:
                     raise
                 failed.append(one_line(error))
                 terminal.complain(error)
             else:
-                truth.append(mask)
-                found.append(inspection)
+                truth.append(Truth(image, dataset.kinds[index], mask))
+                for own, result in zip(found, results, strict=True):
+                    own.append(result)
     return truth, found, failed
+
+
+def _find(segmenter: BaseSegmenter, image: Path, mask: Any) -> Found:
+    inspection = segment(segmenter, image)
+    _check_size(mask, inspection, image)
+    return Found(inspection.residual_map, inspection.mask, inspection.score)
 
 
 def _check_size(mask: Any, found: Inspection, image: Path) -> None:
@@ -140,60 +152,68 @@ def _check_size(mask: Any, found: Inspection, image: Path) -> None:
         )
 
 
-def _score(
-    segmenter: BaseSegmenter, truth: Sequence[Any], found: Sequence[Inspection]
-) -> dict[str, Any]:
-    maps = [one.residual_map for one in found]
-    best = pixel_f1_max_score(truth, maps)
-    counts = _count(truth, found)
-    n_marked = counts.true_positive + counts.false_positive
-    scores: dict[str, Any] = {
-        "pixel_roc_auc": pixel_roc_auc_score(truth, maps),
-        "pro_auc": pro_auc_score(truth, maps),
-        "pixel_average_precision": pixel_average_precision_score(truth, maps),
-        "pixel_f1_max": best.f1,
-        "pixel_f1_max_threshold": best.threshold,
-        "image_roc_auc": None,
-        "threshold": segmenter.threshold_,
-        # Precision is undefined if no pixel is marked.
-        "pixel_precision": counts.true_positive / n_marked if n_marked else None,
-        "pixel_recall": counts.true_positive / counts.defective,
-        "pixel_fpr": counts.false_positive / counts.good,
-    }
-    defective = np.array([mask.any() for mask in truth])
-    flagged = np.array([one.defective for one in found])
-    scores["defective_images_found"] = [int(flagged[defective].sum()), int(defective.sum())]
-    if not defective.all():
-        scores["image_roc_auc"] = image_roc_auc_score(
-            defective.astype(int), [one.score for one in found]
-        )
-        scores["good_images_flagged"] = [int(flagged[~defective].sum()), int((~defective).sum())]
-    return scores
+def _name_models(paths: Sequence[Path]) -> list[str]:
+    """Name models by their stems, or by their paths and numbers where those are equal."""
+    stems = [path.stem for path in paths]
+    if len({*stems}) == len(stems):
+        return stems
+    return [f"{number}: {path}" for number, path in enumerate(paths, start=1)]
 
 
-def _count(truth: Sequence[Any], found: Sequence[Inspection]) -> _Counts:
-    per_image = [
-        (
-            np.count_nonzero(one.mask & mask),
-            np.count_nonzero(one.mask & ~mask),
-            np.count_nonzero(mask),
-            np.count_nonzero(~mask),
-        )
-        for mask, one in zip(truth, found, strict=True)
-    ]
-    return _Counts(*(sum(column) for column in zip(*per_image, strict=True)))
+def _show(scores: Mapping[str, dict[str, Any]], n_images: int, terminal: Terminal) -> None:
+    """Print the scores of all models side by side, then what each missed and falsely flagged."""
+    terminal.show(_table("score", _TITLES, scores, title=count(n_images, "image")))
+    first = next(iter(scores.values()))
+    if first["kinds"]:
+        of_kinds = {
+            name: {
+                f"{kind} {score}": value
+                for kind, results in one["kinds"].items()
+                for score, value in results.items()
+            }
+            for name, one in scores.items()
+        }
+        titles = {}
+        for kind in first["kinds"]:
+            titles[f"{kind} defective_images_found"] = f"{printable(kind)}: images found"
+            titles[f"{kind} pixel_recall"] = "  pixel recall"
+        terminal.show(_table("kind of defect", titles, of_kinds))
+    for name, one in scores.items():
+        for key, title in _LISTS.items():
+            _list_files(title if len(scores) == 1 else f"{title} by {name}", one[key], terminal)
 
 
-def _table(scores: dict[str, Any], n_images: int) -> Table:
-    table = Table("score", title=count(n_images, "image"), title_justify="left")
-    table.add_column("value", justify="right")
-    for name, title in _TITLES.items():
-        match scores.get(name):
-            case None:
-                if name in scores:
-                    table.add_row(title, "-")
-            case [int(part), int(whole)]:
-                table.add_row(title, f"{part} of {whole}")
-            case value:
-                table.add_row(title, f"{value:.4f}")
+def _table(
+    heading: str,
+    titles: Mapping[str, str],
+    scores: Mapping[str, dict[str, Any]],
+    title: str | None = None,
+) -> Table:
+    table = Table(heading, title=title, title_justify="left")
+    for name in scores:
+        column = "value" if len(scores) == 1 else printable(name)
+        table.add_column(column, justify="right", overflow="fold")
+    for key, text in titles.items():
+        if any(key in one for one in scores.values()):
+            table.add_row(text, *(_cell(one.get(key)) for one in scores.values()))
     return table
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "-"
+        case [int(part), int(whole)]:
+            return f"{part} of {whole}"
+        case _:
+            return f"{value:.4f}"
+
+
+def _list_files(title: str, files: Sequence[str], terminal: Terminal) -> None:
+    if not files:
+        return
+    terminal.say(f"{title}:")
+    for file in files[:_N_LISTED]:
+        terminal.say(f"  {file}")
+    if len(files) > _N_LISTED:
+        terminal.say(f"  and {len(files) - _N_LISTED} more; --json lists all.")

@@ -8,11 +8,16 @@ from typing import Any
 
 from sk_ssimae.cli._files import as_json, identity
 from sk_ssimae.cli._folder import OutputFolder
+from sk_ssimae.cli._regions import ImageRegions, is_merged, merge_regions, read_regions
 from sk_ssimae.cli._rows import ImageState, Row, from_csv, to_csv
 from sk_ssimae.cli._text import one_line
 
-PARTS = ("masks", "residual_maps")
+# Subfolders of the files of each image, and their suffixes.
+_SUFFIXES = {"masks": ".png", "residual_maps": ".tif", "regions": ".json", "overlays": ".png"}
+PARTS = tuple(_SUFFIXES)
 _RUN, _SCORES, _SCALE = "run.json", "scores.csv", "residual_maps/scale.json"
+# The regions of all images, written at the end of each run.
+_MERGED = ("coco.json", "regions.csv")
 # These identify our own run.json and scores.csv, in any version.
 _RUN_KEYS, _SCORES_COLUMNS = {"sha256", "threshold", "sk_ssimae"}, ("file", "name", "score")
 _ELSEWHERE = "Choose another folder, or move it away."
@@ -31,6 +36,8 @@ class Ledger:
     run : dict
         Everything that the outputs depend on, as JSON values, with the scale of the residual maps
         under ``"residual_maps"``.
+    overlays : bool
+        Whether outputs of an image include an overlay.
     overwrite : bool
         Delete the outputs of earlier runs, whatever their model.
 
@@ -40,19 +47,28 @@ class Ledger:
         If the folder contains outputs of another model, or links or files of other origin in their
         place.
     ValueError
-        If its run.json or scores.csv was not written by `predict`.
+        If its run.json, scores.csv, regions.csv or coco.json was not written by `predict`.
     """
 
-    def __init__(self, folder: Path, run: dict[str, Any], *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        run: dict[str, Any],
+        *,
+        overlays: bool = False,
+        overwrite: bool = False,
+    ) -> None:
         self.folder, self._run = folder, run
+        self._parts = [part for part in PARTS if overlays or part != "overlays"]
         self._out = OutputFolder(folder)
         self._rows: dict[str, Row] = {}
         # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
-        self._out.check((_RUN, _SCORES, _SCALE))
+        self._out.check((_RUN, _SCORES, _SCALE, *_MERGED))
         self._out.check(f"{part}/any" for part in PARTS)
-        if any(self._out.exists(part) for part in (_RUN, _SCORES, *PARTS)):
+        if any(self._out.exists(part) for part in (_RUN, _SCORES, *_MERGED, *PARTS)):
             previous = self._read_run()
+            self._check_merged()
             self._names = _valid_names(previous.get("names", []))
             if overwrite:
                 self._remove_outputs()
@@ -63,7 +79,7 @@ class Ledger:
             self._out.remove_temporaries(PARTS)
         # Written first, so that outputs never exist without it.
         self._write_run()
-        for part in PARTS:
+        for part in self._parts:
             self._out.make_subfolder(part)
         self._out.write(_SCALE, as_json(run["residual_maps"]))
 
@@ -82,7 +98,8 @@ class Ledger:
             same = ImageState.of(image) == read
         except OSError:
             return None
-        return row if same and all(map(self._out.is_file, _files([row.name]))) else None
+        files = _files([row.name], self._parts)
+        return row if same and all(map(self._out.is_file, files)) else None
 
     def begin(self, todo: Mapping[str, str]) -> None:
         """Remove outputs and rows of the images to be computed, and outputs without a row.
@@ -103,20 +120,50 @@ class Ledger:
             self._rows.pop(file, None)
         self._out.write(_SCORES, to_csv(self._rows.values(), header=True))
         kept = {row.name for row in self._rows.values()}
-        self._out.remove(_files(self._names - kept))
+        self._out.remove([*_files(self._names - kept), *_MERGED])
         self._check_free(todo.values())  # Any file still there is not ours.
         self._names = kept.union(todo.values())
         self._write_run()
 
-    def write(self, name: str, mask: bytes, residual_map: bytes) -> None:
-        """Write the files of an image."""
-        for file, content in zip(_files([name]), (mask, residual_map), strict=True):
-            self._out.write(file, content)
+    def write(self, name: str, contents: Mapping[str, bytes]) -> None:
+        """Write the files of an image, by their subfolders."""
+        for part, content in contents.items():
+            self._out.write(_file(name, part), content)
 
     def append(self, row: Row) -> None:
         """Append a row. A row that was not written completely is ignored by the next run."""
         self._out.append(_SCORES, to_csv([row]))
         self._rows[row.file] = row
+
+    def merge_regions(self) -> list[str]:
+        """Write the regions of all complete images to one file for each format.
+
+        Returns
+        -------
+        list of str
+            Names of images of earlier runs whose regions are missing or were changed.
+        """
+        names = [row.name for row in self._rows.values() if not row.error]
+        found = {name: self._read_regions(name) for name in names}
+        complete = (regions for regions in found.values() if regions is not None)
+        for file, content in zip(_MERGED, merge_regions(complete), strict=True):
+            self._out.write(file, content)
+        return [name for name, regions in found.items() if regions is None]
+
+    def _read_regions(self, name: str) -> ImageRegions | None:
+        file = _file(name, "regions")
+        try:
+            return read_regions(self._out.read(file)) if self._out.is_file(file) else None
+        except ValueError:
+            return None
+
+    def _check_merged(self) -> None:
+        for file in _MERGED:
+            if self._out.exists(file) and not is_merged(self._out.read(file)):
+                raise ValueError(
+                    f"--out: {str(self.folder / file)!r} was not written by sk-ssimae predict. "
+                    f"{_ELSEWHERE}"
+                )
 
     def _read_run(self) -> dict[str, Any]:
         """Read run.json, which proves that the outputs in the folder are ours."""
@@ -125,9 +172,8 @@ class Ledger:
             previous = json.loads(self._out.read(_RUN))
         except FileNotFoundError:
             raise FileExistsError(
-                f"--out: {str(self.folder)!r} contains masks, residual_maps or {_SCORES} but no "
-                f"{_RUN}: sk-ssimae predict did not write them. Choose another folder, or move "
-                "them away."
+                f"--out: {str(self.folder)!r} contains {self._name_outputs()} but no {_RUN}: "
+                "sk-ssimae predict did not write them. Choose another folder, or move them away."
             ) from None
         except (ValueError, RecursionError) as error:
             raise ValueError(
@@ -140,13 +186,17 @@ class Ledger:
             )
         return previous
 
+    def _name_outputs(self) -> str:
+        outputs = (*PARTS, _SCORES, *_MERGED)
+        return ", ".join(output for output in outputs if self._out.exists(output))
+
     def _check_run(self, previous: dict[str, Any]) -> None:
         # Only the content of the model counts: it may have been renamed or moved.
         ignored = {"model": None, "names": None}
         if {**previous, **ignored} != {**self._run, **ignored}:
             raise FileExistsError(
-                f"--out: {str(self.folder)!r} contains outputs of another model or version "
-                f"({previous.get('model')!r}). {_START_AGAIN}"
+                f"--out: {str(self.folder)!r} contains outputs of another model, threshold "
+                f"or version ({previous.get('model')!r}). {_START_AGAIN}"
             )
 
     def _write_run(self) -> None:
@@ -181,7 +231,7 @@ class Ledger:
 
     def _remove_outputs(self) -> None:
         names = {row[1] for row in self._read_scores()[1:]}
-        self._out.remove([*_files(self._names | _valid_names(names)), _SCORES])
+        self._out.remove([*_files(self._names | _valid_names(names)), _SCORES, *_MERGED])
         self._names = set()
 
     def _check_free(self, names: Iterable[str]) -> None:
@@ -193,10 +243,12 @@ class Ledger:
                 )
 
 
-def _files(names: Iterable[str]) -> Iterator[str]:
-    for name in names:
-        yield f"masks/{name}.png"
-        yield f"residual_maps/{name}.tif"
+def _file(name: str, part: str) -> str:
+    return f"{part}/{name}{_SUFFIXES[part]}"
+
+
+def _files(names: Iterable[str], parts: Iterable[str] = PARTS) -> Iterator[str]:
+    return (_file(name, part) for name in names for part in parts)
 
 
 def _valid_names(names: Any) -> set[str]:

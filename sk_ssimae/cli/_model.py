@@ -5,9 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import ndimage
-
 from sk_ssimae.cli._terminal import is_out_of_memory
 from sk_ssimae.cli._text import one_line
 from sk_ssimae.estimators import BaseSegmenter, SegmentedImage
@@ -29,9 +26,8 @@ class Inspection(SegmentedImage):
 
     @property
     def largest_region(self) -> int:
-        """Number of pixels of the largest 8-connected marked region; 0 if there is none."""
-        regions, n_regions = ndimage.label(self.mask, structure=np.ones((3, 3)))
-        return int(np.bincount(regions.ravel())[1:].max()) if n_regions else 0
+        """Number of pixels of the largest region; 0 if there is none."""
+        return int(self.find_regions()["area"].max(initial=0))
 
 
 @contextmanager
@@ -80,8 +76,8 @@ def open_model(path: Path, device: str | None = None) -> Loaded:
     return load_with_checksum(path, device=device)
 
 
-def load_model(path: Path, device: str) -> Loaded:
-    """Load a model that has a threshold.
+def load_model(path: Path, device: str, threshold: float | None = None) -> Loaded:
+    """Load a model that has a threshold, or give it one.
 
     Raises
     ------
@@ -89,6 +85,8 @@ def load_model(path: Path, device: str) -> Loaded:
         If it cannot be loaded, or has no threshold.
     """
     loaded = open_model(path, device)
+    if threshold is not None:
+        loaded.segmenter.set_params(threshold=threshold)
     loaded.segmenter.threshold_  # noqa: B018  # Raises if there is none.
     return loaded
 

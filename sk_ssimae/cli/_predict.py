@@ -1,4 +1,4 @@
-"""Masks, 16-bit residual maps and scores of many images, completed one by one."""
+"""Masks, regions, 16-bit residual maps and scores of many images, completed one by one."""
 
 import io
 from pathlib import Path
@@ -19,6 +19,8 @@ from sk_ssimae.cli._model import (
     promise,
     segment,
 )
+from sk_ssimae.cli._overlay import draw_overlay
+from sk_ssimae.cli._regions import describe_regions
 from sk_ssimae.cli._rows import ImageState, Row
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
@@ -27,6 +29,7 @@ from sk_ssimae.estimators import BaseSegmenter
 
 # Raised for an image that cannot be processed.
 IMAGE_ERRORS = (OSError, TypeError, ValueError)
+_N_NAMED = 5
 
 
 def predict(
@@ -34,6 +37,8 @@ def predict(
     sources: list[Path],
     out: Path,
     *,
+    threshold: float | None,
+    overlays: bool,
     device: str,
     skip_bad: bool,
     overwrite: bool,
@@ -51,6 +56,10 @@ def predict(
         Images and folders of images.
     out : path
         Output folder. Images with complete outputs are not computed again.
+    threshold : float or None
+        Level of the verdict; None for that of the model.
+    overlays : bool
+        Also write pictures of the images with their regions outlined.
     device : str
         Device to compute on.
     skip_bad : bool
@@ -66,14 +75,24 @@ def predict(
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     _check_sources(images, out)
-    loaded = load_model(model, device)
+    loaded = load_model(model, device, threshold)
     scale = ResidualScale.of(loaded.segmenter)
     run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
     with lock_folder(out):
-        ledger = Ledger(out, run, overwrite=overwrite)
-        return _predict_all(
-            loaded.segmenter, images, ledger, scale, skip_bad=skip_bad, terminal=terminal
-        )
+        ledger = Ledger(out, run, overlays=overlays, overwrite=overwrite)
+        try:
+            code = _predict_all(
+                loaded.segmenter,
+                images,
+                ledger,
+                scale,
+                overlays=overlays,
+                skip_bad=skip_bad,
+                terminal=terminal,
+            )
+        finally:  # Also of the images that are complete if the run ends early.
+            _merge_regions(ledger, terminal)
+        return code
 
 
 def _check_sources(images: list[Path], out: Path) -> None:
@@ -87,12 +106,24 @@ def _check_sources(images: list[Path], out: Path) -> None:
             )
 
 
+def _merge_regions(ledger: Ledger, terminal: Terminal) -> None:
+    missing = ledger.merge_regions()
+    if missing:
+        terminal.note(
+            f"regions.csv and coco.json lack {count(len(missing), 'image')} of earlier runs, whose "
+            "files in the folder regions are missing or were changed: "
+            f"{', '.join(missing[:_N_NAMED])}{', ...' if len(missing) > _N_NAMED else ''}. Delete "
+            "those that are left and run predict with these images again."
+        )
+
+
 def _predict_all(
     segmenter: BaseSegmenter,
     images: list[Path],
     ledger: Ledger,
     scale: ResidualScale,
     *,
+    overlays: bool,
     skip_bad: bool,
     terminal: Terminal,
 ) -> int:
@@ -105,7 +136,9 @@ def _predict_all(
         with terminal.progress() as progress:
             task = progress.add_task("Images", total=len(images), completed=len(rows))
             for image in todo:
-                row = _predict_one(segmenter, image, names, ledger, scale, skip_bad=skip_bad)
+                row = _predict_one(
+                    segmenter, image, names, ledger, scale, overlays=overlays, skip_bad=skip_bad
+                )
                 if row.error:
                     terminal.complain(row.error)
                 rows.append(row)
@@ -138,6 +171,7 @@ def _predict_one(
     ledger: Ledger,
     scale: ResidualScale,
     *,
+    overlays: bool,
     skip_bad: bool,
 ) -> Row:
     """Segment an image and write its files, then its row: a row implies that the files exist."""
@@ -148,7 +182,13 @@ def _predict_one(
         state = ImageState.of(image)
         found = segment(segmenter, image)
         with naming_too_large_images(image):
-            mask, residual_map = _png(found.mask), scale.to_tiff(found.residual_map)
+            contents = {
+                "masks": _png(found.mask),
+                "residual_maps": scale.to_tiff(found.residual_map),
+                "regions": describe_regions(file, name, found),
+            }
+            if overlays:
+                contents["overlays"] = draw_overlay(image, found, segmenter.conversion)
             row = _row(file, name, found, scale, state)
     except IMAGE_ERRORS as error:
         row = Row(file, name, error=one_line(error))
@@ -156,7 +196,7 @@ def _predict_one(
         if not skip_bad:
             raise
         return row
-    ledger.write(name, mask, residual_map)
+    ledger.write(name, contents)
     ledger.append(row)
     return row
 

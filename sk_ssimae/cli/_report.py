@@ -56,6 +56,7 @@ def report(
     sources: list[Path],
     output: Path,
     *,
+    threshold: float | None,
     device: str,
     skip_bad: bool,
     recursive: bool,
@@ -72,6 +73,8 @@ def report(
         Images and folders of images.
     output : path
         HTML file to write.
+    threshold : float or None
+        Level of the verdict; None for that of the model.
     device : str
         Device to compute on.
     skip_bad : bool
@@ -85,7 +88,7 @@ def report(
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
-    segmenter = load_model(model, device).segmenter
+    segmenter = load_model(model, device, threshold).segmenter
     names = name_images(images, {})
     colours = ColourScale.of(segmenter)
     entries = []

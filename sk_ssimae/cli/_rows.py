@@ -84,15 +84,17 @@ def to_csv(rows: Iterable[Row], *, header: bool = False) -> bytes:
     >>> from_csv(content)[1][:2]
     ['a.png', '=1+1']
     """
-    text = io.StringIO()
-    # Quote every field, because file names may contain line breaks of any kind.
-    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    if header:
-        writer.writerow(Row._fields)
-    writer.writerows(
-        row._replace(**{column: _neutralized(getattr(row, column)) for column in _TEXTS})
+    lines = (
+        row._replace(**{column: neutralized(getattr(row, column)) for column in _TEXTS})
         for row in rows
     )
+    return as_csv([Row._fields, *lines] if header else lines)
+
+
+def as_csv(lines: Iterable[Iterable[str]]) -> bytes:
+    """Return lines of cells, each cell in quotes: file names may contain any line break."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(lines)
     return text.getvalue().encode(**_ENCODING)
 
 
@@ -116,7 +118,8 @@ def from_csv(content: bytes) -> list[list[str]]:
     return [columns, *restored]
 
 
-def _neutralized(text: str) -> str:
+def neutralized(text: str) -> str:
+    """Precede a text by an apostrophe if a spreadsheet would run it as a formula."""
     return f"'{text}" if _FORMULA.match(text) else text
 
 

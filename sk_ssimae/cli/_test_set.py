@@ -17,9 +17,21 @@ _REASONS = {
 
 
 class Dataset(NamedTuple):
-    """Images and masks, and a sentence for each file that has no partner."""
+    """Images with known defects.
+
+    Attributes
+    ----------
+    data : Bunch
+        Images and masks, good images first.
+    kinds : list of str
+        Kind of defect of each image: its subfolder, or the defect type of MVTec AD; empty for good
+        images and those in no subfolder.
+    left_out : list of str
+        A sentence for each file that has no partner.
+    """
 
     data: Bunch
+    kinds: list[str]
     left_out: list[str]
 
 
@@ -61,21 +73,28 @@ def load_test_set(
         category = load_category(images)
         good_files = [*category.test_good, *good_files]
         mask_files = category.target.mask_paths()
-        return Dataset(as_bunch(good_files, category.defective, mask_files), [])
+        return _dataset(images / "test", good_files, category.defective, mask_files, [])
     folders = images, masks or images
     image_files, mask_files = list_with_masks(
         (folders[0], "IMAGES"), (folders[1], "MASKS"), recursive=recursive, mask_suffix=mask_suffix
     )
     if not skip_bad:
         mask_files = pair(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
-        return Dataset(as_bunch(good_files, image_files, mask_files), [])
+        return _dataset(images, good_files, image_files, mask_files, [])
     found = match(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
     left_out = [
         f"{str(path)!r} was left out: {_REASONS[reason]}."
         for reason, paths in found.problems.items()
         for path in paths
     ]
-    data = as_bunch(
-        good_files, [image for image, _ in found.pairs], [mask for _, mask in found.pairs]
-    )
-    return Dataset(data, left_out)
+    paired = [image for image, _ in found.pairs], [mask for _, mask in found.pairs]
+    return _dataset(images, good_files, *paired, left_out)
+
+
+def _dataset(
+    folder: Path, good: list[Path], defective: list[Path], masks: list[Path], left_out: list[str]
+) -> Dataset:
+    """Put a test set together whose defective images lie in subfolders of a folder."""
+    subfolders = (path.parent.relative_to(folder) for path in defective)
+    kinds = ["" if subfolder == Path() else str(subfolder) for subfolder in subfolders]
+    return Dataset(as_bunch(good, defective, masks), [""] * len(good) + kinds, left_out)

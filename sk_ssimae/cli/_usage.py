@@ -1,5 +1,6 @@
 """Values of options, and errors of usage."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -97,3 +98,25 @@ def parse_threshold(text: str) -> str | float:
         raise ValueError(
             f"--threshold must be image_fpr, pixel_fpr or a number, got {text!r} instead."
         ) from None
+
+
+def parse_level(text: str | None) -> float | None:
+    """Return a level of the verdict, or None for that of the model.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a finite number.
+    """
+    if text is None:
+        return None
+    try:
+        level = float(text)
+    except ValueError:
+        level = math.nan
+    if not math.isfinite(level):
+        raise ValueError(
+            f"--threshold must be a finite number, such as 0.25, got {text!r} instead. To find a "
+            "threshold on good images, use sk-ssimae calibrate."
+        )
+    return level

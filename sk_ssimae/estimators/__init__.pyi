@@ -15,6 +15,7 @@ from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._patch_dictionary import PatchDictionarySegmenter
 from ._protocol import paper_protocol
+from ._region_table import regions_to_pandas
 from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
@@ -47,6 +48,7 @@ __all__ = [
     "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",
+    "regions_to_pandas",
     "L2Residual",
     "SSIMResidual",
     "LikelihoodResidual",

@@ -44,6 +44,10 @@ from sk_ssimae.model_selection import (
 from sk_ssimae.model_selection._extremes import block_maxima, block_size
 from sk_ssimae.model_selection._threshold import allows_bound
 
+# Parameters of the two levels, without effect on maps.
+_OF_VERDICT = ("threshold", "target_fpr")
+_OF_EXTENT = ("extent_threshold", "extent_fpr")
+
 
 class BaseSegmenter(CalibratedMaps, ParameterTable):
     """Base of all segmenters: the template of `fit`, calibration and the threshold.
@@ -90,8 +94,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Rule of the extent of defective regions, the lower level. "pixel_fpr" is the residual that
         the share `extent_fpr` of the good pixels exceeds; "half_peak" also ends a region where it
         falls below half of its local peak, counted from that level, which undoes `smoothing`. A
-        number is the level itself, without effect above the threshold. If `threshold` is a number,
-        a rule has no good pixels to go by: regions then consist of all pixels above the threshold.
+        number is the level itself, without effect above the threshold. If `threshold` is a number
+        in `fit`, a rule has no good pixels to go by: regions then consist of all pixels above the
+        threshold. If it is set to one later, the extent remains that of the calibration.
     extent_fpr : float, default=0.01
         Share of good pixels above the extent level, in (0, 1). They are marked only in a region
         that exceeds the threshold.
@@ -287,15 +292,32 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     @property
     def extent_threshold_(self) -> float:
         """Level that all pixels of a defective region exceed, at most `threshold_`."""
-        if isinstance(self.threshold, str):
-            return min(self._current_calibration().extent_threshold, self.threshold_)
-        if isinstance(self.extent_threshold, str):
-            return self.threshold_
-        return min(float(self.extent_threshold), self.threshold_)
+        threshold = self.threshold_
+        if not isinstance(self.extent_threshold, str):
+            return min(float(self.extent_threshold), threshold)
+        calibration = self._calibration_but_for(*_OF_VERDICT)
+        return threshold if calibration is None else min(calibration.extent_threshold, threshold)
 
     @property
     def ends_at_half_peak(self) -> bool:
-        return isinstance(self.threshold, str) and self.extent_threshold == "half_peak"
+        is_rule = self.extent_threshold == "half_peak"
+        return is_rule and self._calibration_but_for(*_OF_VERDICT) is not None
+
+    @property
+    def good_deviation(self) -> float:
+        """Standard deviation of good opened maps, the unit of distances; NaN if it is unknown."""
+        calibration = self._calibration_but_for(*_OF_VERDICT, *_OF_EXTENT)
+        return math.nan if calibration is None else calibration.good_deviation
+
+    def _calibration_but_for(self, *ignored: str) -> Calibration | None:
+        """Return the calibration if there is one for the parameters but some as they are now."""
+        calibration: Calibration | None = getattr(self, "calibration_", None)
+        current = self._calibrated_parameters()
+        if calibration is None or calibration.changed(
+            {name: value for name, value in current.items() if name not in ignored}
+        ):
+            return None
+        return calibration
 
     def _current_calibration(self) -> Calibration:
         calibration: Calibration | None = getattr(self, "calibration_", None)
@@ -387,6 +409,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             self.target_fpr,
             kind,
             len(held_out),
+            _deviation(opened),
             # A copy, so that a dictionary changed in place later is noticed.
             copy.deepcopy(self._calibrated_parameters()),
         )
@@ -427,3 +450,11 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _deviation(maps: Sequence[Map]) -> float:
+    """Return the standard deviation of the pixels of all maps, without a copy of all."""
+    n_pixels = sum(m.size for m in maps)
+    mean = sum(float(m.sum(dtype=np.float64)) for m in maps) / n_pixels
+    squares = (float(np.square(m - mean, dtype=np.float64).sum()) for m in maps)
+    return math.sqrt(sum(squares) / n_pixels)

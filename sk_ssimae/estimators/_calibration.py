@@ -29,6 +29,9 @@ class Calibration(NamedTuple):
         Whether whole good images were held out, or, with few images, a band of each.
     n_held_out : int
         Number of held-out images or regions.
+    good_deviation : float
+        Standard deviation of all pixels of the opened maps of held-out images: the unit in which
+        ``find_regions`` measures the distance from the threshold.
     parameters : dict
         Parameters of inference and decision for which the threshold holds.
     """
@@ -39,6 +42,7 @@ class Calibration(NamedTuple):
     target_fpr: float
     held_out: str
     n_held_out: int
+    good_deviation: float
     parameters: dict[str, Any]
 
     @property
@@ -88,6 +92,10 @@ class Calibration(NamedTuple):
             "good images for a better one."
         )
 
+    def changed(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Return those of the current values that differ from the ones it holds for."""
+        return {n: value for n, value in parameters.items() if value != self.parameters.get(n)}
+
     def check(self, parameters: dict[str, Any], what: str) -> None:
         """Check that parameters have the values for which the threshold was found.
 
@@ -103,7 +111,7 @@ class Calibration(NamedTuple):
         sklearn.exceptions.NotFittedError
             If some have changed; the message names them and asks for `calibrate`.
         """
-        changed = {n: value for n, value in parameters.items() if value != self.parameters.get(n)}
+        changed = self.changed(parameters)
         if changed:
             now = ", ".join(f"{name}={value!r}" for name, value in changed.items())
             raise NotFittedError(

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._inference._decision import is_finite
+from sk_ssimae.estimators._region_table import Regions, tabulate_regions
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -22,11 +23,26 @@ class SegmentedImage(NamedTuple):
         As from ``predict``: True means defective.
     score : float
         As from ``score_images``: the maximum of the opened residual map.
+    opened_map : array of float32, shape (h, w)
+        The opened residual map, which was compared with the levels.
+    threshold : float
+        Value of ``threshold_``.
+    good_deviation : float
+        Standard deviation of good opened maps; NaN if it is unknown.
     """
 
     residual_map: Map
     mask: Mask
     score: float
+    opened_map: Map
+    threshold: float
+    good_deviation: float
+
+    def find_regions(self) -> Regions:
+        """Tabulate the defective regions, as ``find_regions`` of the segmenter; at each call."""
+        return tabulate_regions(
+            self.mask, self.opened_map, self.residual_map, self.threshold, self.good_deviation
+        )
 
 
 class SegmentedBlock(NamedTuple):

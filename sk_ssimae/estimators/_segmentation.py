@@ -1,6 +1,6 @@
 """Maps, masks and scores of images, given the residual of each."""
 
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -27,6 +27,7 @@ from sk_ssimae.estimators._blocks import (
     with_halo,
     within,
 )
+from sk_ssimae.estimators._region_table import TabulatedRegions
 from sk_ssimae.estimators._results import (
     Map,
     Mask,
@@ -39,7 +40,7 @@ from sk_ssimae.metrics import pixel_roc_auc_score
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
-class Segmentation(metaclass=ABCMeta):
+class Segmentation(TabulatedRegions):
     """Segment images by residuals that a subclass computes, with whatever library it uses.
 
     Prediction alone: there is no ``fit``. A subclass has the attributes below and implements
@@ -114,7 +115,7 @@ class Segmentation(metaclass=ABCMeta):
         """Return how many pixels around a pixel its residual depends on; None if unknown."""
         return None
 
-    def check_ready(self) -> None:  # noqa: B027  # a hook that may stay empty
+    def check_ready(self) -> None:  # a hook that may stay empty
         """Check everything that may have changed since `fit`, and prepare for prediction.
 
         It is called once by each method that predicts, before any image is read.
@@ -224,7 +225,7 @@ class Segmentation(metaclass=ABCMeta):
         Yields
         ------
         SegmentedImage
-            Residual map, mask and score of the next image.
+            Residual map, mask and score of the next image; its regions when asked for.
         """
         images = self._check_images(X)
         levels = self._levels()
@@ -378,7 +379,10 @@ class Segmentation(metaclass=ABCMeta):
     def _segment(self, residual_map: Map, levels: Levels) -> SegmentedImage:
         opened = self._open(residual_map)
         levels = self._with_radius(levels, (residual_map.shape[0], residual_map.shape[1]))
-        return SegmentedImage(residual_map, mark(opened, levels), image_score(opened))
+        mask, score = mark(opened, levels), image_score(opened)
+        return SegmentedImage(
+            residual_map, mask, score, opened, levels.threshold, self.good_deviation
+        )
 
 
 def collect(

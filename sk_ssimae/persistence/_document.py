@@ -158,12 +158,14 @@ def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
             "target_fpr": Real() as target_fpr,
             "held_out": "images" | "regions",
             "n_held_out": int(),
+            "good_deviation": float(good_deviation),
             "parameters": {"threshold": used_rule, "target_fpr": used_fpr},
         } if (
             math.isfinite(threshold)
             and math.isfinite(extent)
             and extent <= threshold
             and 0 < float(target_fpr) < 1
+            and 0 <= good_deviation < math.inf
             and (used_rule, used_fpr) == (rule, target_fpr)
         ):
             check_count(values["n_held_out"], "n_held_out", least=1)

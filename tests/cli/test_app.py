@@ -17,7 +17,17 @@ from sk_ssimae.persistence import save
 def test_help_lists_commands_and_exit_codes(run):
     result = run("--help")
     assert result.exit_code == 0
-    for text in ("demo", "fit", "predict", "evaluate", "report", "info", "130", "some images"):
+    for text in (
+        "demo",
+        "fit",
+        "calibrate",
+        "predict",
+        "evaluate",
+        "report",
+        "info",
+        "130",
+        "some images",
+    ):
         assert text in result.output
     assert run("--version").output == f"sk_ssimae {sk_ssimae.__version__}\n"
 
@@ -81,13 +91,14 @@ def test_demo_replaces_pictures_only(run, model):
     assert model.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info"])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info", "calibrate"])
 def test_invalid_models_are_named(run, tmp_path, folders, command):
     given = {
         "predict": [folders.good, "-o", tmp_path / "out"],
         "report": [folders.good, "-o", tmp_path / "r.html"],
         "evaluate": [folders.defective, folders.masks],
         "info": [],
+        "calibrate": [folders.good],
     }[command]
     result = run(command, tmp_path / "none", *given)
     assert result.exit_code == 1

@@ -18,6 +18,11 @@ from sk_ssimae.metrics import (
 from sk_ssimae.persistence import save
 
 
+def scores_of(stdout):
+    """Return the first table."""
+    return stdout.split("└")[0]
+
+
 def test_scores_are_those_of_the_metrics(run, segmenter, folders, tmp_path):
     maps = segmenter.decision_function(load_image_folder(*folders).data)
     # A threshold that some good and some defective pixels exceed.
@@ -168,7 +173,11 @@ def test_files_that_fail_stop_the_run_or_are_left_out(
             shutil.copy(file, folder)
     result = run("evaluate", model, rest, of_rest, "--good", good, "--json", path)
     assert result.exit_code == 0
-    assert json.loads(path.read_text()) == {**scores, "left_out": []}
+    others = {**json.loads(path.read_text()), "left_out": scores["left_out"]}
+    for listed in ("missed", "falsely_flagged"):
+        names = [[Path(file).name for file in one.pop(listed)] for one in (others, scores)]
+        assert names[0] == names[1]
+    assert others == scores
 
 
 def test_without_any_pair_there_is_an_error(run, model, folders, tmp_path, write):
@@ -199,9 +208,9 @@ def test_masks_between_the_images_and_in_subfolders(run, model, folders, tmp_pat
     for mask in folders.masks.iterdir():
         shutil.copy(mask, tmp_path / f"all/cut/{mask.stem.removesuffix('_mask')}_bad.png")
     together = run("evaluate", model, tmp_path / "all/cut", "--mask-suffix=_bad")
-    assert together.stdout == expected
+    assert scores_of(together.stdout) == scores_of(expected)
     below = run("evaluate", model, tmp_path / "all", "--recursive", "--mask-suffix=_bad")
-    assert below.stdout == expected
+    assert scores_of(below.stdout) == scores_of(expected)
 
 
 def test_category_of_mvtec_ad(run, model, folders, tmp_path):
@@ -210,8 +219,91 @@ def test_category_of_mvtec_ad(run, model, folders, tmp_path):
     shutil.copytree(folders.good, tmp_path / "test/good")
     shutil.copytree(folders.defective, tmp_path / "test/cut")
     shutil.copytree(folders.masks, tmp_path / "ground_truth/cut")
-    assert run("evaluate", model, tmp_path).stdout == expected.stdout
+    assert scores_of(run("evaluate", model, tmp_path).stdout) == scores_of(expected.stdout)
     result = run("predict", model, tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.stderr
     n_test = len(list((tmp_path / "test").glob("*/*.png")))
     assert len(list((tmp_path / "out/masks").iterdir())) == n_test
+
+
+@pytest.fixture
+def by_kind(tmp_path, folders):
+    """Two kinds of defects in subfolders, and their masks."""
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    for kind, numbers in (("cut", "01"), ("hole/deep", "23")):
+        for number in numbers:
+            for folder, source in (
+                (images, folders.defective / f"{number}.png"),
+                (masks, folders.masks / f"{number}_mask.png"),
+            ):
+                (folder / kind).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source, folder / kind)
+    return images, masks
+
+
+def test_results_by_kind_and_lists_of_errors(run, model, segmenter, folders, by_kind, tmp_path):
+    images, masks = by_kind
+    files = [images / name for name in ("cut/0.png", "cut/1.png")]
+    files += [images / name for name in ("hole/deep/2.png", "hole/deep/3.png")]
+    good = sorted(folders.good.iterdir())
+    scores = segmenter.score_images(files + good)
+    # One that flags some good images, and misses some defective ones.
+    level = float(np.median(scores))
+    given = ["evaluate", model, images, masks, "--good", folders.good, "--recursive"]
+    path = tmp_path / "scores.json"
+    result = run(*given, f"--threshold={level}", "--json", path)
+    assert result.exit_code == 0, result.output
+    written = json.loads(path.read_text())
+    assert written["threshold"] == level
+    flagged = scores > level
+    assert written["missed"] == [str(f) for f, y in zip(files, flagged, strict=False) if not y]
+    assert written["falsely_flagged"] == [
+        str(f) for f, y in zip(good, flagged[4:], strict=True) if y
+    ]
+    assert written["missed"]
+    for file in written["missed"]:
+        assert f"\n  {file}\n" in result.stdout.split("Missed:")[1]
+    levelled = copy.copy(segmenter).set_params(threshold=level)
+    truth = load_image_folder(*folders).masks
+    for kind, own, true in (("cut", files[:2], truth[:2]), ("hole/deep", files[2:], truth[2:])):
+        marked, true = np.stack(levelled.predict(own)), np.stack(list(true))
+        assert written["kinds"][kind] == {
+            "defective_images_found": [int(marked.any(axis=(1, 2)).sum()), 2],
+            "pixel_recall": marked[true].mean(),
+        }
+        assert f"{kind}: images found" in result.stdout
+    assert run("evaluate", model, *folders[1:]).stdout.count("kind of defect") == 0
+
+
+def test_several_models_are_compared(run, model, folders, tmp_path, tiny_options):
+    other = tmp_path / "other.safetensors"
+    assert run("fit", folders.good, "-o", other, "--method=l2", *tiny_options).exit_code == 0
+    path, alone = tmp_path / "scores.json", []
+    for one in (model, other):
+        assert run("evaluate", one, *folders[1:], "--json", path, "-q").exit_code == 0
+        alone.append(json.loads(path.read_text()))
+    given = ["evaluate", model, *folders[1:], "--compare", other]
+    result = run(*given, "--json", path)
+    assert result.exit_code == 0, result.output
+    together = json.loads(path.read_text())
+    (compared,) = together.pop("compared")
+    assert {**together, "compared": []} == alone[0]
+    assert compared == {key: alone[1][key] for key in compared}
+    assert compared["model"] == str(other)
+    row = next(line for line in result.stdout.splitlines() if "pixel ROC AUC" in line)
+    assert [cell.strip() for cell in row.split("│")[2:4]] == [
+        f"{one['pixel_roc_auc']:.4f}" for one in alone
+    ]
+    refused = run(*given, "--json", other)
+    assert refused.exit_code == 1
+    assert "is an input of this command" in refused.stderr
+
+
+@pytest.mark.parametrize("value", ["high", "nan", "inf", ""])
+@pytest.mark.parametrize("command", ["predict", "evaluate", "report"])
+def test_a_level_that_is_no_number_is_refused(run, model, folders, tmp_path, command, value):
+    output = ["-o", tmp_path / "out"] if command != "evaluate" else [folders.masks]
+    result = run(command, model, folders.defective, *output, f"--threshold={value}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"--threshold must be a finite number, such as 0.25, got {value!r}" in result.stderr
+    assert list(tmp_path.iterdir()) == []

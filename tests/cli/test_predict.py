@@ -74,7 +74,7 @@ def test_outputs_match_the_estimator(out, folders, segmenter):
         assert np.float32(row["score"]) == np.float32(score)
         assert row["defective"] == ("yes" if mask.any() else "no")
         assert float(row["marked_share"]) == pytest.approx(mask.mean(), rel=1e-5)
-        regions = np.bincount(ndimage.label(mask, np.ones((3, 3)))[0].ravel())[1:]
+        regions = np.bincount(ndimage.label(mask)[0].ravel())[1:]
         assert int(row["largest_region"]) == regions.max(initial=0)
         assert (row["clipped"], row["error"]) == ("0", "")
 
@@ -176,7 +176,8 @@ def test_an_interrupted_run_resumes(run, model, folders, tmp_path, monkeypatch, 
     assert [path.name for path in counted] == ["0.png", "1.png", "2.png", "3.png"]
     # No temporary file is left.
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("masks", "residual_maps", "run.json", "scores.csv")
+        *("masks", "regions", "residual_maps"),
+        *("coco.json", "regions.csv", "run.json", "scores.csv"),
     }
     assert len(list((tmp_path / "out" / "masks").iterdir())) == 4
 
@@ -194,7 +195,10 @@ def test_another_model_is_refused(run, model, folders, tmp_path, tiny_options, c
     run("fit", folders.good, "-o", other, "--method=vae", *tiny_options)
     result = run("predict", other, folders.good, "-o", out)
     assert result.exit_code == 1
-    assert f"contains outputs of another model or version ({str(renamed)!r})." in result.stderr
+    assert (
+        f"contains outputs of another model, threshold or version ({str(renamed)!r})."
+        in result.stderr
+    )
     assert "use --overwrite to start again." in result.stderr
     assert run("predict", other, folders.good, "-o", out, "--overwrite").exit_code == 0
     # No output of the first model is left to be mistaken for one of the second.

@@ -44,7 +44,7 @@ def test_every_value_of_a_document_exchanged(export, refusal, share, monkeypatch
         ({"segmenter_class": "a b"}, "its segmenter_class must be the name of a class, got 'a b'"),
         ({"smoothing": 1001}, r"its smoothing must be a finite number in \[0, 1000\], got 1001"),
         ({"opening_diameter": 1001}, r"its opening_diameter must be an integer in \[0, 1001\)"),
-        ({"calibration": {}}, "its calibration must have held_out, n_held_out, rule"),
+        ({"calibration": {}}, "its calibration must have extent_threshold, good_deviation"),
         ({"patch_size": True}, "its patch_size must be an integer"),
         ({"patch_size": 16.0}, "its patch_size must be an integer"),
         ({"test_time_augmentation": "x" * 2**20}, "its document must have texts of at most 4096"),

@@ -325,6 +325,26 @@ def _blocks(image: Any, name: str, block_size: Any) -> Any:
     return list(_fitted(name, None).segment_blocks(image, block_size=block_size))
 
 
+def _are_tables(result: Any, arguments: dict[str, Any]) -> None:
+    assert len(result) == len(arguments["X"])
+    for table in result:
+        assert (table["area"] > 0).all()
+        assert not (table["distance"] <= 0).any()
+
+
+def _names_no_table(value: Any) -> bool:
+    return value is not None and (not hasattr(value, "__len__") or len(value) > 0)
+
+
+def _to_pandas(tables: Any, images: Any) -> Any:
+    try:
+        return estimators.regions_to_pandas(tables, images)
+    except ImportError as error:  # An optional package, found missing after all other checks.
+        if "needs pandas" not in str(error):
+            raise
+        return None
+
+
 def _cover_the_image(result: Any, arguments: dict[str, Any]) -> None:
     assert sum(block.mask.size for block in result) == math.prod(arguments["image"].shape[:2])
     for block in result:
@@ -400,6 +420,16 @@ CALLS = [
         "BaseSegmenter.fit", _fit, _fittable(), _is_fitted, {"X": anything, "y": anything}, share=12
     ),
     Call("BaseSegmenter.fit", _fit, _fittable(), _is_fitted, {"X": spoiled}, share=12),
+    *_predictions("find_regions", _are_tables),
+    Call(
+        "estimators.regions_to_pandas",
+        _to_pandas,
+        st.just({"tables": [], "images": None}),
+        lambda result, arguments: None,
+        {},
+        {"tables": others.filter(lambda v: v != []), "images": others.filter(_names_no_table)},
+        share=1,
+    ),
     *map(_of_parameters, _CLASSES),
     *map(_of_combinations, _CLASSES),
     Call(
@@ -424,7 +454,7 @@ CALLS = [
     ),
     Call(
         "estimators.Calibration",
-        lambda: estimators.Calibration(1.0, 0.5, "image_fpr", 0.01, "images", 3, {}).promise(),
+        lambda: estimators.Calibration(1.0, 0.5, "image_fpr", 0.01, "images", 3, 0.1, {}).promise(),
         st.just({}),
         lambda result, arguments: None,
         share=1,

@@ -1,6 +1,7 @@
 """The segmenter that predicts with an ONNX file."""
 
 import functools
+import math
 import os
 from collections.abc import Sequence
 from numbers import Integral
@@ -123,6 +124,12 @@ class OnnxSegmenter(ReconstructionMixin):
     @property
     def ends_at_half_peak(self) -> bool:
         return self.settings.half_peak
+
+    @property
+    def good_deviation(self) -> float:
+        """Standard deviation of good opened maps, the unit of distances; NaN if it is unknown."""
+        calibration = self.settings.calibration
+        return math.nan if calibration is None else float(calibration["good_deviation"])
 
     @property
     def working_size(self) -> tuple[int, int] | None:

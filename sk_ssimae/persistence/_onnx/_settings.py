@@ -153,8 +153,12 @@ def _check_calibration(stored: Any) -> None:
         return
     if type(stored) is not dict:
         raise ValueError("its calibration must be an object or null.")
-    names = ("threshold", "extent_threshold", "rule", "target_fpr", "held_out", "n_held_out")
+    names = (
+        *("threshold", "extent_threshold", "rule", "target_fpr", "held_out", "n_held_out"),
+        "good_deviation",
+    )
     check_keys(stored, names, "its calibration")
+    check_number(stored["good_deviation"], "good_deviation", least=0)
     threshold = check_number(stored["threshold"], "threshold")
     check_number(stored["extent_threshold"], "extent_threshold", most=threshold)
     target_fpr = check_number(stored["target_fpr"], "target_fpr")
