@@ -6,6 +6,7 @@ from ._base import BaseSegmenter
 from ._calibration import Calibration
 from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
+from ._drift import Drift
 from ._ensemble import EnsembleSegmenter
 from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
@@ -42,6 +43,7 @@ __all__ = [
     "AutoencoderParameters",
     "DictionaryParameters",
     "Calibration",
+    "Drift",
     "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",

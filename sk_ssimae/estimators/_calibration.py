@@ -29,6 +29,11 @@ class Calibration(NamedTuple):
         Whether whole good images were held out, or, with few images, a band of each.
     n_held_out : int
         Number of held-out images or regions.
+    typical_residuals : tuple of float
+        Median of the block maxima of each held-out image or region, of at most 1000 of them, for
+        `check_drift`.
+    block_spread : float
+        Root mean square deviation of block maxima from these medians.
     parameters : dict
         Parameters of inference and decision for which the threshold holds.
     """
@@ -39,6 +44,8 @@ class Calibration(NamedTuple):
     target_fpr: float
     held_out: str
     n_held_out: int
+    typical_residuals: tuple[float, ...]
+    block_spread: float
     parameters: dict[str, Any]
 
     @property

@@ -56,6 +56,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
     ----------
     dictionary_ : array of shape (m, d)
         The features that are kept, reduced.
+    n_features_seen_ : int
+        Number of features of all training images, for which those that are kept stand.
     {attributes}
     """
 
@@ -104,20 +106,49 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Choose the dictionary from the features of good images."""
         self.fit_features(regions, rng)
-        share = -(-_MOST_FEATURES // len(regions))
-        features = np.concatenate(
-            [_choose(_rows(self.compute_features(region)), share, rng) for region in regions]
-        )
+        features, self.n_features_seen_ = self._sample_features(regions, rng)
         seed = int(rng.integers(2**31))
         n_components = min(self.n_components, *features.shape)
         solver = "full" if len(features) < 500 else "covariance_eigh"
         self.pca_ = PCA(n_components, whiten=self.whitens, svd_solver=solver)
         with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
             reduced = self.pca_.fit_transform(features).astype(np.float32)
-        self.dictionary_ = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
-        n_neighbors = min(self.n_neighbors, len(self.dictionary_))
+        dictionary = _select(reduced, self.dictionary, self.dictionary_size, rng, seed)
+        self._keep(dictionary, self.n_neighbors)
+
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Add features of other good images to the dictionary, and reduce it to its size again.
+
+        Filters and principal components stay as of `fit`. By the rules "random" and "kmeans", old
+        and new features have shares of the dictionary like the numbers of features that they stand
+        for; "coreset" chooses the farthest from both, wherever they come from.
+        """
+        features, n_new = self._sample_features(regions, rng)
+        new = self.pca_.transform(features).astype(np.float32)
+        n_seen = self.n_features_seen_ + n_new
+        fitted = self.fitted_parameters_
+        rule, size = fitted["dictionary"], fitted["dictionary_size"]
+        merged = _merge(self.dictionary_, new, n_new / n_seen, rule, size, rng)
+        self._keep(merged, fitted["n_neighbors"])
+        self.n_features_seen_ = n_seen
+
+    def _sample_features(
+        self, regions: Sequence[Image], rng: np.random.Generator
+    ) -> tuple[Features, int]:
+        """Return features of good images, at most about 100,000, and how many there are in all."""
+        share = -(-_MOST_FEATURES // len(regions))
+        chosen, n_features = [], 0
+        for region in regions:
+            rows = _rows(self.compute_features(region))
+            n_features += len(rows)
+            chosen.append(_choose(rows, share, rng))
+        return np.concatenate(chosen), n_features
+
+    def _keep(self, dictionary: Features, n_neighbors: int) -> None:
+        self.dictionary_ = dictionary
+        n_neighbors = min(n_neighbors, len(dictionary))
         self.neighbors_ = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
-        self.neighbors_.fit(self.dictionary_)
+        self.neighbors_.fit(dictionary)
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
@@ -146,6 +177,27 @@ def _select(rows: Features, rule: str, size: int, rng: np.random.Generator, seed
     if rule == "coreset":
         return rows[_farthest_first(rows, size, int(rng.integers(len(rows))))]
     return _choose(rows, size, rng)
+
+
+def _merge(
+    old: Features,
+    new: Features,
+    share: float,
+    rule: str,
+    size: int,
+    rng: np.random.Generator,
+) -> Features:
+    """Reduce the union of a dictionary and new features to a size; `share` is that of the new."""
+    if rule == "coreset":
+        return _select(np.concatenate([old, new]), rule, size, rng, seed=0)
+    # Where one part has fewer features than its share, the other fills the dictionary.
+    n_new = min(max(round(size * share), size - len(old)), len(new))
+    kept = [
+        _select(rows, rule, most, rng, int(rng.integers(2**31)))
+        for rows, most in ((old, size - n_new), (new, n_new))
+        if most > 0
+    ]
+    return np.concatenate(kept)
 
 
 def _farthest_first(rows: Features, size: int, first: int) -> NDArray[np.intp]:

@@ -1,5 +1,6 @@
 """An ensemble of segmenters, whose maps are combined in a common unit."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Sequence
@@ -172,6 +173,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         whole = [Region.of_image(region, None) for region in regions]
         self._learn(GoodImages(whole, 0, None), rng)
 
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Go on with the training of each segmenter, on other whole images."""
+        whole = [Region.of_image(region, None) for region in regions]
+        self._learn_more(GoodImages(whole, 0, self.intensity_range_), rng)
+
     def compute_residual(self, image: Image) -> Map:
         """Combine the calibrated maps (h, w) of an image (h, w, c)."""
         return self._combine(Region.of_image(image, None))
@@ -199,10 +205,20 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             delayed(_fit)(name, self._prepared(segmenter, seed), good)
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
-        self.segmenters_: list[BaseSegmenter] = list(fitted)
-        self.named_segmenters_ = Bunch()
-        for (name, _), segmenter in zip(self.segmenters, fitted, strict=True):
-            self.named_segmenters_[name] = segmenter
+        self._keep([name for name, _ in self.segmenters], list(fitted))
+
+    def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:
+        # Of copies, so that all stay as they are if one fails.
+        names = list(self.named_segmenters_)
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit)(name, copy.deepcopy(segmenter), good, goes_on=True)
+            for name, segmenter in zip(names, self.segmenters_, strict=True)
+        )
+        self._keep(names, list(fitted))
+
+    def _keep(self, names: Sequence[str], segmenters: list[BaseSegmenter]) -> None:
+        self.segmenters_ = segmenters
+        self.named_segmenters_ = Bunch(**dict(zip(names, segmenters, strict=True)))
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""
@@ -251,9 +267,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                 )
 
 
-def _fit(name: str, segmenter: BaseSegmenter, good: GoodImages) -> BaseSegmenter:
+def _fit(
+    name: str, segmenter: BaseSegmenter, good: GoodImages, *, goes_on: bool = False
+) -> BaseSegmenter:
     try:
-        return segmenter._fit_good(good)
+        return segmenter._fit_good(good, goes_on=goes_on)
     except ValueError as error:
         raise _naming(name, error) from error
 
