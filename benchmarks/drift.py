@@ -1,34 +1,42 @@
-"""Does check_drift find that good images have changed, and only then? What do its advices bring?
+"""How often check_drift finds a change of good images, or one that is not there.
 
 python benchmarks/drift.py --out benchmarks/results
 
-Needs nothing but the package. PatchDictionarySegmenter, fitted to eight images of a synthetic
-texture. drift.csv has, for each change of the images and numbers of images of calibration and of
-the check, the shares of checks that advise to calibrate and to train; for no change, both are false
-alarms. For comparison, "ks_of_blocks" is the share of checks in which the test of Kolmogorov and
-Smirnov of all block maxima, as if blocks were independent, is significant at 1 %. drift_remedies.csv
-has good images flagged and defective ones found of images with that change, if nothing is done,
-after calibrate, and after partial_fit and calibrate.
+Needs nothing but the package: PatchDictionarySegmenter, fitted to eight images of a texture.
+drift.csv has, for each change of the images and numbers of images of calibration and of the check,
+the shares of checks that advise to calibrate and to train; for no change, both are false alarms. For
+comparison, "ks_of_blocks" is the share in which the test of Kolmogorov and Smirnov of all block
+maxima, as if blocks were independent, is significant at 1 %. drift_remedies.csv has good images
+flagged and defective ones found among images with that change, if nothing is done, after calibrate,
+and after partial_fit and calibrate.
 """
 
 import argparse
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import ndimage, stats
-from sklearn.base import clone
-from verdict import SHAPE, TEXTURES, write
+from verdict import write
 
 from sk_ssimae import PatchDictionarySegmenter
 from sk_ssimae._inference._region import Region
-from sk_ssimae.datasets import draw_defects
+from sk_ssimae.datasets import draw_defects, make_nanofibres, make_woven_fabric
 from sk_ssimae.estimators._drift import compare, keep_typical, typical_residual
 from sk_ssimae.model_selection._extremes import block_maxima, block_size
 
-N_TRAINING, N_POOL, N_CHANGED, N_CHECKS = 8, 120, 60, 200
+SHAPE = (96, 96)
+N_TRAINING, N_POOL, N_CHANGED, N_CHECKS = 8, 100, 60, 200
 N_CALIBRATION, N_JUDGED = 20, 40
+TEXTURES: dict[str, Callable[[int, int], np.ndarray]] = {
+    "twill": lambda n, seed: make_woven_fabric(n, shape=SHAPE, random_state=seed),
+    "irregular satin": lambda n, seed: make_woven_fabric(
+        n, shape=SHAPE, weave="satin", irregularity=3, random_state=seed
+    ),
+    "nanofibres": lambda n, seed: make_nanofibres(n, shape=SHAPE, random_state=seed),
+}
 REGION = Region.of_image(np.empty((*SHAPE, 1)), None)
 TYPICAL = ("typical_residuals", "block_spread")
 CHANGES: dict[tuple[str, float], Callable[[np.ndarray], np.ndarray]] = {
@@ -37,7 +45,6 @@ CHANGES: dict[tuple[str, float], Callable[[np.ndarray], np.ndarray]] = {
     ("brightness", 0.95): lambda images: 0.95 * images,
     ("brightness", 0.9): lambda images: 0.9 * images,
     ("brightness", 0.8): lambda images: 0.8 * images,
-    ("contrast", 0.95): lambda images: 0.95 * images + 0.05 * images.mean(),
     ("contrast", 0.9): lambda images: 0.9 * images + 0.1 * images.mean(),
     ("contrast", 0.7): lambda images: 0.7 * images + 0.3 * images.mean(),
     ("blur", 0.5): lambda images: ndimage.gaussian_filter(images, (0, 0.5, 0.5)),
@@ -124,8 +131,7 @@ def judge_remedies() -> Iterator[dict[str, Any]]:
         for (change, strength), apply in CHANGES.items():
             drift = original.check_drift(apply(good))
             for remedy in ("nothing", "calibrate", "partial_fit"):
-                segmenter = clone(original).fit(make(N_TRAINING, 0))
-                segmenter.calibrate(make(N_CALIBRATION, 1))
+                segmenter = copy.deepcopy(original)
                 if remedy == "partial_fit":
                     segmenter.partial_fit(apply(more))
                 if remedy != "nothing":
@@ -152,9 +158,12 @@ def main() -> None:
     """Write both tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
+    parser.add_argument("--parts", nargs="+", default=["checks", "remedies"])
     arguments = parser.parse_args()
-    write(arguments.out / "drift_remedies.csv", judge_remedies())
-    write(arguments.out / "drift.csv", check_many())
+    if "checks" in arguments.parts:
+        write(arguments.out / "drift.csv", check_many())
+    if "remedies" in arguments.parts:
+        write(arguments.out / "drift_remedies.csv", judge_remedies())
 
 
 if __name__ == "__main__":

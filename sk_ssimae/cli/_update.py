@@ -76,9 +76,7 @@ def update(
     terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")
 
 
-def _advise(
-    segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal
-) -> None:
+def _advise(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
     if not isinstance(segmenter.threshold, str):
         return
     try:

@@ -225,8 +225,8 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             By default: a family that can go on overrides it.
         """
         raise TypeError(
-            f"{type(self).__name__} cannot go on from an earlier fit: it has no update_regions. Fit "
-            "again with the earlier and the new images."
+            f"{type(self).__name__} cannot go on from an earlier fit: it has no update_regions. "
+            "Fit again with the earlier and the new images."
         )
 
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty

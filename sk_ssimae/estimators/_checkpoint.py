@@ -139,9 +139,10 @@ def make_checkpoint(
 ) -> Checkpoint:
     """Return the callback for this run's file in `checkpoint_dir`; create the folder if needed.
 
-    The name of the file is a hash of everything that determines the weights: the segmenter's class
-    and its parameters of network and training, the images, the tensors of the loss, the weights that
-    training goes on from, the seeds, the kind of device, and the versions of torch and this package. Another run has another file.
+    The name of the file is a hash of everything that determines the weights: the segmenter's class,
+    its parameters of network and training, the images, the tensors of the loss, the weights that
+    training goes on from, the seeds, the kind of device, and the versions of torch and this
+    package. Another run has another file.
 
     Parameters
     ----------

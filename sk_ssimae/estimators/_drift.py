@@ -115,9 +115,9 @@ def compare(
 ) -> Drift:
     """Compare typical residuals and scores of new good images with those of calibration.
 
-    Blocks of an image resemble each other, so that tests of blocks, such as that of
-    Kolmogorov and Smirnov, would find drift in any two sets of images. The images are compared: each
-    counts once, by the median of many blocks, which makes a t-test right for few images too.
+    Blocks of an image resemble each other, so that tests of blocks, such as that of Kolmogorov and
+    Smirnov, would find drift in any two sets of images. The images are compared: each counts once,
+    by the median of many blocks, which makes a t-test right for few images too.
 
     Parameters
     ----------
