@@ -20,7 +20,8 @@ from sk_ssimae.estimators._sampler import PatchSampler
 if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 
-# Of the learning rate of `fit`, for training that goes on: ...
+# Share of the learning rate of `fit` by which training goes on: a whole new cycle at the full rate
+# starts by undoing what was learned.
 _LOWER_RATE = 0.1
 
 
