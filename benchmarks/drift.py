@@ -4,8 +4,8 @@ python benchmarks/drift.py --out benchmarks/results
 
 Needs nothing but the package: PatchDictionarySegmenter, fitted to eight images of a texture.
 drift.csv has, for each change of the images and numbers of images of calibration and of the check,
-the shares of checks that advise to calibrate and to train; for no change, both are false alarms. For
-comparison, "ks_of_blocks" is the share in which the test of Kolmogorov and Smirnov of all block
+the shares of checks that advise to calibrate and to train; for no change, both are false alarms.
+For comparison, "ks_of_blocks" is the share in which the test of Kolmogorov and Smirnov of all block
 maxima, as if blocks were independent, is significant at 1 %. drift_remedies.csv has good images
 flagged and defective ones found among images with that change, if nothing is done, after calibrate,
 and after partial_fit and calibrate.
