@@ -38,6 +38,7 @@ def main() -> None:
     parts = ["synthetic", "bands", *(["real"] if arguments.data else [])]
     of_data = ["--data", str(arguments.data)] if arguments.data else []
     run("verdict", "--out", str(arguments.out), "--parts", *parts, *of_data)
+    run("drift", "--out", str(arguments.out))
     if torch.cuda.is_available():
         run("gpu", "--out", str(arguments.out / "gpu.json"))
     if arguments.data:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import BOLTS
+from _sets import BOLTS
 from scipy import ndimage
 from skimage.io import imread
 from sklearn.metrics import roc_auc_score

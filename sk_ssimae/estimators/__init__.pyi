@@ -7,6 +7,7 @@ from ._calibration import Calibration
 from ._default_ensemble import make_default_ensemble
 from ._dictionary import BaseDictionarySegmenter, DictionaryParameters
 from ._discovery import all_segmenters
+from ._drift import Drift
 from ._ensemble import EnsembleSegmenter
 from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
@@ -45,6 +46,7 @@ __all__ = [
     "AutoencoderParameters",
     "DictionaryParameters",
     "Calibration",
+    "Drift",
     "TailProbability",
     "SegmentedImage",
     "SegmentedBlock",

@@ -224,8 +224,50 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         resolve_device(self.device)  # Fails before images are read.
         return super().fit(X, y)
 
-    def _fit_good(self, good: GoodImages) -> Self:
-        super()._fit_good(good)
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Train on from the present weights, on new good images, and find both levels again.
+
+        Training takes `max_epochs` epochs by a tenth of `lr`, and its schedule starts again: with
+        "one_cycle" the rate rises to that tenth and falls to nearly 0. The optimiser starts afresh,
+        as do parts of a net other than network and loss after unpickling. Parameters of the network
+        and `intensity_range_` stay as of `fit`. Unfitted, it is `fit`.
+
+        Images are held out of `X` by the rule of `fit`, and the levels are found on them alone: the
+        promise is for future images that resemble those of `X`. What is only in earlier images may
+        be forgotten: if they are still valid, pass some of them as well.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images with the channels and in the units of those of `fit`.
+        y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+            1 where an image or a pixel is defective. Defective images take no part.
+
+        Returns
+        -------
+        self
+            The estimator; it is unchanged if training fails.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter, image, label or mask is not as described, training diverges, or a
+            checkpoint is damaged.
+        OSError
+            If a checkpoint cannot be written; the previous one is unchanged.
+
+        Warns
+        -----
+        IntensityRangeWarning
+            If an image leaves the intensity range of the model, or uses a small part of it.
+        InterruptedFitWarning, UnlearnedTextureWarning
+            As in `fit`.
+        """
+        resolve_device(self.device)  # Fails before images are read.
+        return super().partial_fit(X, y)
+
+    def _fit_good(self, good: GoodImages, *, goes_on: bool = False) -> Self:
+        super()._fit_good(good, goes_on=goes_on)
         if self.net_.interrupted_:
             warnings.warn(
                 f"Training was interrupted in epoch {len(self.history_)} of {self.max_epochs}; "
@@ -239,6 +281,14 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Train a network on random patches of good images."""
         self.net_ = train(self, regions, device=resolve_device(self.device), rng=rng)
+        self.history_ = self.net_.history
+
+    @torch_defaults()
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Train the network for `max_epochs` more, on random patches of other good images."""
+        fitted = type(self)(**(self.get_params(deep=False) | self.fitted_parameters_))
+        device = resolve_device(self.device)
+        self.net_ = train(fitted, regions, device=device, rng=rng, start=self.net_)
         self.history_ = self.net_.history
 
     def judge_fit(self, regions: Sequence[Region]) -> None:

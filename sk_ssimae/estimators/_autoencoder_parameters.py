@@ -112,7 +112,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
     net_ : ReconstructionNet
         Fitted skorch net; ``net_.module_`` is the network.
     history_ : skorch.history.History
-        Loss and seconds of each epoch, as in ``history_[:, "train_loss"]``.
+        Loss and seconds of each epoch of the last training, as in ``history_[:, "train_loss"]``.
     structure_correlation_ : float or None
         Correlation between good patches, held out if there are any, and their reconstructions, both
         less their local means: 1 for a network that reproduces all texture, about 0 for one that

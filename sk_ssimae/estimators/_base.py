@@ -23,8 +23,9 @@ from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
 from sk_ssimae.estimators._calibrated import CalibratedMaps
 from sk_ssimae.estimators._calibration import Calibration
+from sk_ssimae.estimators._drift import Drift, compare, keep_typical, typical_residual
 from sk_ssimae.estimators._holdout import Split, hold_out
-from sk_ssimae.estimators._loading import GoodImages, load_good_images
+from sk_ssimae.estimators._loading import GoodImages, load_good_images, load_more_images
 from sk_ssimae.estimators._parameters import (
     Parameter,
     ParameterTable,
@@ -131,7 +132,8 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     n_channels_ : int
         Number of channels of the training images, without alpha.
     n_defective_dropped_ : int
-        Number of images left out because `y` marks them defective.
+        Number of images left out because `y` marks them defective, in the last `fit` or
+        `partial_fit`.
     """
 
     parameters: ClassVar[dict[str, Parameter]] = {
@@ -212,6 +214,26 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             Source of all random numbers.
         """
 
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Learn from more good images, going on from what was learned, for `partial_fit`.
+
+        Parameters
+        ----------
+        regions : sequence of arrays (h, w, c)
+            As for :meth:`fit_regions`.
+        rng : Generator
+            Source of all random numbers.
+
+        Raises
+        ------
+        TypeError
+            By default: a family that can go on overrides it.
+        """
+        raise TypeError(
+            f"{type(self).__name__} cannot go on from an earlier fit: it has no update_regions. "
+            "Fit again with the earlier and the new images."
+        )
+
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
         """Warn if good regions, held out if there are any, show that `fit` learned nothing."""
 
@@ -245,14 +267,47 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             checked before training starts.
         """
         self.check_parameters()
-        images = Images(
-            X,
-            min_size=1 if self.image_size is not None else self._smallest_side(),
-            conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
-        )
-        return self._fit_good(
-            load_good_images(images, y, as_pair(self.image_size), self.intensity_range)
-        )
+        return self._fit_good(self._load_good(X, y))
+
+    def partial_fit(self, X: Any, y: Any = None) -> Self:
+        """Learn from new good images, going on from the last fit, and find both levels again.
+
+        Images are held out of `X` by the rule of `fit`, and the levels are found on them alone: the
+        promise is for future images that resemble those of `X`. Parameters of the network and
+        `intensity_range_` stay as of `fit`. Unfitted, it is `fit`.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            Images with the channels and in the units of those of `fit`.
+        y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
+            1 where an image or a pixel is defective. Defective images take no part.
+
+        Returns
+        -------
+        self
+            The estimator. If there is an error before both levels are searched for, it is
+            unchanged.
+
+        Raises
+        ------
+        TypeError
+            If an argument is of another type, or the family cannot go on from an earlier fit.
+        ValueError
+            If a parameter, image, label or mask is not as described.
+
+        Warns
+        -----
+        IntensityRangeWarning
+            If an image leaves the intensity range of the model, or uses a small part of it.
+        """
+        is_fitted = hasattr(self, "fitted_parameters_")
+        if is_fitted:
+            self.check_ready()
+        else:
+            self.check_parameters()
+        good = self._load_more(X, y) if is_fitted else self._load_good(X, y)
+        return self._fit_good(good, goes_on=is_fitted)
 
     def calibrate(self, X: Any) -> Self:
         """Find both levels again, on good images that training has not seen.
@@ -280,6 +335,56 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             )
         self._calibrate([self._region(image) for image in images], "images")
         return self
+
+    def check_drift(self, X: Any) -> Drift:
+        """Check whether new good images still look like those of calibration.
+
+        The typical residual of each image, the median of the maxima of its blocks, is compared with
+        those of calibration, and the number of images above `threshold_` with `target_fpr`. Five
+        images and more make a useful check.
+
+        Parameters
+        ----------
+        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+            New good images, none of those of `fit` or `calibrate`.
+
+        Returns
+        -------
+        Drift
+            Result of the tests; its method ``advice`` says in plain words what to do.
+
+        Raises
+        ------
+        ValueError
+            If `threshold` is a number, so that there was no calibration, or `X` has too few images.
+        sklearn.exceptions.NotFittedError
+            If there was none for the current parameters.
+
+        Examples
+        --------
+        >>> from sk_ssimae import PatchDictionarySegmenter
+        >>> from sk_ssimae.datasets import make_woven_fabric
+        >>> good = make_woven_fabric(16, shape=(96, 96), random_state=0)
+        >>> segmenter = PatchDictionarySegmenter(random_state=0).fit(good)
+        >>> today = make_woven_fabric(5, shape=(96, 96), random_state=1)
+        >>> segmenter.check_drift(today).action
+        'none'
+        >>> segmenter.check_drift(0.5 * today).action
+        'train'
+        """
+        images = self._check_images(X)
+        if not isinstance(self.threshold, str):
+            raise ValueError(
+                f"threshold={self.threshold!r} is a fixed number, found without good images to "
+                "compare with. Set threshold to 'image_fpr' or 'pixel_fpr' and call calibrate."
+            )
+        calibration = self._current_calibration()
+        typical, scores = [], []
+        for residual_map in self._iter_maps(images):
+            opened = self._open(residual_map)
+            typical.append(typical_residual(opened, (opened.shape[0], opened.shape[1]))[0])
+            scores.append(image_score(opened))
+        return compare(calibration, typical, np.array(scores))
 
     @property
     def threshold_(self) -> float:
@@ -364,14 +469,31 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
 
-    def _fit_good(self, good: GoodImages) -> Self:
+    def _load_good(self, X: Any, y: Any) -> GoodImages:
+        images = Images(
+            X,
+            min_size=1 if self.image_size is not None else self._smallest_side(),
+            conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
+        )
+        return load_good_images(images, y, as_pair(self.image_size), self.intensity_range)
+
+    def _load_more(self, X: Any, y: Any) -> GoodImages:
+        images = Images(X, n_channels=self.n_channels_, conversion=self.conversion)
+        return load_more_images(
+            images, y, self.working_size, self.intensity_range_, self.min_image_size
+        )
+
+    def _fit_good(self, good: GoodImages, *, goes_on: bool = False) -> Self:
         """Learn from good images that were loaded, and find the threshold."""
         rng = make_rng(self.random_state)
-        split = self._hold_out(good.regions, rng)
-        self._learn(good._replace(regions=split.training), rng)
+        smallest_side = self.min_image_size if goes_on else self._smallest_side()
+        split = self._hold_out(good.regions, smallest_side, rng)
+        learn = self._learn_more if goes_on else self._learn
+        learn(good._replace(regions=split.training), rng)
         for name in ("calibration_", "tail_"):  # They belong to an earlier fit.
             self.__dict__.pop(name, None)
-        self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
+        if not goes_on:
+            self.fitted_parameters_ = copy.deepcopy(self._values(Role.NETWORK))
         self.intensity_range_ = good.intensity_range
         self.n_channels_ = good.regions[0].pixels.shape[2]
         self.n_defective_dropped_ = good.n_defective
@@ -381,13 +503,18 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.judge_fit(split.held_out or split.training)
         return self
 
-    def _hold_out(self, good: Sequence[Region], rng: np.random.Generator) -> Split:
+    def _hold_out(
+        self, good: Sequence[Region], smallest_side: int, rng: np.random.Generator
+    ) -> Split:
         if not isinstance(self.threshold, str):
             return Split(list(good), [], "images")
-        return hold_out(good, self.validation_fraction, self._smallest_side(), rng)
+        return hold_out(good, self.validation_fraction, smallest_side, rng)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
         self.fit_regions([working_pixels(region) for region in good.regions], rng)
+
+    def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:
+        self.update_regions([working_pixels(region) for region in good.regions], rng)
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
         residual_maps = [self._residual_map(region) for region in held_out]
@@ -410,6 +537,12 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             kind,
             len(held_out),
             _deviation(opened),
+            *keep_typical(
+                [
+                    typical_residual(opened_map, region.image_shape)
+                    for opened_map, region in zip(opened, held_out, strict=True)
+                ]
+            ),
             # A copy, so that a dictionary changed in place later is noticed.
             copy.deepcopy(self._calibrated_parameters()),
         )

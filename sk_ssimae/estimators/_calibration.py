@@ -32,6 +32,11 @@ class Calibration(NamedTuple):
     good_deviation : float
         Standard deviation of all pixels of the opened maps of held-out images: the unit in which
         ``find_regions`` measures the distance from the threshold.
+    typical_residuals : tuple of float
+        Median of the block maxima of each held-out image or region, of at most 1000 of them, for
+        `check_drift`.
+    block_spread : float
+        Root mean square deviation of block maxima from these medians.
     parameters : dict
         Parameters of inference and decision for which the threshold holds.
     """
@@ -43,6 +48,8 @@ class Calibration(NamedTuple):
     held_out: str
     n_held_out: int
     good_deviation: float
+    typical_residuals: tuple[float, ...]
+    block_spread: float
     parameters: dict[str, Any]
 
     @property

@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,12 +135,14 @@ def make_checkpoint(
     sampler: PatchSampler,
     loss: nn.Module,
     generators: dict[str, torch.Generator],
+    weights: Mapping[str, Tensor],
 ) -> Checkpoint:
     """Return the callback for this run's file in `checkpoint_dir`; create the folder if needed.
 
-    The name of the file is a hash of everything that determines the weights: the segmenter's class
-    and its parameters of network and training, the images, the tensors of the loss, the seeds, the
-    kind of device, and the versions of torch and this package. Another run has another file.
+    The name of the file is a hash of everything that determines the weights: the segmenter's class,
+    its parameters of network and training, the images, the tensors of the loss, the weights that
+    training goes on from, the seeds, the kind of device, and the versions of torch and this
+    package. Another run has another file.
 
     Parameters
     ----------
@@ -152,6 +154,8 @@ def make_checkpoint(
         The loss before training.
     generators : dict of torch.Generator
         Sources of the random numbers of training, none of which has been used.
+    weights : mapping of str to Tensor
+        Weights that training goes on from; empty if they are drawn.
 
     Raises
     ------
@@ -176,6 +180,7 @@ def make_checkpoint(
         },
         "images": sampler.hash_images(),
         "loss": {name: _hash(_array(value), name) for name, value in loss.state_dict().items()},
+        "weights": {name: _hash(_array(value), name) for name, value in weights.items()},
         "seeds": [generator.initial_seed() for generator in generators.values()],
         "device": sampler.generator.device.type,
         "versions": (str(torch.__version__), sk_ssimae.__version__),

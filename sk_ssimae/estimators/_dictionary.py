@@ -79,6 +79,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
         The features that are kept, reduced.
     spacings_ : array of shape (m,)
         Mean distance of each to others, in units of the median; at least 0.1.
+    n_features_seen_ : int
+        Number of features of all training images, for which those that are kept stand.
     {attributes}
     """
 
@@ -138,10 +140,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
         """Choose the dictionary from the features of good images."""
         self.fit_features(regions, rng)
-        share = -(-_MOST_FEATURES // len(regions))
-        features = np.concatenate(
-            [_choose(_rows(self.compute_features(region)), share, rng) for region in regions]
-        )
+        features, self.n_features_seen_ = self._sample_features(regions, rng)
         seed = int(rng.integers(2**31))
         mean, projection = _principal_components(features, self.n_components, self.whitening)
         self.set_projection(mean, projection)
@@ -149,6 +148,34 @@ class BaseDictionarySegmenter(BaseSegmenter):
             self._project(features), self.dictionary, self.dictionary_size, rng, seed
         )
         self.set_dictionary(dictionary, self.n_neighbors, self.density_neighbors)
+
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Add features of other good images to the dictionary, and reduce it to its size again.
+
+        Filters and principal components stay as of `fit`. By the rules "random" and "kmeans", old
+        and new features have shares of the dictionary like the numbers of features that they stand
+        for; "coreset" chooses the farthest from both, wherever they come from.
+        """
+        features, n_new = self._sample_features(regions, rng)
+        new = self._project(features)
+        n_seen = self.n_features_seen_ + n_new
+        fitted = self.fitted_parameters_
+        rule, size = fitted["dictionary"], fitted["dictionary_size"]
+        merged = _merge(self.dictionary_, new, n_new / n_seen, rule, size, rng)
+        self.set_dictionary(merged, fitted["n_neighbors"], fitted["density_neighbors"])
+        self.n_features_seen_ = n_seen
+
+    def _sample_features(
+        self, regions: Sequence[Image], rng: np.random.Generator
+    ) -> tuple[Features, int]:
+        """Return features of good images, at most about 100,000, and how many there are in all."""
+        share = -(-_MOST_FEATURES // len(regions))
+        chosen, n_features = [], 0
+        for region in regions:
+            rows = _rows(self.compute_features(region))
+            n_features += len(rows)
+            chosen.append(_choose(rows, share, rng))
+        return np.concatenate(chosen), n_features
 
     def set_projection(self, mean: Features, projection: Features) -> None:
         """Set the mean (d,) of features and their projection (d, k), of `fit` or of a file."""
@@ -182,8 +209,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     def _distances(self, features: Features) -> Features:
         distances, nearest = self.neighbors_.kneighbors(self._project(_rows(features)))
-        distances /= self.spacings_[nearest]
-        return distances.mean(axis=1, dtype=np.float32).reshape(features.shape[:2])
+        relative: Features = distances / self.spacings_[nearest]
+        return relative.mean(axis=1, dtype=np.float32).reshape(features.shape[:2])
 
     def _project(self, rows: Features) -> Features:
         projected: Features = (rows - self.feature_mean_) @ self.projection_
@@ -236,6 +263,27 @@ def _select(rows: Features, rule: str, size: int, rng: np.random.Generator, seed
     if rule == "coreset":
         return rows[_farthest_first(rows, size, int(rng.integers(len(rows))))]
     return _choose(rows, size, rng)
+
+
+def _merge(
+    old: Features,
+    new: Features,
+    share: float,
+    rule: str,
+    size: int,
+    rng: np.random.Generator,
+) -> Features:
+    """Reduce the union of a dictionary and new features to a size; `share` is that of the new."""
+    if rule == "coreset":
+        return _select(np.concatenate([old, new]), rule, size, rng, seed=0)
+    # Where one part has fewer features than its share, the other fills the dictionary.
+    n_new = min(max(round(size * share), size - len(old)), len(new))
+    kept = [
+        _select(rows, rule, most, rng, int(rng.integers(2**31)))
+        for rows, most in ((old, size - n_new), (new, n_new))
+        if most > 0
+    ]
+    return np.concatenate(kept)
 
 
 def _farthest_first(rows: Features, size: int, first: int) -> NDArray[np.intp]:

@@ -1,5 +1,6 @@
 """An ensemble of segmenters, whose maps are combined in a common unit."""
 
+import copy
 import functools
 import inspect
 from collections.abc import Iterable, Sequence
@@ -178,6 +179,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         whole = [Region.of_image(region, None) for region in regions]
         self._learn(GoodImages(whole, 0, None), rng)
 
+    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+        """Go on with the training of each segmenter, on other whole images."""
+        whole = [Region.of_image(region, None) for region in regions]
+        self._learn_more(GoodImages(whole, 0, self.intensity_range_), rng)
+
     def compute_residual(self, image: Image) -> Map:
         """Combine the calibrated maps (h, w) of an image (h, w, c)."""
         region = Region.of_image(image, None)
@@ -222,6 +228,15 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
         self.set_members([name for name, _ in self.segmenters], fitted)
+
+    def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:
+        # Of copies, so that all stay as they are if one fails.
+        names = list(self.named_segmenters_)
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit)(name, copy.deepcopy(segmenter), good, goes_on=True)
+            for name, segmenter in zip(names, self.segmenters_, strict=True)
+        )
+        self.set_members(names, fitted)
 
     def set_members(self, names: Sequence[str], members: Sequence[BaseSegmenter]) -> None:
         """Set the fitted segmenters, of `fit` or of a file."""
@@ -277,9 +292,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                 )
 
 
-def _fit(name: str, segmenter: BaseSegmenter, good: GoodImages) -> BaseSegmenter:
+def _fit(
+    name: str, segmenter: BaseSegmenter, good: GoodImages, *, goes_on: bool = False
+) -> BaseSegmenter:
     try:
-        return segmenter._fit_good(good)
+        return segmenter._fit_good(good, goes_on=goes_on)
     except ValueError as error:
         raise _naming(name, error) from error
 

@@ -76,6 +76,57 @@ def load_good_images(
     return GoodImages(good, int(defective.sum()), found)
 
 
+def load_more_images(
+    images: Images,
+    y: Any,
+    working_size: tuple[int, int] | None,
+    intensity_range: IntensityRange | None,
+    patch_size: int,
+) -> GoodImages:
+    """Open and check images of `partial_fit`, and keep the good ones.
+
+    Parameters
+    ----------
+    images : Images
+        Images of `partial_fit`, which are checked and scaled like those of `predict`.
+    y : None, labels of shape (n,), or masks
+        1 where an image or a pixel is defective.
+    working_size : tuple of two int or None
+        Height and width at which images are processed, as of `fit`.
+    intensity_range : IntensityRange or None
+        Range of the model, by which `images` scales.
+    patch_size : int
+        Smallest height and width of an image at that size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an image, label or mask is not as described, or `y` marks all images.
+
+    Warns
+    -----
+    IntensityRangeWarning
+        If an image leaves the range of the model, or uses a small part of it.
+    """
+    defective = defect_labels(y, len(images))
+    if defective.all():
+        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
+    good = []
+    masks = y if holds_masks(y) else repeat(None)
+    for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+        if mask is not None:
+            check_mask_shape(mask, index, image.shape[:2])
+        region = Region.of_image(image, working_size)
+        if min(region.working_shape) < patch_size:
+            raise ValueError(
+                f"X[{index}] must be at least patch_size={patch_size} pixels high and wide, got "
+                f"shape {region.shape} instead. Leave it out."
+            )
+        if not defective[index]:
+            good.append(region)
+    return GoodImages(good, int(defective.sum()), intensity_range)
+
+
 def _find(
     intensity_range: str | tuple[float, float], stored: Sequence[StoredImage]
 ) -> IntensityRange | None:

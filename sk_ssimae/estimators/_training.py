@@ -20,6 +20,10 @@ from sk_ssimae.estimators._sampler import PatchSampler
 if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 
+# Share of the learning rate of `fit` by which training goes on: a whole new cycle at the full rate
+# starts by undoing what was learned.
+_LOWER_RATE = 0.1
+
 
 def train(
     segmenter: "BaseAutoencoderSegmenter",
@@ -27,6 +31,7 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
+    start: ReconstructionNet | None = None,
 ) -> ReconstructionNet:
     """Train the network of a segmenter on random patches of good regions.
 
@@ -40,6 +45,8 @@ def train(
         Where to train.
     rng : Generator
         Source of all seeds.
+    start : ReconstructionNet or None, default=None
+        Net whose weights to go on from, by a learning rate of a tenth; None to draw them.
 
     Returns
     -------
@@ -73,15 +80,17 @@ def train(
             module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
         )
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
-        callbacks = _callbacks(segmenter)
+        lr = segmenter.lr * (1 if start is None else _LOWER_RATE)
+        callbacks = _callbacks(segmenter, lr)
         if segmenter.checkpoint_dir is not None:
             generators = {"patches": sampler.generator, "noise": noise_generator}
-            checkpoint = make_checkpoint(segmenter, sampler, loss, generators)
+            weights = {} if start is None else start.module_.state_dict()
+            checkpoint = make_checkpoint(segmenter, sampler, loss, generators, weights)
             callbacks.append(("checkpoint_dir", checkpoint))
         settings: dict[str, Any] = {
             "module": module,
             "criterion": loss,
-            "lr": segmenter.lr,
+            "lr": lr,
             "max_epochs": segmenter.max_epochs,
             "batch_size": segmenter.batch_size,
             "train_split": None,
@@ -91,6 +100,8 @@ def train(
             "generator": noise_generator,
         }
         net = _initialized_net(segmenter, settings, device)
+        if start is not None:
+            _take_weights(net, start)
     with reproducible(device):
         net.partial_fit(sampler)
     return net
@@ -117,11 +128,22 @@ def _initialized_net(
     return net
 
 
-def _callbacks(segmenter: "BaseAutoencoderSegmenter") -> list[Any]:
+def _take_weights(net: ReconstructionNet, start: ReconstructionNet) -> None:
+    """Copy the weights of all parts that the other net has, which are not all after pickling."""
+    for name in net._modules:
+        if (former := getattr(start, f"{name}_", None)) is not None:
+            getattr(net, f"{name}_").load_state_dict(former.state_dict())
+    for name in net._criteria:
+        if (former := getattr(start, f"{name}_", None)) is not None:
+            # Model files leave parts of a loss out that only training needs.
+            getattr(net, f"{name}_").load_state_dict(former.state_dict(), strict=False)
+
+
+def _callbacks(segmenter: "BaseAutoencoderSegmenter", lr: float) -> list[Any]:
     callbacks: list[Any] = []
     if segmenter.lr_schedule == "one_cycle":
         n_steps = segmenter.max_epochs * math.ceil(segmenter.n_patches / segmenter.batch_size)
-        callbacks.append(("lr_schedule", one_cycle_schedule(segmenter.lr, n_steps)))
+        callbacks.append(("lr_schedule", one_cycle_schedule(lr, n_steps)))
     if segmenter.verbose > 1:
         callbacks.append(("progress_bar", ProgressBar(postfix_keys=["event_lr"])))
     # Copies, because skorch keeps the state of training in them.

@@ -6,12 +6,16 @@ from sk_ssimae.estimators import BaseDictionarySegmenter
 from sk_ssimae.persistence._checks import check_count, check_keys, quote
 from sk_ssimae.persistence._container import TensorHeader, Tensors
 
-_FACTS = ("n_features", "n_components", "n_entries")
+_FACTS = ("n_features", "n_components", "n_entries", "n_features_seen")
 
 
 def describe_dictionary(segmenter: BaseDictionarySegmenter) -> tuple[dict[str, Any], Tensors]:
     """Return the sizes of a dictionary, for JSON, and its tensors by name."""
-    sizes = (*segmenter.projection_.shape, len(segmenter.dictionary_))
+    sizes = (
+        *segmenter.projection_.shape,
+        len(segmenter.dictionary_),
+        segmenter.n_features_seen_,
+    )
     return dict(zip(_FACTS, sizes, strict=True)), {
         "feature_mean": segmenter.feature_mean_,
         "projection": segmenter.projection_,
@@ -63,5 +67,8 @@ def restore_dictionary(segmenter: BaseDictionarySegmenter, stored: Any) -> Dicti
     n_components = check_count(stored["n_components"], "n_components", least=1, below=most + 1)
     n_entries = check_count(
         stored["n_entries"], "n_entries", least=1, below=int(fitted["dictionary_size"]) + 1
+    )
+    segmenter.n_features_seen_ = check_count(
+        stored["n_features_seen"], "n_features_seen", least=n_entries
     )
     return DictionaryBlueprint(segmenter, n_features, n_components, n_entries)

@@ -159,11 +159,16 @@ def _restore_calibration(segmenter: BaseSegmenter, stored: Any) -> None:
             "held_out": "images" | "regions",
             "n_held_out": int(),
             "good_deviation": float(good_deviation),
+            "typical_residuals": tuple(typical),
+            "block_spread": float(spread),
             "parameters": {"threshold": used_rule, "target_fpr": used_fpr},
         } if (
             math.isfinite(threshold)
             and math.isfinite(extent)
             and extent <= threshold
+            and typical
+            and all(type(one) is float and math.isfinite(one) for one in typical)
+            and 0 <= spread < math.inf
             and 0 < float(target_fpr) < 1
             and 0 <= good_deviation < math.inf
             and (used_rule, used_fpr) == (rule, target_fpr)

@@ -91,6 +91,13 @@ def _is_calibrated(result: Any, _: Any) -> None:
     assert np.isfinite(result.threshold_)
 
 
+def _is_drift(result: Any, arguments: dict[str, Any]) -> None:
+    assert 0 <= result.p_value <= 1
+    assert 0 <= result.flagged_p_value <= 1
+    assert result.n_flagged <= result.n_images == len(arguments["X"])
+    assert result.action in ("none", "calibrate", "train")
+
+
 def _predict(method: str) -> Any:
     def call(X: Any, name: str, **y: Any) -> Any:
         fitted = copy.copy(_fitted(name, None))
@@ -406,6 +413,22 @@ CALLS = [
     *_predictions("score_images", _are_scores),
     *_predictions("reconstruct", _are_maps(np.float32)),
     *_predictions("calibrate", _is_calibrated),
+    *_predictions("check_drift", _is_drift),
+    Call(
+        "BaseSegmenter.partial_fit",
+        _predict("partial_fit"),
+        st.fixed_dictionaries({"X": images(least=40), "name": _names}),
+        _is_fitted,
+        {"X": anything},
+        share=4,
+    ),
+    Call(
+        "estimators.Drift",
+        lambda: estimators.Drift(0.001, 0.5, 1.0, 0, 5, 5).advice(),
+        st.just({}),
+        lambda result, arguments: None,
+        share=1,
+    ),
     Call(
         "BaseSegmenter.score",
         _predict("score"),
@@ -454,7 +477,9 @@ CALLS = [
     ),
     Call(
         "estimators.Calibration",
-        lambda: estimators.Calibration(1.0, 0.5, "image_fpr", 0.01, "images", 3, 0.1, {}).promise(),
+        lambda: estimators.Calibration(
+            1.0, 0.5, "image_fpr", 0.01, "images", 3, 0.1, (0.5,), 0.1, {}
+        ).promise(),
         st.just({}),
         lambda result, arguments: None,
         share=1,

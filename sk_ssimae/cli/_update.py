@@ -1,0 +1,113 @@
+"""Training of an existing model on new good images."""
+
+import os
+import warnings
+from pathlib import Path
+
+from rich.progress import Progress
+from sklearn.exceptions import NotFittedError
+
+from sk_ssimae import persistence
+from sk_ssimae.cli._files import check_output_file, list_good_images
+from sk_ssimae.cli._model import open_model, promise, was_interrupted
+from sk_ssimae.cli._terminal import Terminal
+from sk_ssimae.cli._text import count
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.exceptions import InterruptedFitWarning
+
+
+def update(
+    model: Path,
+    good_dir: Path,
+    output: Path | None,
+    *,
+    device: str,
+    recursive: bool,
+    mask_suffix: str | None,
+    overwrite: bool,
+    terminal: Terminal,
+) -> None:
+    """Print the advice of `check_drift`, train a model on new good images, and save it.
+
+    Parameters
+    ----------
+    model : path
+        Model file written by `fit`.
+    good_dir : path
+        Folder of new good images.
+    output : path or None
+        File to write; None to replace the model.
+    device : str
+        Device to compute on.
+    recursive : bool
+        Include images in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks between the images, which are left out.
+    overwrite : bool
+        Replace an existing output file.
+    terminal : Terminal
+        Output of the command.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If training was interrupted: no file has changed.
+    """
+    images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
+    segmenter = open_model(model, device).segmenter
+    target = model if output is None else output
+    check_output_file(target, "--output" if output else "MODEL", images)
+    if output is not None and os.path.lexists(output) and not overwrite:
+        raise FileExistsError(
+            f"--output: {str(output)!r} already exists. Choose another name, or use --overwrite to "
+            "replace it."
+        )
+    _advise(segmenter, images, terminal)
+    try:
+        _train(segmenter, images, terminal)
+        if was_interrupted(segmenter):
+            raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        terminal.note("Nothing was saved, and all files are unchanged.")
+        raise
+    persistence.save(segmenter, target)
+    name = type(segmenter).__name__
+    terminal.say(f"{name} trained on {count(len(images), 'new image')}, saved to {str(target)!r}.")
+    terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")
+
+
+def _advise(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+    if not isinstance(segmenter.threshold, str):
+        return
+    try:
+        terminal.say(f"Before: {segmenter.check_drift(images).advice()}")
+    except NotFittedError:
+        terminal.note("The model had no threshold for its parameters: drift was not checked.")
+
+
+def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+    with terminal.progress(counted=False) as progress, warnings.catch_warnings():
+        warnings.simplefilter("ignore", InterruptedFitWarning)  # It is an error here.
+        if "callbacks" in segmenter.parameters:
+            _train_in_epochs(segmenter, images, progress, terminal)
+        else:
+            progress.add_task("Training", total=None)
+            segmenter.partial_fit(images)
+
+
+def _train_in_epochs(
+    segmenter: BaseSegmenter, images: list[Path], progress: Progress, terminal: Terminal
+) -> None:
+    """Train an autoencoder, and show its epochs."""
+    from sk_ssimae.cli._progress import FitProgress  # Imports torch.
+
+    parameters = segmenter.get_params()
+    following = "finding the threshold" if isinstance(segmenter.threshold, str) else ""
+    shown = FitProgress(
+        parameters["max_epochs"], parameters["n_patches"], following, progress, terminal
+    )
+    segmenter.set_params(callbacks=[shown.callback])
+    try:
+        segmenter.partial_fit(images)
+    finally:
+        segmenter.set_params(callbacks=None)
