@@ -209,8 +209,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     def _distances(self, features: Features) -> Features:
         distances, nearest = self.neighbors_.kneighbors(self._project(_rows(features)))
-        relative: Features = distances / self.spacings_[nearest]
-        return relative.mean(axis=1, dtype=np.float32).reshape(features.shape[:2])
+        relative = (distances / self.spacings_[nearest]).mean(axis=1)
+        return relative.astype(np.float32).reshape(features.shape[:2])
 
     def _project(self, rows: Features) -> Features:
         projected: Features = (rows - self.feature_mean_) @ self.projection_

@@ -19,7 +19,7 @@ def fabric(n, seed):
 
 def calibration(typical, **changed):
     usual = Calibration(
-        *(9.0, 1.0, "image_fpr", 0.01, "images", len(typical)), tuple(typical), 2.0, {}
+        *(9.0, 1.0, "image_fpr", 0.01, "images", len(typical)), 0.1, tuple(typical), 2.0, {}
     )
     return usual._replace(**changed)
 

@@ -132,7 +132,7 @@ def test_dictionaries_are_extended(dictionary):
     segmenter.set_params(dictionary_size=7, n_neighbors=1).partial_fit(NEW)
     assert segmenter.filter_bank_ is filters
     assert len(segmenter.dictionary_) == 200
-    assert segmenter.neighbors_.n_neighbors == 3
+    assert segmenter.neighbors_.n_neighbors == 9
     assert segmenter.n_features_seen_ == 2 * n_seen
     fresh = make_woven_fabric(5, shape=(48, 64), random_state=2)
     started = PatchDictionarySegmenter(**params).fit(OLD)

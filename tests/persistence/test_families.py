@@ -143,7 +143,7 @@ def test_a_segmenter_without_threshold(good, images, path):
     segmenter = fit_patches(good, threshold=3.0)
     loaded = round_trip(segmenter, path)
     np.testing.assert_array_equal(loaded.predict(images), segmenter.predict(images))
-    with pytest.raises(NotFittedError, match="set threshold to 'pixel_fpr' and call calibrate"):
+    with pytest.raises(NotFittedError, match="set threshold to 'image_fpr' and call calibrate"):
         loaded.calibrated_map(images)
 
 
@@ -263,7 +263,7 @@ def without_tail(document, tensors):
 def huge_dictionary(document, tensors):
     for parameters in (document["parameters"], document["network"]):
         parameters["dictionary_size"] = parameters["n_components"] = 2**40
-    document["dictionary"] |= {"n_entries": 2**30}
+    document["dictionary"] |= {"n_entries": 2**30, "n_features_seen": 2**30}
 
 
 def nested_deeply(document, tensors):
