@@ -213,8 +213,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         return relative.astype(np.float32).reshape(features.shape[:2])
 
     def _project(self, rows: Features) -> Features:
-        projected: Features = (rows - self.feature_mean_) @ self.projection_
-        return projected
+        return np.asarray((rows - self.feature_mean_) @ self.projection_, dtype=np.float32)
 
 
 def _principal_components(
