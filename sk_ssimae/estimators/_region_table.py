@@ -89,10 +89,11 @@ class TabulatedRegions(metaclass=ABCMeta):
         Examples
         --------
         >>> from sk_ssimae import PatchDictionarySegmenter
-        >>> from sk_ssimae.datasets import draw_defects, make_woven_fabric
+        >>> from sk_ssimae.datasets import make_woven_fabric
         >>> good = make_woven_fabric(12, shape=(64, 96), random_state=0)
         >>> segmenter = PatchDictionarySegmenter(random_state=0).fit(good)
-        >>> images, _ = draw_defects(good[:1], random_state=0)
+        >>> images = good[:1].copy()
+        >>> images[0, 20:40, 30:50] = 1  # A bright square.
         >>> (table,) = segmenter.find_regions(images)
         >>> len(table), bool(table["peak"].max() == segmenter.score_images(images)[0])
         (1, True)
