@@ -28,7 +28,7 @@ def update(
 ) -> None:
     """Train a model further on new good images, and find its threshold on some of them.
 
-    First it says whether the images have changed since calibration. Training goes on from the
+    First it says whether the images have changed since calibration. Training continues from the
     weights of the model, with its number of epochs. If it is interrupted, nothing is written.
     """
     with reporting(quiet) as terminal:

@@ -215,7 +215,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         """
 
     def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Learn from more good images, going on from what was learned, for `partial_fit`.
+        """Learn from more good images, continuing from what was learned, for `partial_fit`.
 
         Parameters
         ----------
@@ -227,10 +227,10 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Raises
         ------
         TypeError
-            By default: a family that can go on overrides it.
+            By default: a family that can continue overrides it.
         """
         raise TypeError(
-            f"{type(self).__name__} cannot go on from an earlier fit: it has no update_regions. "
+            f"{type(self).__name__} cannot continue from an earlier fit: it has no update_regions. "
             "Fit again with the earlier and the new images."
         )
 
@@ -270,7 +270,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         return self._fit_good(self._load_good(X, y))
 
     def partial_fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from new good images, going on from the last fit, and find both levels again.
+        """Learn from new good images, continuing from the last fit, and find both levels again.
 
         Images are held out of `X` by the rule of `fit`, and the levels are found on them alone: the
         promise is for future images that resemble those of `X`. Parameters of the network and
@@ -292,7 +292,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Raises
         ------
         TypeError
-            If an argument is of another type, or the family cannot go on from an earlier fit.
+            If an argument is of another type, or the family cannot continue from an earlier fit.
         ValueError
             If a parameter, image, label or mask is not as described.
 

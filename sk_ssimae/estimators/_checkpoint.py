@@ -141,7 +141,7 @@ def make_checkpoint(
 
     The name of the file is a hash of everything that determines the weights: the segmenter's class,
     its parameters of network and training, the images, the tensors of the loss, the weights that
-    training goes on from, the seeds, the kind of device, and the versions of torch and this
+    training continues from, the seeds, the kind of device, and the versions of torch and this
     package. Another run has another file.
 
     Parameters
@@ -155,7 +155,7 @@ def make_checkpoint(
     generators : dict of torch.Generator
         Sources of the random numbers of training, none of which has been used.
     weights : mapping of str to Tensor
-        Weights that training goes on from; empty if they are drawn.
+        Weights that training continues from; empty if they are drawn.
 
     Raises
     ------

@@ -180,7 +180,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         self._learn(GoodImages(whole, 0, None), rng)
 
     def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Go on with the training of each segmenter, on other whole images."""
+        """Continue the training of each segmenter, on other whole images."""
         whole = [Region.of_image(region, None) for region in regions]
         self._learn_more(GoodImages(whole, 0, self.intensity_range_), rng)
 

@@ -18,7 +18,7 @@ _WITHOUT_EFFECT = {
     "dataset": _NO_LOADER,
     "predict_nonlinearity": _NO_PREDICTION,
     "use_caching": _NO_PREDICTION,
-    "warm_start": "every fit draws new weights. partial_fit goes on from those of the last fit, "
+    "warm_start": "every fit draws new weights. partial_fit continues from those of the last fit, "
     "checkpoint_dir resumes an interrupted one",
     "torch_load_kwargs": "nothing is loaded by skorch. Use sk_ssimae.persistence",
     "history": "every fit starts a history of its own. Leave it out",

@@ -20,8 +20,8 @@ from sk_ssimae.estimators._sampler import PatchSampler
 if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 
-# Share of the learning rate of `fit` by which training goes on: a whole new cycle at the full rate
-# starts by undoing what was learned.
+# Share of the learning rate of `fit` by which training continues. A choice, not measured: a new
+# cycle at the full rate might undo what was learned.
 _LOWER_RATE = 0.1
 
 
@@ -46,7 +46,7 @@ def train(
     rng : Generator
         Source of all seeds.
     start : ReconstructionNet or None, default=None
-        Net whose weights to go on from, by a learning rate of a tenth; None to draw them.
+        Net whose weights to continue from, by a learning rate of a tenth; None to draw them.
 
     Returns
     -------

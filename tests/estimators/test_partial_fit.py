@@ -186,5 +186,7 @@ def test_families_that_cannot_go_on_say_so():
         def compute_residual(self, image):
             return np.asarray(image[..., 0], np.float32)
 
-    with pytest.raises(TypeError, match="Constant cannot go on from an earlier fit: it has no up"):
+    with pytest.raises(
+        TypeError, match="Constant cannot continue from an earlier fit: it has no up"
+    ):
         Constant(random_state=0).fit(OLD).partial_fit(NEW)
