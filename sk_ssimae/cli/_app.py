@@ -313,13 +313,21 @@ def report(
     model: Model,
     images: ManyImages,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of masks of known defects, to outline, paired by file name."),
+    ] = None,
     on_error: BadImage = OnError.stop,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Write images, residual maps, masks and scores to one self-contained HTML file."""
+    """Write one self-contained HTML file in which to look at the regions and choose the level.
+
+    The page works without a network: a slider moves the level of the verdict, and images can be
+    marked as false alarm or missed.
+    """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _report
 
@@ -327,6 +335,7 @@ def report(
             model,
             images,
             output,
+            masks=masks,
             device=device,
             skip_bad=on_error is OnError.skip,
             recursive=recursive,
