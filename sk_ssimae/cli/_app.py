@@ -315,7 +315,10 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
     masks: Annotated[
         Path | None,
-        typer.Option(help="Folder of masks of known defects, to outline, paired by file name."),
+        typer.Option(help="Folder of masks of known defects, paired with IMAGES by file name."),
+    ] = None,
+    good: Annotated[
+        Path | None, typer.Option(help="Folder of further images, which are known to be good.")
     ] = None,
     on_error: BadImage = OnError.stop,
     recursive: Recursive = False,
@@ -336,6 +339,7 @@ def report(
             images,
             output,
             masks=masks,
+            good=good,
             device=device,
             skip_bad=on_error is OnError.skip,
             recursive=recursive,

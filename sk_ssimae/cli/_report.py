@@ -14,6 +14,7 @@ from sk_ssimae.cli._predict import IMAGE_ERRORS
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import find_masks
 from sk_ssimae.cli._text import count, one_line
+from sk_ssimae.datasets._listing import list_images
 from sk_ssimae.datasets._masks import read_mask
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -24,6 +25,7 @@ def report(
     output: Path,
     *,
     masks: Path | None,
+    good: Path | None,
     device: str,
     skip_bad: bool,
     recursive: bool,
@@ -41,7 +43,10 @@ def report(
     output : path
         HTML file to write.
     masks : path or None
-        Folder of masks, paired by file name; None for those of a category of MVTec AD, or none.
+        Folder of masks, paired with `sources` by file name. Those of a category of MVTec AD are
+        known.
+    good : path or None
+        Folder of further images, which are known to be good.
     device : str
         Device to compute on.
     skip_bad : bool
@@ -55,6 +60,10 @@ def report(
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     truth = find_masks(images, sources, masks, recursive=recursive, mask_suffix=mask_suffix)
+    if good is not None:
+        good_images = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
+        truth |= {identity(image): None for image in good_images}
+        images = collect_images([*images, *good_images])
     check_output_file(
         output,
         "--output",

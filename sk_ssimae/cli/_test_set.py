@@ -144,7 +144,7 @@ def find_masks(
     if repeated:
         raise ValueError(
             f"--masks: {named(repeated)} have the same name as another image or mask. Rename them, "
-            "or make a report of each folder."
+            "or pass folders of good images by --good."
         )
     if not pairs:
         raise ValueError(

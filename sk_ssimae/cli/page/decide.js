@@ -38,8 +38,8 @@ function countVerdicts() {
   if (judged.length < images.length) texts[0] += `, ${images.length - judged.length} failed`;
   const defective = judged.filter(image => image.truth === true);
   const good = judged.filter(image => image.truth === false);
-  if (defective.length) texts.push(`${share(defective, isNg)} with a defect in its mask found`);
-  if (good.length) texts.push(`${share(good, isNg)} with an empty mask flagged`);
+  if (defective.length) texts.push(`${share(defective, isNg)} known defective images found`);
+  if (good.length) texts.push(`${share(good, isNg)} known good images flagged`);
   return `${texts.join("; ")}.`;
 }
 

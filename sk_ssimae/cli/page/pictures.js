@@ -4,13 +4,13 @@ function loadData(image) {
   return JSON.parse(document.getElementById(`data-${image.index}`).textContent);
 }
 
-// Call paint(row, column) for each pixel of runs, see to_runs in Python.
-function eachPixel(runs, [, width], paint) {
+// Call visit(row, column) for each pixel of runs, see to_runs in Python.
+function eachPixel(runs, [, width], visit) {
   let pixel = 0;
   for (let i = 0; i < runs.length; i += 2) {
     pixel += runs[i];
     for (const end = pixel + runs[i + 1]; pixel < end; pixel += 1) {
-      paint(Math.floor(pixel / width), pixel % width);
+      visit(Math.floor(pixel / width), pixel % width);
     }
   }
 }
@@ -31,28 +31,45 @@ function markedMask(image, data, shape) {
   return maskOf(data.runs.slice(0, nMarked(image)), image.shape, shape);
 }
 
-function paintOutline(pixels, mask, [height, width], colour) {
-  const inside = (row, column) => row >= 0 && row < height && column >= 0 && column < width
-    && mask[row * width + column];
-  for (let row = 0; row < height; row += 1) {
-    for (let column = 0; column < width; column += 1) {
-      if (!mask[row * width + column]) continue;
-      const isEdge = !(inside(row - 1, column) && inside(row + 1, column)
-        && inside(row, column - 1) && inside(row, column + 1));
-      pixels.set([...colour, isEdge ? 255 : 40], 4 * (row * width + column));
+// Pixels of the mask, or pixels outside, that have one on the other side within a distance.
+function edgeOf(mask, [height, width], distance, isOutside) {
+  const edge = new Uint8Array(mask.length);
+  for (let pixel = mask.indexOf(1); pixel >= 0; pixel = mask.indexOf(1, pixel + 1)) {
+    const row = Math.floor(pixel / width), column = pixel % width;
+    for (let by = 1; by <= distance; by += 1) {
+      for (const [r, c] of [[row - by, column], [row + by, column], [row, column - by], [row, column + by]]) {
+        const isWithin = r >= 0 && r < height && c >= 0 && c < width;
+        if (isWithin && mask[r * width + c]) continue;
+        if (!isOutside) edge[pixel] = 1;
+        else if (isWithin) edge[r * width + c] = 1;
+      }
     }
   }
+  return edge;
 }
 
+function paint(pixels, mask, colour) {
+  mask.forEach((isMarked, pixel) => {
+    if (isMarked) pixels.set(colour, 4 * pixel);
+  });
+}
+
+// Regions have red edges inside, the given mask a blue one outside, so that neither hides the other.
 function outlines(image, data, { regions, truth }) {
   const canvas = document.createElement("canvas");
-  [canvas.height, canvas.width] = image.picture;
+  const shape = image.picture;
+  [canvas.height, canvas.width] = shape;
   const context = canvas.getContext("2d");
   const drawn = context.createImageData(canvas.width, canvas.height);
-  if (regions) paintOutline(drawn.data, markedMask(image, data, image.picture), image.picture, [227, 26, 28]);
+  const distance = Math.max(1, Math.round(Math.max(...shape) / 256));
   if (truth && data.truth) {
-    const mask = maskOf([data.truth], image.shape, image.picture);
-    paintOutline(drawn.data, mask, image.picture, [0, 120, 255]);
+    const mask = maskOf([data.truth], image.shape, shape);
+    paint(drawn.data, edgeOf(mask, shape, distance, true), [0, 110, 255, 255]);
+  }
+  if (regions) {
+    const mask = markedMask(image, data, shape);
+    paint(drawn.data, mask, [227, 26, 28, 40]);
+    paint(drawn.data, edgeOf(mask, shape, distance, false), [227, 26, 28, 255]);
   }
   context.putImageData(drawn, 0, 0);
   return canvas;
@@ -68,7 +85,8 @@ function photograph(url) {
 function numbers(image, most) {
   return image.regions.slice(0, Math.min(nMarked(image), most)).map((region, index) => {
     const number = document.createElement("span");
-    number.className = "number";
+    // Above the peak, or below it near the upper edge.
+    number.className = region.row < 0.15 * image.shape[0] ? "number below" : "number";
     number.setAttribute("aria-hidden", "true");
     number.textContent = index + 1;
     number.style.left = `${100 * (region.column + 0.5) / image.shape[1]}%`;
