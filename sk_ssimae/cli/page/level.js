@@ -70,8 +70,8 @@ function drawStrip() {
 function setLevel(value) {
   level = Math.max(value, overview.extent);
   slider.value = Math.round(N_STEPS * positionOf(level));
-  slider.setAttribute("aria-valuetext", `${precise(level)}. ${countVerdicts()}`);
-  if (document.activeElement !== field) field.value = precise(level);
+  slider.setAttribute("aria-valuetext", precise(level));
+  field.value = precise(level);
   document.getElementById("status").textContent = countVerdicts();
   const isMoved = level !== overview.threshold;
   document.getElementById("promise").hidden = isMoved;

@@ -62,9 +62,7 @@ slider.addEventListener("input", () => {
 });
 slider.addEventListener("change", store);
 field.addEventListener("change", () => {
-  const value = field.valueAsNumber;
-  field.blur();
-  setLevel(Number.isFinite(value) ? value : level);
+  setLevel(Number.isFinite(field.valueAsNumber) ? field.valueAsNumber : level);
   arrange();
   store();
 });

@@ -17,7 +17,7 @@ function describe(image, row) {
   }
   const share = 100 * markedArea(image) / (image.shape[0] * image.shape[1]);
   facts.textContent = `score ${precise(image.score)}, ${n} region${n === 1 ? "" : "s"}, `
-    + `${Number(share.toPrecision(3))} % marked`;
+    + `${Number(share.toPrecision(3))}\u00a0% marked`;
   const truth = row.querySelector(".truth");
   truth.textContent = image.truth === null ? ""
     : `Given mask: ${image.truth ? "defective" : "good"}${disagrees(image) ? ", disagrees" : ""}`;
