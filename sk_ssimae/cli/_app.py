@@ -225,6 +225,13 @@ def report(
     model: Model,
     images: ManyImages,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
+    masks: Annotated[
+        Path | None,
+        typer.Option(help="Folder of masks of known defects, paired with IMAGES by file name."),
+    ] = None,
+    good: Annotated[
+        Path | None, typer.Option(help="Folder of further images, which are known to be good.")
+    ] = None,
     threshold: Level = None,
     on_error: BadImage = OnError.stop,
     recursive: Recursive = False,
@@ -232,7 +239,11 @@ def report(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Write images, residual maps, masks and scores to one self-contained HTML file."""
+    """Write one self-contained HTML file in which to look at the regions and choose the level.
+
+    The page works without a network: a slider moves the level of the verdict, and images can be
+    marked as false alarm or missed.
+    """
     with reporting(quiet) as terminal:
         from sk_ssimae.cli import _report
 
@@ -240,6 +251,8 @@ def report(
             model,
             images,
             output,
+            masks=masks,
+            good=good,
             threshold=parse_level(threshold),
             device=device,
             skip_bad=on_error is OnError.skip,

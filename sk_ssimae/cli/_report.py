@@ -1,54 +1,22 @@
-"""HTML report of the defects that a model finds in images."""
+"""HTML report for deciding: the regions that a model finds, at any level of the verdict."""
 
-import html
-from datetime import datetime
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
-from typing import Any, NamedTuple
 
-import sk_ssimae
 from sk_ssimae._atomic import replace_file
+from sk_ssimae.cli._candidates import find_candidates, to_runs
+from sk_ssimae.cli._colours import ColourScale
 from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
-from sk_ssimae.cli._model import load_model, naming_too_large_images, promise, segment
-from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
+from sk_ssimae.cli._model import load_model, naming_too_large_images, segment
+from sk_ssimae.cli._page import Entry, render
+from sk_ssimae.cli._pictures import draw, longest_side
 from sk_ssimae.cli._predict import IMAGE_ERRORS
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
-from sk_ssimae.cli._text import count, one_line, printable
+from sk_ssimae.cli._test_set import find_masks
+from sk_ssimae.cli._text import count, one_line
+from sk_ssimae.datasets._listing import list_images
+from sk_ssimae.datasets._masks import read_mask
 from sk_ssimae.estimators import BaseSegmenter
-
-
-class Entry(NamedTuple):
-    """A row of the report, with either pictures or an error.
-
-    Attributes
-    ----------
-    path : path
-        Image file.
-    name : str
-        Unique name of the image.
-    score : float
-        Score of the image.
-    marked_share : float
-        Share of marked pixels.
-    largest_region : int
-        Number of pixels in the largest marked region.
-    defective : bool
-        Whether a pixel is marked.
-    pictures : Pictures or None
-        Pictures of the image; None if it failed.
-    error : str
-        Error that the image caused; empty if none.
-    """
-
-    path: Path
-    name: str
-    score: float = float("-inf")
-    marked_share: float = 0.0
-    largest_region: int = 0
-    defective: bool = False
-    pictures: Pictures | None = None
-    error: str = ""
 
 
 def report(
@@ -56,6 +24,8 @@ def report(
     sources: list[Path],
     output: Path,
     *,
+    masks: Path | None,
+    good: Path | None,
     threshold: float | None,
     device: str,
     skip_bad: bool,
@@ -73,6 +43,11 @@ def report(
         Images and folders of images.
     output : path
         HTML file to write.
+    masks : path or None
+        Folder of masks, paired with `sources` by file name. Those of a category of MVTec AD are
+        known.
+    good : path or None
+        Folder of further images, which are known to be good.
     threshold : float or None
         Level of the verdict; None for that of the model.
     device : str
@@ -87,107 +62,96 @@ def report(
         Output of the command.
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
-    check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
+    truth = find_masks(images, sources, masks, recursive=recursive, mask_suffix=mask_suffix)
+    if good is not None:
+        good_images = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
+        truth |= {identity(image): None for image in good_images}
+        images = collect_images([*images, *good_images])
+    check_output_file(
+        output,
+        "--output",
+        [model, *images, *filter(None, truth.values())],
+        begins=b"<!DOCTYPE html>",
+    )
     segmenter = load_model(model, device, threshold).segmenter
     names = name_images(images, {})
-    colours = ColourScale.of(segmenter)
+    inspect = _Inspector(segmenter, truth, longest_side(len(images)))
     entries = []
     with terminal.progress() as progress:
         for image in progress.track(images, description="Images"):
             name = names[identity(image)]
-            entry = _look_at(segmenter, image, name, colours, skip_bad=skip_bad)
-            if entry.error:
+            try:
+                entry = inspect(image, name)
+            except IMAGE_ERRORS as error:
+                if not skip_bad:
+                    raise
+                entry = Entry(image, name, error=one_line(error))
                 terminal.complain(entry.error)
             entries.append(entry)
-    page = render(segmenter, model.name, entries, colours)
+    page = render(segmenter, model.name, entries, inspect.colours, inspect.longest_side)
     replace_file(output, page.encode())
     size = f"{len(page) / 1e6:.1f} MB"
-    terminal.say(f"{_tally(entries)}. Report: {str(output)!r} ({size}).")
+    terminal.say(f"{_tally(entries, segmenter.threshold_)}. Report: {str(output)!r} ({size}).")
     return SOME_IMAGES_FAILED if any(entry.error for entry in entries) else 0
 
 
-def _look_at(
-    segmenter: BaseSegmenter, image: Path, name: str, colours: ColourScale, *, skip_bad: bool
-) -> Entry:
-    try:
+class _Inspector:
+    """Compute what the page shows of an image.
+
+    Parameters
+    ----------
+    segmenter : BaseSegmenter
+        The model.
+    truth : mapping of str to path or None
+        Mask of each image that has one, by `identity`; None for a good image.
+    longest_side : int
+        Largest height and width of pictures in pixels.
+    """
+
+    def __init__(
+        self, segmenter: BaseSegmenter, truth: Mapping[str, Path | None], longest_side: int
+    ) -> None:
+        self.segmenter = segmenter
+        self.truth = truth
+        self.longest_side = longest_side
+        self.colours = ColourScale.of(segmenter)
+
+    def __call__(self, image: Path, name: str) -> Entry:
+        """Return the entry of an image.
+
+        Raises
+        ------
+        OSError, TypeError, ValueError
+            If the image or its mask cannot be read, does not suit, or is too large.
+        """
+        segmenter = self.segmenter
         found = segment(segmenter, image)
+        shape = (found.mask.shape[0], found.mask.shape[1])
         with naming_too_large_images(image):
-            pictures = draw(image, found.residual_map, found.mask, colours, segmenter.conversion)
-    except IMAGE_ERRORS as error:
-        if not skip_bad:
-            raise
-        return Entry(image, name, error=one_line(error))
-    return Entry(
-        image,
-        name,
-        found.score,
-        found.marked_share,
-        found.largest_region,
-        found.defective,
-        pictures,
-    )
+            opened = segmenter._open(found.residual_map)
+            levels = segmenter._with_radius(segmenter._levels(), shape)
+            candidates = find_candidates(opened, levels)
+            pictures = draw(image, opened, self.colours, segmenter.conversion, self.longest_side)
+        truth = self._read_truth(image, shape)
+        return Entry(image, name, found.score, shape, candidates, pictures, truth)
+
+    def _read_truth(self, image: Path, shape: tuple[int, int]) -> list[int] | None:
+        if identity(image) not in self.truth:
+            return None
+        path = self.truth[identity(image)]
+        if path is None:
+            return []
+        mask = read_mask(path)
+        if mask.shape != shape:
+            raise ValueError(
+                f"--masks: the mask {str(path)!r} must have the height and width of its image, "
+                f"{shape}, got {mask.shape} instead. Resize it, or remove it from the folder."
+            )
+        return to_runs(mask)
 
 
-def render(segmenter: BaseSegmenter, model: str, entries: list[Entry], colours: ColourScale) -> str:
-    """Render the page, highest scores first."""
-    template = resources.files("sk_ssimae.cli").joinpath("report.html").read_text("utf-8")
-    ordered = sorted(entries, key=lambda entry: entry.score, reverse=True)
-    threshold = segmenter.threshold_
-    return Template(template).substitute(
-        model=_escape(model),
-        segmenter=type(segmenter).__name__,
-        tally=_tally(entries),
-        created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
-        version=sk_ssimae.__version__,
-        threshold=f"{threshold:.4g}",
-        promise=_escape(promise(segmenter)),
-        low=f"{colours.low:.3g}",
-        high=f"{colours.high:.3g}",
-        position=f"{100 * float(colours.position(threshold)):.1f}",
-        gradient=colours.css(),
-        longest_side=LONGEST_SIDE,
-        rows="\n".join(_row(entry) for entry in ordered),
-    )
-
-
-def _row(entry: Entry) -> str:
-    name, path = _escape(entry.name), _escape(str(entry.path))
-    values: dict[str, Any] = {
-        "name": name,
-        "score": "" if entry.error else f"{entry.score:.9g}",
-        "share": f"{entry.marked_share:.6g}",
-        "region": entry.largest_region,
-        "defective": int(entry.defective),
-    }
-    data = " ".join(f'data-{key}="{value}"' for key, value in values.items())
-    title = f'<th scope="row"><b>{name}</b><small>{path}</small></th>'
-    if entry.pictures is None:
-        error = _escape(entry.error)
-        return f'<tr {data} class="bad">{title}<td colspan="6">{error}</td></tr>'
-    verdict = "defective" if entry.defective else "good"
-    # Map and mask are overlays, so that the file contains the image only once.
-    pictures = entry.pictures
-    style = f"--image: url({pictures.image}); --shape: {pictures.width} / {pictures.height}"
-    return (
-        f'<tr {data} style="{style}">{title}'
-        f'<td><b>{entry.score:.4g}</b><span class="{verdict}">{verdict}</span></td>'
-        f"<td>{100 * entry.marked_share:.3g} %</td><td>{entry.largest_region} px</td>"
-        f"{_panel('input')}{_panel('residual map', pictures.residual_map)}"
-        f"{_panel('mask', pictures.mask)}</tr>"
-    )
-
-
-def _escape(text: str) -> str:
-    return html.escape(printable(text))
-
-
-def _panel(label: str, overlay: str = "") -> str:
-    picture = f'<img src="{overlay}" alt="">' if overlay else ""
-    return f'<td class="picture"><div role="img" aria-label="{label}">{picture}</div></td>'
-
-
-def _tally(entries: list[Entry]) -> str:
+def _tally(entries: list[Entry], threshold: float) -> str:
     failed = sum(bool(entry.error) for entry in entries)
-    defective = sum(entry.defective for entry in entries)
+    defective = sum(entry.score is not None and entry.score > threshold for entry in entries)
     text = f"{count(len(entries), 'image')}, {defective} defective"
     return f"{text}, {failed} failed" if failed else text

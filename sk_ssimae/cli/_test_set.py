@@ -1,12 +1,22 @@
 """Images with known defects, from the folders that `evaluate` is given."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sklearn.utils import Bunch
 
+from sk_ssimae.cli._files import identity
 from sk_ssimae.datasets._folders import as_bunch
-from sk_ssimae.datasets._listing import is_category, list_images, list_with_masks, match, pair
+from sk_ssimae.datasets._listing import (
+    is_category,
+    list_images,
+    list_masks,
+    list_with_masks,
+    match,
+    named,
+    pair,
+)
 from sk_ssimae.datasets._mvtec_ad import load_category
 
 _REASONS = {
@@ -98,3 +108,67 @@ def _dataset(
     subfolders = (path.parent.relative_to(folder) for path in defective)
     kinds = ["" if subfolder == Path() else str(subfolder) for subfolder in subfolders]
     return Dataset(as_bunch(good, defective, masks), [""] * len(good) + kinds, left_out)
+
+
+def find_masks(
+    images: Sequence[Path],
+    sources: Sequence[Path],
+    masks: Path | None,
+    *,
+    recursive: bool,
+    mask_suffix: str | None,
+) -> dict[str, Path | None]:
+    """Find the masks of those images that have one.
+
+    Parameters
+    ----------
+    images : sequence of path
+        Images of `sources`.
+    sources : sequence of path
+        Files and folders that were given. Masks and good images of a category of MVTec AD are
+        known.
+    masks : path or None
+        Folder of masks, paired with images by file name alone.
+    recursive : bool
+        Include masks in subfolders.
+    mask_suffix : str or None
+        Ending of the names of masks, if it is not a usual one.
+
+    Returns
+    -------
+    dict of str to path or None
+        Masks by the absolute path of their image; None for a good image. Other images are absent.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist or contains no images.
+    ValueError
+        If no mask belongs to an image, or several images or masks have one name.
+    """
+    found: dict[str, Path | None] = {}
+    for source in filter(is_category, sources):
+        category = load_category(source)
+        found |= {identity(image): None for image in category.test_good}
+        paths = category.target.mask_paths()
+        found |= {identity(i): p for i, p in zip(category.defective, paths, strict=True)}
+    if masks is None:
+        return found
+    # Masks need no ending, unless they lie with their images.
+    own = {identity(image) for image in images}
+    files = list_masks(masks, "--masks", recursive=recursive)
+    mask_files = [path for path in files if identity(path) not in own]
+    pairs, problems = match(images, mask_files, mask_suffix=mask_suffix)
+    repeated = problems["several with the same name"]
+    if repeated:
+        raise ValueError(
+            f"--masks: {named(repeated)} have the same name as another image or mask. Rename them, "
+            "or pass folders of good images by --good."
+        )
+    if not pairs:
+        raise ValueError(
+            f"--masks: no mask in {str(masks)!r} has the name of an image, such as "
+            f"{images[0].stem + '_mask.png'!r} or {images[0].stem + '.png'!r}. Rename the masks, "
+            "or pass their ending by --mask-suffix."
+        )
+    return found | {identity(image): mask for image, mask in pairs}

@@ -45,7 +45,7 @@ def list_images(
     stems = {path.with_suffix("") for path in files}
     masks = [path for path in files if {*_stems_of_image(path, mask_suffix)} & stems]
     if masks:
-        _warn(f"{name}: left {_named(masks)} out, which are masks of other images by their names.")
+        _warn(f"{name}: left {named(masks)} out, which are masks of other images by their names.")
     return [path for path in files if path not in {*masks}]
 
 
@@ -77,6 +77,17 @@ def list_with_masks(
     return image_files, mask_files
 
 
+def list_masks(folder: str | Path, name: str, *, recursive: bool = False) -> list[Path]:
+    """List all images of a folder, masks by their names or not; `name` names it in messages.
+
+    Raises
+    ------
+    TypeError, FileNotFoundError
+        As `list_images`.
+    """
+    return _list_files(as_path(folder, name), name, recursive)
+
+
 def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
     """List the image files of a folder; warn of files that are passed over."""
     if folder.is_file():
@@ -97,16 +108,16 @@ def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
     others = [path for path in visible if _is_other_image(path)]
     subfolders = [] if recursive else [path for path in visible if _has_images(path)]
     if not files:
-        hint = f" Its subfolders {_named(subfolders)} do: name one." if subfolders else ""
+        hint = f" Its subfolders {named(subfolders)} do: name one." if subfolders else ""
         raise FileNotFoundError(
             f"{name}: the folder {str(folder)!r} contains no images. Pass a folder of files with "
             f"the suffixes {', '.join(sorted(SUFFIXES))}.{hint}"
         )
     if others:
-        _warn(f"{name}: passed over {_named(others)}. Convert them to PNG or TIFF to use them.")
+        _warn(f"{name}: passed over {named(others)}. Convert them to PNG or TIFF to use them.")
     if subfolders:
         _warn(
-            f"{name}: passed over the subfolders {_named(subfolders)}, which contain images. "
+            f"{name}: passed over the subfolders {named(subfolders)}, which contain images. "
             "Include them by recursive=True (--recursive)."
         )
     return files
@@ -128,7 +139,8 @@ def _has_images(path: Path) -> bool:
         return False
 
 
-def _named(paths: Sequence[Path]) -> str:
+def named(paths: Sequence[Path]) -> str:
+    """Name a few files in a message."""
     names = ", ".join(repr(path.name) for path in paths[:_N_NAMED])
     return names if len(paths) <= _N_NAMED else f"{names} and {len(paths) - _N_NAMED} more"
 
