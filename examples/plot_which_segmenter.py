@@ -3,8 +3,8 @@ Which segmenter finds which defects?
 ====================================
 
 An SSIM autoencoder, a dictionary of filter responses and the sum of both, on the same fabric. The
-dictionary trains in a second or two. It is ahead where defects differ from the fabric in grey
-value, the autoencoder where only the structure differs. The sum lies between, nearer the better.
+dictionary trains in a second or two, and is ahead where defects differ from the fabric in grey
+value. Where only the structure differs, both find the defects, and their sum is best.
 """
 
 import matplotlib.pyplot as plt
