@@ -76,7 +76,7 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
     """Find the threshold with the largest F1 score of pixels, pooled over all images.
 
     This is the score that segmentation could reach if the best threshold were known. A threshold
-    chosen on test images is biased: see :doc:`/thresholds`.
+    chosen on test images is biased: see :doc:`/decide`.
 
     Parameters
     ----------
