@@ -2,6 +2,7 @@
 
 import copy
 import html
+import inspect
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import image_score
-from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._inference._region import Region, working_inside, working_pixels
 from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
@@ -34,7 +35,7 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._results import Map, Mask
 from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.model_selection import (
     extreme_value_threshold,
@@ -194,7 +195,12 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.min_region_area = min_region_area
 
     @abstractmethod
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Learn from good images.
 
         Parameters
@@ -205,6 +211,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             `min_image_size` pixels per side.
         rng : Generator
             Source of all random numbers.
+        inside : sequence of arrays of bool (h, w), or None
+            Inspected pixels of each region; passed only if `fit` was given a region of interest.
+            The others are copies of those inside, mirrored at the edge, and should not be learned.
         """
 
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
@@ -217,7 +226,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         """
         return 0.0, math.inf
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Learn from defect-free images and find the threshold on some that were held out.
 
         Parameters
@@ -227,6 +236,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part in training or
             calibration.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -244,18 +256,24 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             X,
             min_size=1 if self.image_size is not None else self._smallest_side(),
             conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
+            roi=roi,
         )
         return self._fit_good(
-            load_good_images(images, y, as_pair(self.image_size), self.intensity_range)
+            load_good_images(
+                images, y, as_pair(self.image_size), self.intensity_range, self._smallest_side()
+            )
         )
 
-    def calibrate(self, X: Any) -> Self:
+    def calibrate(self, X: Any, *, roi: Any = None) -> Self:
         """Find both levels again, on good images that training has not seen.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Good images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -267,13 +285,13 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         ValueError
             If `threshold` is a number, so that there is nothing to calibrate.
         """
-        images = self._check_images(X)
+        images = self._check_images(X, roi)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
                 "Set threshold to 'image_fpr' or 'pixel_fpr' first."
             )
-        self._calibrate([self._region(image) for image in images], "images")
+        self._calibrate(list(self._iter_regions(images)), "images")
         return self
 
     @property
@@ -365,21 +383,33 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         return hold_out(good, self.validation_fraction, self._smallest_side(), rng)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
-        self.fit_regions([working_pixels(region) for region in good.regions], rng)
+        regions = [working_pixels(region) for region in good.regions]
+        if all(region.inside is None for region in good.regions):
+            self.fit_regions(regions, rng)
+            return
+        if "inside" not in inspect.signature(self.fit_regions).parameters:
+            raise TypeError(
+                f"{type(self).__name__} takes no region of interest (roi): give its method "
+                "fit_regions the parameter inside."
+            )
+        self.fit_regions(regions, rng, inside=[working_inside(one) for one in good.regions])
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
         residual_maps = [self._residual_map(region) for region in held_out]
-        opened = [self._open(residual_map) for residual_map in residual_maps]
+        opened = [
+            self._open(residual_map, region.inside)
+            for residual_map, region in zip(residual_maps, held_out, strict=True)
+        ]
         if self.threshold == "pixel_fpr":
-            threshold = pixel_fpr_threshold(opened, self.target_fpr)
+            threshold = pixel_fpr_threshold(_inspected(opened, held_out), self.target_fpr)
         elif kind == "images" and allows_bound(len(opened), self.target_fpr):
             threshold = image_fpr_threshold([image_score(m) for m in opened], self.target_fpr)
         else:
             threshold = self._extrapolate(opened, held_out)
         extent: Any = self.extent_threshold
         if isinstance(extent, str):
-            extent = pixel_fpr_threshold(opened, self.extent_fpr)
-        self.tail_ = TailProbability.fit(residual_maps)
+            extent = pixel_fpr_threshold(_inspected(opened, held_out), self.extent_fpr)
+        self.tail_ = TailProbability.fit(_inspected(residual_maps, held_out))
         self.calibration_ = Calibration(
             threshold,
             min(float(extent), threshold),
@@ -393,14 +423,17 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
 
     def _extrapolate(self, opened: Sequence[Map], held_out: Sequence[Region]) -> float:
         """Estimate the threshold of whole images from the blocks of a few, or of parts of them."""
-        maxima = [
-            block_maxima(opened_map, block_size(region.image_shape))
+        blocks = [
+            block_maxima(opened_map, block_size(region.image_shape), region.inside)
             for opened_map, region in zip(opened, held_out, strict=True)
         ]
-        pixels_per_block = sum(m.size for m in opened) / sum(len(own) for own in maxima)
-        image_pixels = np.mean([math.prod(region.image_shape) for region in held_out])
+        maxima = np.concatenate([own.maxima for own in blocks])
+        pixels_per_block = sum(own.n_pixels for own in blocks) / len(maxima)
+        image_pixels = np.mean(
+            [region.inspected_share * math.prod(region.image_shape) for region in held_out]
+        )
         n_blocks = max(float(image_pixels) / pixels_per_block, 1.0)
-        return extreme_value_threshold(np.concatenate(maxima), n_blocks, self.target_fpr)
+        return extreme_value_threshold(maxima, n_blocks, self.target_fpr)
 
     def _calibrated_parameters(self) -> dict[str, Any]:
         """Return the parameters without which a threshold means nothing."""
@@ -427,3 +460,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
+
+
+def _inspected(maps: Sequence[Map], regions: Sequence[Region]) -> list[Map]:
+    return [region.inspected(one) for one, region in zip(maps, regions, strict=True)]

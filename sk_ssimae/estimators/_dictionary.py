@@ -13,9 +13,11 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import resize_inside
 from sk_ssimae._pixels import resize
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
+from sk_ssimae.estimators._results import Mask
 
 Features = NDArray[np.float32]
 
@@ -85,7 +87,12 @@ class BaseDictionarySegmenter(BaseSegmenter):
         self.n_neighbors = n_neighbors
 
     @abstractmethod
-    def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_features(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Prepare :meth:`compute_features`: learn filters, or load a network.
 
         Parameters
@@ -95,18 +102,29 @@ class BaseDictionarySegmenter(BaseSegmenter):
             intensity range.
         rng : Generator
             Source of all random numbers.
+        inside : sequence of arrays of bool (h, w), or None
+            Inspected pixels of each region; None for all.
         """
 
     @abstractmethod
     def compute_features(self, image: Image) -> Features:
         """Compute the features (h', w', d), float32, of an image (h, w, c), on an even grid."""
 
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Choose the dictionary from the features of good images."""
-        self.fit_features(regions, rng)
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
+        """Choose the dictionary from the features of good images, at least half of them inside."""
+        self.fit_features(regions, rng, inside)
         share = -(-_MOST_FEATURES // len(regions))
+        masks = inside or [None] * len(regions)
         features = np.concatenate(
-            [_choose(_rows(self.compute_features(region)), share, rng) for region in regions]
+            [
+                _choose(_rows(self.compute_features(region), mask), share, rng)
+                for region, mask in zip(regions, masks, strict=True)
+            ]
         )
         seed = int(rng.integers(2**31))
         n_components = min(self.n_components, *features.shape)
@@ -127,8 +145,11 @@ class BaseDictionarySegmenter(BaseSegmenter):
         return resize(distances.reshape(features.shape[:2]), (image.shape[0], image.shape[1]))
 
 
-def _rows(features: Features) -> Features:
-    return features.reshape(-1, features.shape[2])
+def _rows(features: Features, inside: Mask | None = None) -> Features:
+    if inside is None:
+        return features.reshape(-1, features.shape[2])
+    rows: Features = features[resize_inside(inside, (features.shape[0], features.shape[1]))]
+    return rows
 
 
 def _choose(rows: Features, most: int, rng: np.random.Generator) -> Features:

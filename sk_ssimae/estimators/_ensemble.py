@@ -19,7 +19,7 @@ from sk_ssimae._intensity import Image
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
-from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._results import Map, Mask
 
 # Parameters by which images are read. The ensemble reads them once, for all.
 _OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
@@ -167,9 +167,18 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Fit each segmenter to whole images."""
-        whole = [Region.of_image(region, None) for region in regions]
+        masks = inside or [None] * len(regions)
+        whole = [
+            Region.of_image(region, None, mask, self._smallest_side())
+            for region, mask in zip(regions, masks, strict=True)
+        ]
         self._learn(GoodImages(whole, 0, None), rng)
 
     def compute_residual(self, image: Image) -> Map:
@@ -217,7 +226,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         # Not by compute_residual: only a region says how large the whole image is, which the
         # smoothing of segmenters depends on.
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
-        return smooth(self._combine(region), sigma)
+        return smooth(self._combine(region), sigma, region.inside)
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
         # The combined maps have been smoothed, each by its segmenter.

@@ -22,6 +22,7 @@ from sk_ssimae.estimators._dictionary import (
 from sk_ssimae.estimators._net import resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
+from sk_ssimae.estimators._results import Mask
 from sk_ssimae.modules import load_feature_extractor
 
 
@@ -107,7 +108,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             raise ValueError(f"pooling must be odd, got {self.pooling} instead.")
         resolve_device(self.device)
 
-    def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_features(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Load the network; nothing is learned."""
         extractor = copy.deepcopy(load_feature_extractor(self.feature_extractor))
         self.extractor_ = extractor.requires_grad_(False).eval()

@@ -8,6 +8,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside, resize_inside
 from sk_ssimae._pixels import as_unit_float
 
 Array = NDArray[np.float32]
@@ -43,6 +44,7 @@ class FilterBank(NamedTuple):
     def learn(
         cls,
         images: Sequence[Image],
+        inside: Sequence[Inside] | None = None,
         *,
         size: int,
         n_filters: int,
@@ -50,13 +52,14 @@ class FilterBank(NamedTuple):
         stride: int,
         rng: np.random.Generator,
     ) -> Self:
-        """Learn the filters from windows drawn from images (h, w, c)."""
+        """Learn the filters from windows around pixels of images (h, w, c), if given inside."""
         share = -(-_N_WINDOWS // len(images))
+        masks = inside or [None] * len(images)
         filters = []
         for scale in scales:
             drawn = [
-                _draw(_windows(_shrink(_whole_cells(image, stride), scale), size), share, rng)
-                for image in images
+                _draw(_windows(_shrink(_whole_cells(image, stride), scale), size), mask, share, rng)
+                for image, mask in zip(images, masks, strict=True)
             ]
             filters.append(_principal_components(np.concatenate(drawn), n_filters))
         return cls(filters, scales, size, stride)
@@ -92,8 +95,13 @@ def _windows(image: Array, size: int) -> Array:
     return sliding_window_view(padded, (size, size), axis=(0, 1))
 
 
-def _draw(windows: Array, number: int, rng: np.random.Generator) -> Array:
-    rows, columns = (rng.integers(0, side, number) for side in windows.shape[:2])
+def _draw(windows: Array, inside: Inside | None, number: int, rng: np.random.Generator) -> Array:
+    shape = windows.shape[0], windows.shape[1]
+    if inside is None:
+        rows, columns = (rng.integers(0, side, number) for side in shape)
+    else:
+        allowed = np.argwhere(resize_inside(inside, shape))
+        rows, columns = allowed[rng.integers(0, len(allowed), number)].T
     return windows[rows, columns].reshape(number, -1)
 
 

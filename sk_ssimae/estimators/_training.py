@@ -10,6 +10,7 @@ import torch
 from skorch.callbacks import ProgressBar
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
@@ -27,6 +28,7 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
+    inside: Sequence[Inside] | None = None,
 ) -> ReconstructionNet:
     """Train the network of a segmenter on random patches of good regions.
 
@@ -40,6 +42,8 @@ def train(
         Where to train.
     rng : Generator
         Source of all seeds.
+    inside : sequence of arrays of bool (h, w), or None
+        Inspected pixels of each region; None for all.
 
     Returns
     -------
@@ -55,6 +59,7 @@ def train(
     """
     sampler = PatchSampler(
         regions,
+        inside=inside,
         patch_size=segmenter.patch_size,
         n_patches=segmenter.n_patches,
         batch_size=segmenter.batch_size,
