@@ -130,15 +130,18 @@ def open_map(
 def _open_with_disk(
     residual_map: NDArray[np.float32], diameter: int, inside: NDArray[np.bool_] | None
 ) -> NDArray[np.float32]:
-    element = disk(diameter)
+    steps: Any = morphology  # Partly without types.
+    element: Any = disk(diameter)
+    opened: NDArray[np.float32]
     if inside is None:
-        return morphology.opening(residual_map, element, mode="ignore")
+        opened = steps.opening(residual_map, element, mode="ignore")
+        return opened
     # Values outside must count in neither step.
-    element = morphology.pad_footprint(element, pad_end=False)
+    element = steps.pad_footprint(element, pad_end=False)
     highest, lowest = residual_map[inside].max(), residual_map[inside].min()
-    eroded = morphology.erosion(np.where(inside, residual_map, highest), element, mode="ignore")
-    opened: NDArray[np.float32] = morphology.dilation(
-        np.where(inside, eroded, lowest), morphology.mirror_footprint(element), mode="ignore"
+    eroded = steps.erosion(np.where(inside, residual_map, highest), element, mode="ignore")
+    opened = steps.dilation(
+        np.where(inside, eroded, lowest), steps.mirror_footprint(element), mode="ignore"
     )
     return opened
 

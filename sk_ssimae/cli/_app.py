@@ -58,6 +58,15 @@ Device = Annotated[
     str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|FOLDER|X,Y,WIDTH,HEIGHT",
+        help="Region of interest: only its pixels are inspected. A mask image for all images, "
+        "black where nothing is inspected; a folder with a mask for each, paired by name; or a "
+        "rectangle in pixels: its first column and row, width and height.",
+    ),
+]
 BadImage = Annotated[
     OnError,
     typer.Option(
@@ -177,6 +186,7 @@ def fit(
         int | None,
         typer.Option(help="Random seed. Without it, each run gives a different model."),
     ] = None,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
@@ -213,6 +223,7 @@ def fit(
             parameters,
             settings=settings or [],
             patches=patches,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             overwrite=overwrite,
@@ -234,6 +245,7 @@ def predict(
         bool,
         typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
     ] = False,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -254,6 +266,7 @@ def predict(
             device=device,
             skip_bad=on_error is OnError.skip,
             overwrite=overwrite,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,
@@ -280,6 +293,7 @@ def evaluate(
         Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
     on_error: BadImage = OnError.stop,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -301,6 +315,7 @@ def evaluate(
             json_file=json_file,
             device=device,
             skip_bad=on_error is OnError.skip,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,
@@ -314,6 +329,7 @@ def report(
     images: ManyImages,
     output: Annotated[Path, typer.Option("--output", "-o", help="HTML file to write.")],
     on_error: BadImage = OnError.stop,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -329,6 +345,7 @@ def report(
             output,
             device=device,
             skip_bad=on_error is OnError.skip,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,

@@ -10,6 +10,7 @@ from rich.table import Table
 from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._model import Inspection, load_model, segment
 from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import load_test_set
 from sk_ssimae.cli._text import count, one_line
@@ -56,6 +57,7 @@ def evaluate(
     json_file: Path | None,
     device: str,
     skip_bad: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -78,6 +80,8 @@ def evaluate(
         Device to compute on.
     skip_bad : bool
         Leave out an image that fails or has no mask, instead of stopping.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -88,16 +92,20 @@ def evaluate(
     data, left_out = load_test_set(
         images, masks, good, skip_bad=skip_bad, recursive=recursive, mask_suffix=mask_suffix
     )
+    regions = RegionsOption(roi, data.data, mask_suffix)
     if json_file is not None:
-        check_output_file(json_file, "--json", [model, *data.target.paths()], begins=b"{")
+        inputs = [model, *data.target.paths(), *regions.inputs()]
+        check_output_file(json_file, "--json", inputs, begins=b"{")
     for text in left_out:
         terminal.complain(text)
     segmenter = load_model(model, device).segmenter
-    truth, found, failed = _segment_all(segmenter, data, skip_bad=skip_bad, terminal=terminal)
+    truth, found, insides, failed = _segment_all(
+        segmenter, data, regions, skip_bad=skip_bad, terminal=terminal
+    )
     left_out += failed
     if not truth:
         raise ValueError("IMAGES: no image is left to evaluate. Fix the errors above.")
-    scores = _score(segmenter, truth, found) | {"images": len(truth), "left_out": left_out}
+    scores = _score(segmenter, truth, found, insides) | {"images": len(truth), "left_out": left_out}
     # Print first: a full disk must not lose minutes of work.
     terminal.show(_table(scores, len(truth)))
     if left_out:
@@ -111,15 +119,24 @@ def evaluate(
 
 
 def _segment_all(
-    segmenter: BaseSegmenter, data: Any, *, skip_bad: bool, terminal: Terminal
-) -> tuple[list[Any], list[Inspection], list[str]]:
-    """Return masks, results and, for each image that failed, the error."""
-    truth, found, failed = [], [], []
+    segmenter: BaseSegmenter,
+    data: Any,
+    regions: RegionsOption,
+    *,
+    skip_bad: bool,
+    terminal: Terminal,
+) -> tuple[list[Any], list[Inspection], list[Any], list[str]]:
+    """Return masks, results, inspected pixels and, for each image that failed, the error."""
+    truth: list[Any] = []
+    found: list[Inspection] = []
+    insides: list[Any] = []
+    failed: list[str] = []
     with terminal.progress() as progress:
         for index, image in enumerate(progress.track(data.data, description="Images")):
             try:
                 mask = data.target[index]
-                inspection = segment(segmenter, image)
+                inside = regions.mask(image)
+                inspection = segment(segmenter, image, inside)
                 _check_size(mask, inspection, image)
             except IMAGE_ERRORS as error:
                 if not skip_bad:
@@ -127,9 +144,12 @@ def _segment_all(
                 failed.append(one_line(error))
                 terminal.complain(error)
             else:
+                if inside is not None:
+                    insides.append(inside)
+                    mask = mask & inside  # A defect outside does not count.
                 truth.append(mask)
                 found.append(inspection)
-    return truth, found, failed
+    return truth, found, insides, failed
 
 
 def _check_size(mask: Any, found: Inspection, image: Path) -> None:
@@ -141,16 +161,21 @@ def _check_size(mask: Any, found: Inspection, image: Path) -> None:
 
 
 def _score(
-    segmenter: BaseSegmenter, truth: Sequence[Any], found: Sequence[Inspection]
+    segmenter: BaseSegmenter,
+    truth: Sequence[Any],
+    found: Sequence[Inspection],
+    insides: Sequence[Any],
 ) -> dict[str, Any]:
     maps = [one.residual_map for one in found]
-    best = pixel_f1_max_score(truth, maps)
-    counts = _count(truth, found)
+    roi = insides or None
+    best = pixel_f1_max_score(truth, maps, roi=roi)
+    n_inspected = sum(map(np.count_nonzero, insides)) if insides else sum(m.size for m in maps)
+    counts = _count(truth, found, n_inspected)
     n_marked = counts.true_positive + counts.false_positive
     scores: dict[str, Any] = {
-        "pixel_roc_auc": pixel_roc_auc_score(truth, maps),
-        "pro_auc": pro_auc_score(truth, maps),
-        "pixel_average_precision": pixel_average_precision_score(truth, maps),
+        "pixel_roc_auc": pixel_roc_auc_score(truth, maps, roi=roi),
+        "pro_auc": pro_auc_score(truth, maps, roi=roi),
+        "pixel_average_precision": pixel_average_precision_score(truth, maps, roi=roi),
         "pixel_f1_max": best.f1,
         "pixel_f1_max_threshold": best.threshold,
         "image_roc_auc": None,
@@ -171,17 +196,17 @@ def _score(
     return scores
 
 
-def _count(truth: Sequence[Any], found: Sequence[Inspection]) -> _Counts:
+def _count(truth: Sequence[Any], found: Sequence[Inspection], n_inspected: int) -> _Counts:
     per_image = [
         (
             np.count_nonzero(one.mask & mask),
             np.count_nonzero(one.mask & ~mask),
             np.count_nonzero(mask),
-            np.count_nonzero(~mask),
         )
         for mask, one in zip(truth, found, strict=True)
     ]
-    return _Counts(*(sum(column) for column in zip(*per_image, strict=True)))
+    counts = [sum(column) for column in zip(*per_image, strict=True)]
+    return _Counts(*counts, good=n_inspected - counts[-1])
 
 
 def _table(scores: dict[str, Any], n_images: int) -> Table:

@@ -13,6 +13,7 @@ from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file, list_good_images
 from sk_ssimae.cli._model import promise, was_interrupted
 from sk_ssimae.cli._progress import FitProgress
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
@@ -50,6 +51,7 @@ def fit(
     *,
     settings: list[str],
     patches: int | None,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     overwrite: bool,
@@ -71,6 +73,8 @@ def fit(
         Other parameters, each as ``NAME=VALUE``.
     patches : int or None
         Total number of patches over all epochs; None for the segmenter's default.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -81,7 +85,8 @@ def fit(
         Output of the command.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
-    check_output_file(output, "--output", images)
+    regions = RegionsOption(roi, images, mask_suffix)
+    check_output_file(output, "--output", [*images, *regions.inputs()])
     if os.path.lexists(output):
         if not overwrite:
             raise FileExistsError(
@@ -96,7 +101,7 @@ def fit(
         )
     segmenter = make_segmenter(method, parameters, settings, patches)
     try:
-        _train(segmenter, images, terminal)
+        _train(segmenter, images, regions, terminal)
         if was_interrupted(segmenter):
             raise KeyboardInterrupt
         persistence.save(segmenter, output)
@@ -150,7 +155,13 @@ def _parse_setting(setting: str, cls: type[BaseAutoencoderSegmenter]) -> tuple[s
         return name, text
 
 
-def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Terminal) -> None:
+def _train(
+    segmenter: BaseAutoencoderSegmenter,
+    images: list[Path],
+    regions: RegionsOption,
+    terminal: Terminal,
+) -> None:
+    roi = None if regions.text is None else [regions.mask(image) for image in images]
     with terminal.progress(counted=False) as progress:
         shown = FitProgress(segmenter, progress, terminal)
 
@@ -162,7 +173,7 @@ def _train(segmenter: BaseAutoencoderSegmenter, images: list[Path], terminal: Te
         try:
             with ignoring_interrupts_if(net_would_be_lost), warnings.catch_warnings():
                 warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
-                segmenter.fit(images)
+                segmenter.fit(images, roi=roi)
         finally:
             segmenter.set_params(callbacks=None)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from sk_ssimae.cli._terminal import is_out_of_memory
@@ -55,8 +56,10 @@ def naming_too_large_images(image: Path) -> Iterator[None]:
         ) from error
 
 
-def segment(segmenter: BaseSegmenter, image: Path) -> Inspection:
-    """Compute residual map, mask and score of an image file in one pass.
+def segment(
+    segmenter: BaseSegmenter, image: Path, inside: NDArray[np.bool_] | None = None
+) -> Inspection:
+    """Compute residual map, mask and score of the inspected pixels of an image file in one pass.
 
     Raises
     ------
@@ -64,7 +67,8 @@ def segment(segmenter: BaseSegmenter, image: Path) -> Inspection:
         If the file cannot be read, is not an image that suits the segmenter, or is too large.
     """
     with naming_too_large_images(image):
-        return Inspection(*next(segmenter.segment_images([image])))
+        roi = None if inside is None else [inside]
+        return Inspection(*next(segmenter.segment_images([image], roi=roi)))
 
 
 def open_model(path: Path, device: str | None = None) -> Loaded:

@@ -19,6 +19,7 @@ from sk_ssimae.cli._model import (
     promise,
     segment,
 )
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._rows import ImageState, Row
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
@@ -37,6 +38,7 @@ def predict(
     device: str,
     skip_bad: bool,
     overwrite: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -57,6 +59,8 @@ def predict(
         Record an image that fails and continue, instead of stopping.
     overwrite : bool
         Delete the outputs of earlier runs and start again.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -66,13 +70,15 @@ def predict(
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     _check_sources(images, out)
+    regions = RegionsOption(roi, images, mask_suffix)
     loaded = load_model(model, device)
     scale = ResidualScale.of(loaded.segmenter)
     run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
+    run |= regions.describe()
     with lock_folder(out):
         ledger = Ledger(out, run, overwrite=overwrite)
         return _predict_all(
-            loaded.segmenter, images, ledger, scale, skip_bad=skip_bad, terminal=terminal
+            loaded.segmenter, images, regions, ledger, scale, skip_bad=skip_bad, terminal=terminal
         )
 
 
@@ -90,6 +96,7 @@ def _check_sources(images: list[Path], out: Path) -> None:
 def _predict_all(
     segmenter: BaseSegmenter,
     images: list[Path],
+    regions: RegionsOption,
     ledger: Ledger,
     scale: ResidualScale,
     *,
@@ -105,7 +112,9 @@ def _predict_all(
         with terminal.progress() as progress:
             task = progress.add_task("Images", total=len(images), completed=len(rows))
             for image in todo:
-                row = _predict_one(segmenter, image, names, ledger, scale, skip_bad=skip_bad)
+                row = _predict_one(
+                    segmenter, image, regions, names, ledger, scale, skip_bad=skip_bad
+                )
                 if row.error:
                     terminal.complain(row.error)
                 rows.append(row)
@@ -134,6 +143,7 @@ def _describe(segmenter: BaseSegmenter, scale: ResidualScale) -> dict[str, Any]:
 def _predict_one(
     segmenter: BaseSegmenter,
     image: Path,
+    regions: RegionsOption,
     names: dict[str, str],
     ledger: Ledger,
     scale: ResidualScale,
@@ -146,7 +156,7 @@ def _predict_one(
     try:
         # Before the image is read, so that a change meanwhile makes the next run compute it again.
         state = ImageState.of(image)
-        found = segment(segmenter, image)
+        found = segment(segmenter, image, regions.mask(image))
         with naming_too_large_images(image):
             mask, residual_map = _png(found.mask), scale.to_tiff(found.residual_map)
             row = _row(file, name, found, scale, state)

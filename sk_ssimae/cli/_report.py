@@ -13,6 +13,7 @@ from sk_ssimae.cli._files import check_output_file, collect_images, identity, na
 from sk_ssimae.cli._model import load_model, naming_too_large_images, promise, segment
 from sk_ssimae.cli._pictures import LONGEST_SIDE, ColourScale, Pictures, draw
 from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._text import count, one_line, printable
 from sk_ssimae.estimators import BaseSegmenter
@@ -58,6 +59,7 @@ def report(
     *,
     device: str,
     skip_bad: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -76,6 +78,8 @@ def report(
         Device to compute on.
     skip_bad : bool
         Show the error of an image that fails and continue, instead of stopping.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -84,7 +88,10 @@ def report(
         Output of the command.
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
-    check_output_file(output, "--output", [model, *images], begins=b"<!DOCTYPE html>")
+    regions = RegionsOption(roi, images, mask_suffix)
+    check_output_file(
+        output, "--output", [model, *images, *regions.inputs()], begins=b"<!DOCTYPE html>"
+    )
     segmenter = load_model(model, device).segmenter
     names = name_images(images, {})
     colours = ColourScale.of(segmenter)
@@ -92,7 +99,7 @@ def report(
     with terminal.progress() as progress:
         for image in progress.track(images, description="Images"):
             name = names[identity(image)]
-            entry = _look_at(segmenter, image, name, colours, skip_bad=skip_bad)
+            entry = _look_at(segmenter, image, name, regions, colours, skip_bad=skip_bad)
             if entry.error:
                 terminal.complain(entry.error)
             entries.append(entry)
@@ -104,10 +111,16 @@ def report(
 
 
 def _look_at(
-    segmenter: BaseSegmenter, image: Path, name: str, colours: ColourScale, *, skip_bad: bool
+    segmenter: BaseSegmenter,
+    image: Path,
+    name: str,
+    regions: RegionsOption,
+    colours: ColourScale,
+    *,
+    skip_bad: bool,
 ) -> Entry:
     try:
-        found = segment(segmenter, image)
+        found = segment(segmenter, image, regions.mask(image))
         with naming_too_large_images(image):
             pictures = draw(image, found.residual_map, found.mask, colours, segmenter.conversion)
     except IMAGE_ERRORS as error:

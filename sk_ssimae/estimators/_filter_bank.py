@@ -54,7 +54,7 @@ class FilterBank(NamedTuple):
     ) -> Self:
         """Learn the filters from windows around pixels of images (h, w, c), if given inside."""
         share = -(-_N_WINDOWS // len(images))
-        masks = inside or [None] * len(images)
+        masks: Sequence[Inside | None] = inside or [None] * len(images)
         filters = []
         for scale in scales:
             drawn = [
