@@ -29,7 +29,7 @@ TEST = draw_defects(
 )
 ROWS, COLUMNS = np.indices(SHAPE)
 DISC = (ROWS - 30) ** 2 + (COLUMNS - 36) ** 2 <= 27**2
-TINY = {"patch_size": 16, "stride": 8, "n_patches": 64, "max_epochs": 1, "latent_dim": 8}
+TINY = {"patch_size": 16, "stride": 16, "n_patches": 16, "max_epochs": 1, "latent_dim": 8}
 
 FAMILIES = {
     "patch": functools.partial(PatchDictionarySegmenter, random_state=0),
