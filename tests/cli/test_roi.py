@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -72,8 +73,28 @@ def test_all_commands_take_it(run, model, folders, inside, roi_file, tmp_path):
     page = tmp_path / "report.html"
     reported = run("report", model, folders.defective, "-o", page, "--roi", roi_file)
     assert reported.exit_code == 0, reported.output
-    score = segmenter.score_images(images[:1], roi=inside)[0]
-    assert f'data-score="{score:.9g}"' in page.read_text()
+    block = re.search(r'id="overview">(.*?)</script>', page.read_text(), re.DOTALL)
+    assert block is not None
+    scores = {entry["name"]: entry["score"] for entry in json.loads(block[1])["images"]}
+    expected = segmenter.score_images(images, roi=inside)
+    assert [scores[image.stem] for image in images] == pytest.approx(expected)
+
+
+def test_calibrate_and_update_take_it(run, model, folders, inside, roi_file, tmp_path):
+    images = sorted(folders.good.iterdir())
+    new = tmp_path / "model.safetensors"
+    result = run("calibrate", model, folders.good, "-o", new, "--roi", roi_file)
+    assert result.exit_code == 0, result.output
+    expected = load(model).calibrate(images, roi=inside)
+    assert load(new).threshold_ == pytest.approx(expected.threshold_)
+    result = run("update", model, folders.good, "-o", new, "--roi", roi_file, "--overwrite")
+    assert result.exit_code == 0, result.output
+    expected = load(model)
+    assert expected.check_drift(images, roi=inside).advice() in result.stdout
+    expected.partial_fit(images, roi=inside)
+    assert load(new).threshold_ == pytest.approx(expected.threshold_)
+    replaced = run("calibrate", model, folders.good, "-o", roi_file, "--roi", roi_file)
+    assert replaced.exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,55 @@ def test_nothing_depends_on_pixels_outside(family, image_size):
     assert other.calibrate(scrambled(TEST.images), roi=DISC).threshold_ == threshold
 
 
+@pytest.mark.filterwarnings("ignore::sk_ssimae.exceptions.UnlearnedTextureWarning")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_drift_and_further_training_depend_on_pixels_inside(family):
+    new = 0.8 * make_woven_fabric(4, shape=SHAPE, thread_spacing=6, random_state=2)
+    results = []
+    for images in (new, scrambled(new)):
+        segmenter = FAMILIES[family]().fit(GOOD, roi=DISC)
+        drift = segmenter.check_drift(images, roi=DISC)
+        before = segmenter.decision_function(TEST.images, roi=DISC)
+        segmenter.partial_fit(images, roi=DISC)
+        after = segmenter.decision_function(TEST.images, roi=DISC)
+        assert (after != before).any()
+        results.append((drift, segmenter.threshold_, segmenter.calibration_, after))
+    (*one, maps), (*other, other_maps) = results
+    assert one == other
+    assert np.isfinite(one[2].good_deviation)
+    np.testing.assert_array_equal(maps, other_maps)
+
+
+def test_dictionaries_count_the_cells_inside():
+    segmenter = PatchDictionarySegmenter(threshold=1.0, random_state=0)
+    n_whole = segmenter.fit(GOOD).n_features_seen_
+    n_inside = segmenter.fit(GOOD, roi=DISC).n_features_seen_
+    assert n_inside == pytest.approx(n_whole * DISC.mean(), rel=0.05)
+    assert segmenter.partial_fit(GOOD[:2], roi=DISC).n_features_seen_ == n_inside * 3 // 2
+
+
+def test_defects_outside_do_not_count_in_further_training():
+    masks = np.zeros((4, *SHAPE), dtype=bool)
+    masks[0, :3, :3] = True
+    masks[1, 30:33, 30:33] = True
+    segmenter = PatchDictionarySegmenter(random_state=0).fit(GOOD)
+    assert segmenter.partial_fit(GOOD, masks, roi=DISC).n_defective_dropped_ == 1
+    with pytest.raises(ValueError, match="y marks all 1 images"):
+        segmenter.partial_fit(GOOD[1:2], masks[1:2], roi=DISC)
+
+
+def test_regions_are_tabulated_inside():
+    images = GOOD[:1].copy()
+    images[0, :3, :3] = 1
+    images[0, 24:36, 30:42] = 1
+    segmenter = PatchDictionarySegmenter(random_state=0).fit(GOOD, roi=DISC)
+    (table,) = segmenter.find_regions(images, roi=DISC)
+    assert len(table) > 0
+    assert table["area"].sum() == segmenter.predict(images, roi=DISC).sum()
+    assert table["peak"].max() == segmenter.score_images(images, roi=DISC)[0]
+    assert np.isfinite(table["mean_residual"]).all()
+
+
 def test_a_rectangle_is_like_a_cropped_image():
     rectangle = np.zeros(SHAPE, dtype=bool)
     rectangle[8:56, 16:64] = True
