@@ -2,6 +2,8 @@
 
 python benchmarks/verdict.py --data DIR --out benchmarks/results
 
+Besides its records, it writes short tables of them, which the documentation shows.
+
 All parts use PatchDictionarySegmenter, which trains in a second. "synthetic" draws sets of good
 images to calibrate with from a pool, and counts how many of 1,000 fresh good images are flagged.
 "bands" holds out bands of the images of `fit` instead. "real" needs DIR with the folders fabric,
@@ -19,6 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _sets import BOLTS
+from _verdict_tables import write_tables
 from scipy import ndimage
 from skimage.io import imread
 from sklearn.metrics import roc_auc_score
@@ -246,6 +249,7 @@ def main() -> None:
             for row in judge(name, dataset, seed)
         )
         write(arguments.out / "verdict.csv", rows)
+    write_tables(arguments.out)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ segmenter = SSIMAutoencoderSegmenter(
 good = make_woven_fabric(6, shape=(256, 256), thread_spacing=6, random_state=1)
 X_defective, masks = draw_defects(
     make_woven_fabric(1, shape=(256, 256), thread_spacing=6, random_state=2),
-    kinds=["cut", "contamination"],
+    families=["cut", "contamination"],
     n_defects=2,
     random_state=1,
 )

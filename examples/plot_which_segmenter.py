@@ -3,8 +3,8 @@ Which segmenter finds which defects?
 ====================================
 
 An SSIM autoencoder, a dictionary of filter responses and the sum of both, on the same fabric. The
-dictionary trains in a second or two. It is ahead where defects differ from the fabric in grey
-value, the autoencoder where only the structure differs. The sum lies between, nearer the better.
+dictionary trains in a second or two, and is ahead where defects differ from the fabric in grey
+value. Where only the structure differs, both find the defects, and their sum is best.
 """
 
 import matplotlib.pyplot as plt
@@ -31,11 +31,11 @@ for segmenter in segmenters.values():
 # Calibrated maps have a common unit, how improbable a residual is on good pixels, and can be added.
 # :class:`~sk_ssimae.EnsembleSegmenter` does so, and finds a threshold for the sum.
 
-defects = {"other grey values": ("stain", "cut"), "other structure": ("blur", "misweave")}
+defects = {"other grey values": ("stain", "cut"), "other structure": ("blur", "rotation")}
 results = {}
-for title, kinds in defects.items():
+for title, families in defects.items():
     images, masks = draw_defects(
-        make_woven_fabric(8, shape=(128, 128), random_state=1), kinds=kinds, random_state=0
+        make_woven_fabric(8, shape=(128, 128), random_state=1), families=families, random_state=0
     )
     maps = {name: segmenter.calibrated_map(images) for name, segmenter in segmenters.items()}
     maps["sum"] = sum(maps.values())

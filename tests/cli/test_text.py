@@ -127,10 +127,11 @@ def test_hostile_names_are_escaped(run, model, folders, hostile, tmp_path):
 
 def test_texts_in_a_model_are_escaped(run, model, tmp_path, monkeypatch):
     def describe(*args):
-        return {**described(*args), "versions": {"torch": HOSTILE}}
+        document, tensors = described(*args)
+        return {**document, "versions": {"torch": HOSTILE}}, tensors
 
-    described = _segmenter.describe
-    monkeypatch.setattr(_segmenter, "describe", describe)
+    described = _segmenter.describe_file
+    monkeypatch.setattr(_segmenter, "describe_file", describe)
     save(load(model), tmp_path / "m")
     result = run("info", tmp_path / "m")
     assert result.exit_code == 0

@@ -1,0 +1,87 @@
+"""Short tables of `verdict.py` for the documentation, computed from its records."""
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+Row = dict[str, str]
+SUM = ("good", "good_flagged", "defective", "defective_found", "regions", "regions_found")
+
+
+def write_tables(folder: Path) -> None:
+    """Write one short table for each record of a folder that exists."""
+    for name, summarize in (("", _real), ("_synthetic", _synthetic), ("_bands", _bands)):
+        record = folder / f"verdict{name}.csv"
+        if not record.exists():
+            continue
+        with record.open(newline="") as file:
+            rows = list(summarize(list(csv.DictReader(file))))
+        with (folder / f"verdict{name}_table.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _real(rows: list[Row]) -> Iterable[Row]:
+    """Sum counts and average scores over the splits of a set, before and after."""
+    of_set: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        of_set[row["set"]][row["defaults"]].append(row)
+    for name, runs in of_set.items():
+        before, after = (
+            {key: sum(int(row[key]) for row in runs[when]) for key in SUM}
+            | {key: _mean(runs[when], key) for key in ("image_auc", "iou", "f1")}
+            for when in ("before", "after")
+        )
+        yield {
+            "set": name,
+            "image AUC": f"{after['image_auc']:.2f}",
+            "good flagged": _change(before, after, "good_flagged", "good"),
+            "defective found": _change(before, after, "defective_found", "defective"),
+            "IoU": f"{before['iou']:.2f} → {after['iou']:.2f}",
+            "F1": f"{before['f1']:.2f} → {after['f1']:.2f}",
+            "regions found": _change(before, after, "regions_found", "regions"),
+        }
+
+
+def _synthetic(rows: list[Row]) -> Iterable[Row]:
+    yield from _shares(rows, "images held out", lambda row: f"({_range(row)})")
+
+
+def _bands(rows: list[Row]) -> Iterable[Row]:
+    yield from _shares(rows, "bands", lambda row: f"(at most {_percent(row['quantile_95'])})")
+
+
+def _shares(rows: list[Row], counted: str, spread) -> Iterable[Row]:
+    """Put both targets of a texture and a number of images into one row."""
+    pairs: dict[tuple[str, str], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        pairs[row["texture"], row["n_held_out"]][row["target"]] = row
+    for (texture, number), targets in pairs.items():
+        low, high = targets["0.01"], targets["0.05"]
+        yield {
+            "texture": texture,
+            counted: number,
+            "target 1 %": f"{_percent(low['mean_flagged'])} {spread(low)}",
+            "target 5 %": f"{_percent(high['mean_flagged'])} {spread(high)}",
+            "within a factor of 3": ", ".join(
+                f"{100 * float(row['within_factor_3']):.0f} %" for row in (low, high)
+            ),
+        }
+
+
+def _mean(rows: list[Row], key: str) -> float:
+    return sum(float(row[key]) for row in rows) / len(rows)
+
+
+def _change(before: dict, after: dict, part: str, whole: str) -> str:
+    return f"{before[part]} → {after[part]} of {after[whole]}"
+
+
+def _range(row: Row) -> str:
+    return f"{_percent(row['quantile_05'])}–{_percent(row['quantile_95'])}"
+
+
+def _percent(share: str) -> str:
+    return f"{100 * float(share):.1f}"
