@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._intensity import Image, scale, warn_of_misfit
+from sk_ssimae._interest import Inside, RegionsOfInterest, fill_outside
 from sk_ssimae._pixels import Conversion, as_stored, check_image
 from sk_ssimae._reading._files import read_image
 from sk_ssimae._reading._pillow import is_pillow
@@ -36,13 +37,15 @@ class Images:
         Number of channels of the training images, or None to take it from the first image read.
     conversion : Conversion
         How to convert them.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        True where a pixel is inspected. Others are replaced by pixels inside.
 
     Raises
     ------
     TypeError
-        If `X` is neither an array nor a sequence.
+        If `X` or `roi` is neither an array nor a sequence.
     ValueError
-        If `X` is empty or a lone image.
+        If `X` is empty or a lone image, or the number of masks is not that of the images.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Images:
         min_size: int = 1,
         n_channels: int | None = None,
         conversion: Conversion = Conversion(),  # noqa: B008  # immutable
+        roi: Any = None,
     ) -> None:
         X = _as_sequence(from_torch(X, "X"))
         self.is_array = isinstance(X, np.ndarray) and X.dtype.kind not in "OUS"
@@ -67,6 +71,7 @@ class Images:
         self._conversion = conversion
         self._predicts = n_channels is not None
         self._has_warned = False
+        self._rois = RegionsOfInterest(roi, len(X))
 
     def __len__(self) -> int:
         return len(self._source)
@@ -76,11 +81,25 @@ class Images:
 
     def __getitem__(self, index: int) -> Image:
         """Read an image: (h, w, c), uint8 or float32, 0 and 1 at the ends of the range."""
-        stored, name = self.read_stored(index)
+        return self.read(index)[0]
+
+    def read(self, index: int) -> tuple[Image, Inside | None]:
+        """Read an image, and the mask (h, w) of its inspected pixels, None for all."""
+        stored, inside, name = self.read_inspected(index)
         image = scale(stored, self._conversion.intensity_range, name)
         if self._predicts and not self._has_warned:
             self._has_warned = warn_of_misfit(image, stored, name)
-        return image
+        return image, inside
+
+    def iter_inspected(self) -> Iterator[tuple[Image, Inside | None]]:
+        """Read all images one at a time, each with the mask of its inspected pixels."""
+        return (self.read(index) for index in range(len(self)))
+
+    def read_inspected(self, index: int) -> tuple[StoredImage, Inside | None, str]:
+        """Read an image as it is stored, filled outside, its inspected pixels and its name."""
+        stored, name = self.read_stored(index)
+        inside = self._rois.read(index, stored.pixels.shape)
+        return stored._replace(pixels=fill_outside(stored.pixels, inside)), inside, name
 
     def read_stored(self, index: int) -> tuple[StoredImage, str]:
         """Read an image (h, w, c) as it is stored, and its name in messages."""

@@ -202,5 +202,7 @@ def _span(pixels: Image) -> tuple[float, float]:
 
 def _sample(pixels: Image) -> Image:
     """Take about 65,000 values, evenly spread."""
+    if len(pixels) == 1:
+        return pixels[:, :: math.ceil(pixels.shape[1] / _SAMPLE)]
     step = math.ceil(math.sqrt(pixels.shape[0] * pixels.shape[1] / _SAMPLE))
     return pixels[::step, ::step]

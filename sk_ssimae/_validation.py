@@ -130,7 +130,8 @@ def check_mask(mask: ArrayLike, name: str) -> NDArray[np.bool_]:
 
 
 def iter_masks_and_maps(
-    masks: Sequence[ArrayLike] | NDArray[Any], residual_maps: Sequence[ArrayLike] | NDArray[Any]
+    masks: Sequence[ArrayLike] | NDArray[Any],
+    residual_maps: Sequence[ArrayLike] | NDArray[Any],
 ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.floating[Any]]]]:
     """Iterate over checked pairs of a mask and a residual map, both of shape (h, w).
 

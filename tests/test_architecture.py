@@ -15,6 +15,7 @@ LEAVES = {
     "_validation",
     "_images",
     "_intensity",
+    "_interest",
     "_pixels",
     "_reading",
     "_patches",

@@ -25,19 +25,30 @@ def smoothing_radius(sigma: float) -> int:
     return int(_TRUNCATE * sigma + 0.5)
 
 
-def smooth(residual_map: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def smooth(
+    residual_map: NDArray[np.float32], sigma: float, inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Smooth a map (h, w) with a Gaussian of `sigma` pixels; 0 leaves it unchanged.
+
+    With a mask `inside` (h, w), each value is the weighted mean of those inside, and 0 outside.
 
     Raises
     ------
     ValueError
         If the result is not finite: compared with the threshold, it would lead to a wrong mask.
     """
+    if inside is not None:
+        residual_map = np.where(inside, residual_map, np.float32(0))
     if sigma == 0:
         return residual_map
     smoothed: NDArray[np.float32] = ndimage.gaussian_filter(
         residual_map, sigma, radius=smoothing_radius(sigma)
     )
+    if inside is not None:
+        weights = ndimage.gaussian_filter(
+            inside.astype(np.float32), sigma, radius=smoothing_radius(sigma)
+        )
+        smoothed = np.divide(smoothed, weights, out=np.zeros_like(smoothed), where=inside)
     if not is_finite(smoothed):
         raise ValueError(
             f"smoothing={sigma:g} pixels must lead to finite maps, got NaN or infinity instead. "
@@ -94,20 +105,44 @@ def opening_radius(diameter: int, min_region_area: int = 0) -> int:
 
 
 def open_map(
-    residual_map: NDArray[np.float32], diameter: int, min_region_area: int = 0
+    residual_map: NDArray[np.float32],
+    diameter: int,
+    min_region_area: int = 0,
+    inside: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Open a map (h, w) with a disk of `diameter` pixels, then by area; 0 and 1 do nothing.
 
     Thresholding the opened map equals opening the thresholded map and leaving out its regions of
     fewer than `min_region_area` pixels. At the border, only the disk's pixels inside the image
-    count.
+    count. A mask `inside` (h, w) has a border too; the opened map is minus infinity beyond it.
     """
     opened = residual_map
     if diameter >= 2:
-        opened = morphology.opening(residual_map, disk(int(diameter)), mode="ignore")
+        opened = _open_with_disk(residual_map, int(diameter), inside)
     if min_region_area >= 2:
         by_area: Any = morphology.area_opening  # Without types.
+        if inside is not None:  # The lowest level of all.
+            opened = np.where(inside, opened, opened[inside].min())
         opened = by_area(opened, int(min_region_area), connectivity=1)
+    return opened if inside is None else np.where(inside, opened, -np.float32(np.inf))
+
+
+def _open_with_disk(
+    residual_map: NDArray[np.float32], diameter: int, inside: NDArray[np.bool_] | None
+) -> NDArray[np.float32]:
+    steps: Any = morphology  # Partly without types.
+    element: Any = disk(diameter)
+    opened: NDArray[np.float32]
+    if inside is None:
+        opened = steps.opening(residual_map, element, mode="ignore")
+        return opened
+    # Values outside must count in neither step.
+    element = steps.pad_footprint(element, pad_end=False)
+    highest, lowest = residual_map[inside].max(), residual_map[inside].min()
+    eroded = steps.erosion(np.where(inside, residual_map, highest), element, mode="ignore")
+    opened = steps.dilation(
+        np.where(inside, eroded, lowest), steps.mirror_footprint(element), mode="ignore"
+    )
     return opened
 
 

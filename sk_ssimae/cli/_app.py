@@ -19,6 +19,7 @@ from sk_ssimae.cli._options import (
     OnError,
     Quiet,
     Recursive,
+    Roi,
 )
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.cli._usage import (
@@ -161,6 +162,7 @@ def fit(
         int | None,
         typer.Option(help="Random seed. Without it, each run gives a different model."),
     ] = None,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
@@ -206,6 +208,7 @@ def fit(
             parameters,
             settings=settings or [],
             patches=patches,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             overwrite=overwrite,
@@ -234,6 +237,7 @@ def report(
     ] = None,
     threshold: Level = None,
     on_error: BadImage = OnError.stop,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -256,6 +260,7 @@ def report(
             threshold=parse_level(threshold),
             device=device,
             skip_bad=on_error is OnError.skip,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sk_ssimae.cli._options import Device, MaskSuffix, Model, Quiet, Recursive
+from sk_ssimae.cli._options import Device, MaskSuffix, Model, Quiet, Recursive, Roi
 from sk_ssimae.cli._terminal import reporting
 
 
@@ -34,6 +34,7 @@ def calibrate(
         typer.Option(help="False positive rate of the rule. By default that of the model."),
     ] = None,
     device: Device = "auto",
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
@@ -56,6 +57,7 @@ def calibrate(
             rule=rule,
             target_fpr=target_fpr,
             device=device,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             overwrite=overwrite,

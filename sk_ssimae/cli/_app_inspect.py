@@ -15,6 +15,7 @@ from sk_ssimae.cli._options import (
     OnError,
     Quiet,
     Recursive,
+    Roi,
 )
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.cli._usage import parse_level
@@ -41,6 +42,7 @@ def predict(
         bool,
         typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
     ] = False,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -65,6 +67,7 @@ def predict(
             device=device,
             skip_bad=on_error is OnError.skip,
             overwrite=overwrite,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,
@@ -97,6 +100,7 @@ def evaluate(
         Path | None, typer.Option("--json", help="Also write the scores to this file.")
     ] = None,
     on_error: BadImage = OnError.stop,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     device: Device = "auto",
@@ -121,6 +125,7 @@ def evaluate(
             json_file=json_file,
             device=device,
             skip_bad=on_error is OnError.skip,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             terminal=terminal,

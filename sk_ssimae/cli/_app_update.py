@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sk_ssimae.cli._options import Device, MaskSuffix, Model, Quiet, Recursive
+from sk_ssimae.cli._options import Device, MaskSuffix, Model, Quiet, Recursive, Roi
 from sk_ssimae.cli._terminal import reporting
 
 
@@ -18,6 +18,7 @@ def update(
         Path | None,
         typer.Option("--output", "-o", help="Model file to write. By default MODEL is replaced."),
     ] = None,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
@@ -39,6 +40,7 @@ def update(
             good_dir,
             output,
             device=device,
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             overwrite=overwrite,

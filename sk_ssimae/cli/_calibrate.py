@@ -7,6 +7,7 @@ from typing import Any
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file, list_good_images
 from sk_ssimae.cli._model import open_model, promise
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
 from sk_ssimae.estimators import BaseSegmenter
@@ -22,6 +23,7 @@ def calibrate(
     rule: str | None,
     target_fpr: float | None,
     device: str,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     overwrite: bool,
@@ -43,6 +45,8 @@ def calibrate(
         False positive rate that the rule aims at; None for that of the model.
     device : str
         Device to compute on.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -53,24 +57,25 @@ def calibrate(
         Output of the command.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
-    target = _check_target(model, output, images, overwrite=overwrite)
+    regions = RegionsOption(roi, images, mask_suffix)
+    target = _check_target(model, output, [*images, *regions.inputs()], overwrite=overwrite)
     segmenter = open_model(model, device).segmenter
     before = f"{segmenter.threshold_:.4g}" if hasattr(segmenter, "threshold_") else "none"
     segmenter.set_params(**_parameters(segmenter, rule, target_fpr))
     with terminal.progress(counted=False) as progress:
         progress.add_task("Finding the threshold", total=None)
-        segmenter.calibrate(images)
+        segmenter.calibrate(images, roi=regions.masks())
     persistence.save(segmenter, target)
     terminal.say(f"Calibrated on {count(len(images), 'image')} and saved to {str(target)!r}.")
     terminal.say(f"Threshold {segmenter.threshold_:.4g}, before {before}. {promise(segmenter)}")
 
 
-def _check_target(model: Path, output: Path | None, images: list[Path], *, overwrite: bool) -> Path:
+def _check_target(model: Path, output: Path | None, inputs: list[Path], *, overwrite: bool) -> Path:
     """Return the file to write, unless that must not be written."""
     if output is None:
-        check_output_file(model, "MODEL", images)
+        check_output_file(model, "MODEL", inputs)
         return model
-    check_output_file(output, "--output", images)
+    check_output_file(output, "--output", inputs)
     if os.path.lexists(output) and not overwrite:
         raise FileExistsError(
             f"--output: {str(output)!r} already exists. Choose another name, use --overwrite to "

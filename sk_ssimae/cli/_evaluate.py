@@ -10,6 +10,7 @@ from sk_ssimae.cli._files import check_output_file, write_json
 from sk_ssimae.cli._judgement import Found, Truth, judge
 from sk_ssimae.cli._model import Inspection, load_model, segment
 from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._roi import Mask, RegionsOption
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import Dataset, load_test_set
 from sk_ssimae.cli._text import count, one_line, printable
@@ -44,6 +45,7 @@ def evaluate(
     json_file: Path | None,
     device: str,
     skip_bad: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -70,6 +72,8 @@ def evaluate(
         Device to compute on.
     skip_bad : bool
         Leave out an image that fails or has no mask, instead of stopping.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -81,14 +85,17 @@ def evaluate(
         images, masks, good, skip_bad=skip_bad, recursive=recursive, mask_suffix=mask_suffix
     )
     paths = [model, *compared]
+    regions = RegionsOption(roi, dataset.data.data, mask_suffix)
     if json_file is not None:
-        inputs = [*paths, *dataset.data.target.paths()]
+        inputs = [*paths, *dataset.data.target.paths(), *regions.inputs()]
         check_output_file(json_file, "--json", inputs, begins=b"{")
     left_out = dataset.left_out
     for text in left_out:
         terminal.complain(text)
     segmenters = [load_model(path, device, threshold).segmenter for path in paths]
-    truth, found, failed = _segment_all(segmenters, dataset, skip_bad=skip_bad, terminal=terminal)
+    truth, found, failed = _segment_all(
+        segmenters, dataset, regions, skip_bad=skip_bad, terminal=terminal
+    )
     left_out += failed
     if not truth:
         raise ValueError("IMAGES: no image is left to evaluate. Fix the errors above.")
@@ -113,7 +120,12 @@ def evaluate(
 
 
 def _segment_all(
-    segmenters: Sequence[BaseSegmenter], dataset: Dataset, *, skip_bad: bool, terminal: Terminal
+    segmenters: Sequence[BaseSegmenter],
+    dataset: Dataset,
+    regions: RegionsOption,
+    *,
+    skip_bad: bool,
+    terminal: Terminal,
 ) -> tuple[list[Truth], list[list[Found]], list[str]]:
     """Return masks, results of each model and, for each image that failed, the error."""
     truth: list[Truth] = []
@@ -124,7 +136,8 @@ def _segment_all(
         for index, image in enumerate(progress.track(data.data, description="Images")):
             try:
                 mask = data.target[index]
-                results = [_find(segmenter, image, mask) for segmenter in segmenters]
+                inside = regions.mask(image)
+                results = [_find(segmenter, image, mask, inside) for segmenter in segmenters]
             # One that fails for any of the models is left out for all.
             except IMAGE_ERRORS as error:
                 if not skip_bad:
@@ -132,14 +145,16 @@ def _segment_all(
                 failed.append(one_line(error))
                 terminal.complain(error)
             else:
-                truth.append(Truth(image, dataset.kinds[index], mask))
+                if inside is not None:
+                    mask = mask & inside  # A defect outside does not count.
+                truth.append(Truth(image, dataset.kinds[index], mask, inside))
                 for own, result in zip(found, results, strict=True):
                     own.append(result)
     return truth, found, failed
 
 
-def _find(segmenter: BaseSegmenter, image: Path, mask: Any) -> Found:
-    inspection = segment(segmenter, image)
+def _find(segmenter: BaseSegmenter, image: Path, mask: Any, inside: Mask | None) -> Found:
+    inspection = segment(segmenter, image, inside)
     _check_size(mask, inspection, image)
     return Found(inspection.residual_map, inspection.mask, inspection.score)
 

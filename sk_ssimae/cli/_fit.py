@@ -11,6 +11,7 @@ from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file, list_good_images
 from sk_ssimae.cli._methods import make_segmenter, members_of, owners_of
 from sk_ssimae.cli._model import fitted_parts, promise, stopped_early, was_interrupted
+from sk_ssimae.cli._roi import Mask, RegionsOption
 from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
@@ -26,6 +27,7 @@ def fit(
     *,
     settings: list[str],
     patches: int | None,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     overwrite: bool,
@@ -47,6 +49,8 @@ def fit(
         Other parameters, each as ``NAME=VALUE``.
     patches : int or None
         Total number of patches over all epochs; None for the segmenter's default.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -57,7 +61,8 @@ def fit(
         Output of the command.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
-    check_output_file(output, "--output", images)
+    regions = RegionsOption(roi, images, mask_suffix)
+    check_output_file(output, "--output", [*images, *regions.inputs()])
     if os.path.lexists(output):
         if not overwrite:
             raise FileExistsError(
@@ -72,7 +77,7 @@ def fit(
             "checkpoint by the seed. Choose an integer."
         )
     try:
-        _train(segmenter, images, terminal)
+        _train(segmenter, images, regions.masks(), terminal)
         if was_interrupted(segmenter):
             raise KeyboardInterrupt
         persistence.save(segmenter, output)
@@ -82,18 +87,24 @@ def fit(
     return 0
 
 
-def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+def _train(
+    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
+) -> None:
     with terminal.progress(counted=False) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
         if owners_of(segmenter, "callbacks"):
-            _train_in_epochs(segmenter, images, progress, terminal)
+            _train_in_epochs(segmenter, images, roi, progress, terminal)
         else:
             progress.add_task("Fitting", total=None)
-            segmenter.fit(images)
+            segmenter.fit(images, roi=roi)
 
 
 def _train_in_epochs(
-    segmenter: BaseSegmenter, images: list[Path], progress: Progress, terminal: Terminal
+    segmenter: BaseSegmenter,
+    images: list[Path],
+    roi: list[Mask] | None,
+    progress: Progress,
+    terminal: Terminal,
 ) -> None:
     """Train an autoencoder, or an ensemble with one, and show its epochs."""
     from sk_ssimae.cli._progress import FitProgress  # Imports torch.
@@ -116,7 +127,7 @@ def _train_in_epochs(
     segmenter.set_params(**{callbacks: [shown.callback]})
     try:
         with ignoring_interrupts_if(net_would_be_lost):
-            segmenter.fit(images)
+            segmenter.fit(images, roi=roi)
     finally:
         segmenter.set_params(**{callbacks: None})
         for part in fitted_parts(segmenter).values():

@@ -25,11 +25,15 @@ class Found(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Image file, its kind of defect, empty if unknown, and its mask."""
+    """Image file, its kind of defect, empty if unknown, its mask and its inspected pixels.
+
+    The mask marks no pixel that is not inspected; None inspects all.
+    """
 
     path: Path
     kind: str
     mask: NDArray[np.bool_]
+    inside: NDArray[np.bool_] | None = None
 
 
 class _Counts(NamedTuple):
@@ -61,13 +65,15 @@ def judge(truth: Sequence[Truth], found: Sequence[Found], threshold: float) -> d
         images with one.
     """
     masks, maps = [one.mask for one in truth], [one.residual_map for one in found]
-    best = pixel_f1_max_score(masks, maps)
+    insides = [one.inside for one in truth if one.inside is not None]
+    roi = insides or None  # Of all images or of none.
+    best = pixel_f1_max_score(masks, maps, roi=roi)
     counts = _count(truth, found)
     n_marked = counts.true_positive + counts.false_positive
     scores: dict[str, Any] = {
-        "pixel_roc_auc": pixel_roc_auc_score(masks, maps),
-        "pro_auc": pro_auc_score(masks, maps),
-        "pixel_average_precision": pixel_average_precision_score(masks, maps),
+        "pixel_roc_auc": pixel_roc_auc_score(masks, maps, roi=roi),
+        "pro_auc": pro_auc_score(masks, maps, roi=roi),
+        "pixel_average_precision": pixel_average_precision_score(masks, maps, roi=roi),
         "pixel_f1_max": best.f1,
         "pixel_f1_max_threshold": best.threshold,
         "image_roc_auc": None,
@@ -120,7 +126,7 @@ def _count(truth: Sequence[Truth], found: Sequence[Found]) -> _Counts:
             np.count_nonzero(result.mask & one.mask),
             np.count_nonzero(result.mask & ~one.mask),
             np.count_nonzero(one.mask),
-            np.count_nonzero(~one.mask),
+            np.count_nonzero(~one.mask if one.inside is None else one.inside & ~one.mask),
         )
         for one, result in zip(truth, found, strict=True)
     ]

@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sk_ssimae.cli._terminal import is_out_of_memory
 from sk_ssimae.cli._text import one_line
 from sk_ssimae.estimators import BaseSegmenter, SegmentedImage
@@ -51,8 +54,10 @@ def naming_too_large_images(image: Path) -> Iterator[None]:
         ) from error
 
 
-def segment(segmenter: BaseSegmenter, image: Path) -> Inspection:
-    """Compute residual map, mask and score of an image file in one pass.
+def segment(
+    segmenter: BaseSegmenter, image: Path, inside: NDArray[np.bool_] | None = None
+) -> Inspection:
+    """Compute residual map, mask and score of the inspected pixels of an image file in one pass.
 
     Raises
     ------
@@ -60,7 +65,8 @@ def segment(segmenter: BaseSegmenter, image: Path) -> Inspection:
         If the file cannot be read, is not an image that suits the segmenter, or is too large.
     """
     with naming_too_large_images(image):
-        return Inspection(*next(segmenter.segment_images([image])))
+        roi = None if inside is None else [inside]
+        return Inspection(*next(segmenter.segment_images([image], roi=roi)))
 
 
 def open_model(path: Path, device: str | None = None) -> Loaded:

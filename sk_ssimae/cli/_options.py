@@ -33,6 +33,15 @@ Device = Annotated[
     str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|FOLDER|X,Y,WIDTH,HEIGHT",
+        help="Region of interest: only its pixels are inspected. A mask image for all images, "
+        "black where nothing is inspected; a folder with a mask for each, paired by name; or a "
+        "rectangle in pixels: its first column and row, width and height.",
+    ),
+]
 BadImage = Annotated[
     OnError,
     typer.Option(

@@ -21,6 +21,7 @@ from sk_ssimae.cli._model import (
 )
 from sk_ssimae.cli._overlay import draw_overlay
 from sk_ssimae.cli._regions import describe_regions
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._rows import ImageState, Row
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
@@ -42,6 +43,7 @@ def predict(
     device: str,
     skip_bad: bool,
     overwrite: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -66,6 +68,8 @@ def predict(
         Record an image that fails and continue, instead of stopping.
     overwrite : bool
         Delete the outputs of earlier runs and start again.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -75,15 +79,18 @@ def predict(
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     _check_sources(images, out)
+    regions = RegionsOption(roi, images, mask_suffix)
     loaded = load_model(model, device, threshold)
     scale = ResidualScale.of(loaded.segmenter)
     run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
+    run |= regions.describe()
     with lock_folder(out):
         ledger = Ledger(out, run, overlays=overlays, overwrite=overwrite)
         try:
             code = _predict_all(
                 loaded.segmenter,
                 images,
+                regions,
                 ledger,
                 scale,
                 overlays=overlays,
@@ -120,6 +127,7 @@ def _merge_regions(ledger: Ledger, terminal: Terminal) -> None:
 def _predict_all(
     segmenter: BaseSegmenter,
     images: list[Path],
+    regions: RegionsOption,
     ledger: Ledger,
     scale: ResidualScale,
     *,
@@ -137,7 +145,14 @@ def _predict_all(
             task = progress.add_task("Images", total=len(images), completed=len(rows))
             for image in todo:
                 row = _predict_one(
-                    segmenter, image, names, ledger, scale, overlays=overlays, skip_bad=skip_bad
+                    segmenter,
+                    image,
+                    regions,
+                    names,
+                    ledger,
+                    scale,
+                    overlays=overlays,
+                    skip_bad=skip_bad,
                 )
                 if row.error:
                     terminal.complain(row.error)
@@ -167,6 +182,7 @@ def _describe(segmenter: BaseSegmenter, scale: ResidualScale) -> dict[str, Any]:
 def _predict_one(
     segmenter: BaseSegmenter,
     image: Path,
+    regions: RegionsOption,
     names: dict[str, str],
     ledger: Ledger,
     scale: ResidualScale,
@@ -180,7 +196,7 @@ def _predict_one(
     try:
         # Before the image is read, so that a change meanwhile makes the next run compute it again.
         state = ImageState.of(image)
-        found = segment(segmenter, image)
+        found = segment(segmenter, image, regions.mask(image))
         with naming_too_large_images(image):
             contents = {
                 "masks": _png(found.mask),

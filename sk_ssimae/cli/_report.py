@@ -11,6 +11,7 @@ from sk_ssimae.cli._model import load_model, naming_too_large_images, segment
 from sk_ssimae.cli._page import Entry, render
 from sk_ssimae.cli._pictures import draw, longest_side
 from sk_ssimae.cli._predict import IMAGE_ERRORS
+from sk_ssimae.cli._roi import Mask, RegionsOption
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import find_masks
 from sk_ssimae.cli._text import count, one_line
@@ -29,6 +30,7 @@ def report(
     threshold: float | None,
     device: str,
     skip_bad: bool,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     terminal: Terminal,
@@ -54,6 +56,8 @@ def report(
         Device to compute on.
     skip_bad : bool
         Show the error of an image that fails and continue, instead of stopping.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -67,15 +71,16 @@ def report(
         good_images = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
         truth |= {identity(image): None for image in good_images}
         images = collect_images([*images, *good_images])
+    regions = RegionsOption(roi, images, mask_suffix)
     check_output_file(
         output,
         "--output",
-        [model, *images, *filter(None, truth.values())],
+        [model, *images, *filter(None, truth.values()), *regions.inputs()],
         begins=b"<!DOCTYPE html>",
     )
     segmenter = load_model(model, device, threshold).segmenter
     names = name_images(images, {})
-    inspect = _Inspector(segmenter, truth, longest_side(len(images)))
+    inspect = _Inspector(segmenter, truth, regions, longest_side(len(images)))
     entries = []
     with terminal.progress() as progress:
         for image in progress.track(images, description="Images"):
@@ -104,15 +109,22 @@ class _Inspector:
         The model.
     truth : mapping of str to path or None
         Mask of each image that has one, by `identity`; None for a good image.
+    regions : RegionsOption
+        Inspected pixels of the images.
     longest_side : int
         Largest height and width of pictures in pixels.
     """
 
     def __init__(
-        self, segmenter: BaseSegmenter, truth: Mapping[str, Path | None], longest_side: int
+        self,
+        segmenter: BaseSegmenter,
+        truth: Mapping[str, Path | None],
+        regions: RegionsOption,
+        longest_side: int,
     ) -> None:
         self.segmenter = segmenter
         self.truth = truth
+        self.regions = regions
         self.longest_side = longest_side
         self.colours = ColourScale.of(segmenter)
 
@@ -125,17 +137,21 @@ class _Inspector:
             If the image or its mask cannot be read, does not suit, or is too large.
         """
         segmenter = self.segmenter
-        found = segment(segmenter, image)
+        inside = self.regions.mask(image)
+        found = segment(segmenter, image, inside)
         shape = (found.mask.shape[0], found.mask.shape[1])
         with naming_too_large_images(image):
-            opened = segmenter._open(found.residual_map)
             levels = segmenter._with_radius(segmenter._levels(), shape)
-            candidates = find_candidates(opened, levels)
-            pictures = draw(image, opened, self.colours, segmenter.conversion, self.longest_side)
-        truth = self._read_truth(image, shape)
+            candidates = find_candidates(found.opened_map, levels)
+            pictures = draw(
+                image, found.opened_map, self.colours, segmenter.conversion, self.longest_side
+            )
+        truth = self._read_truth(image, shape, inside)
         return Entry(image, name, found.score, shape, candidates, pictures, truth)
 
-    def _read_truth(self, image: Path, shape: tuple[int, int]) -> list[int] | None:
+    def _read_truth(
+        self, image: Path, shape: tuple[int, int], inside: Mask | None
+    ) -> list[int] | None:
         if identity(image) not in self.truth:
             return None
         path = self.truth[identity(image)]
@@ -147,7 +163,7 @@ class _Inspector:
                 f"--masks: the mask {str(path)!r} must have the height and width of its image, "
                 f"{shape}, got {mask.shape} instead. Resize it, or remove it from the folder."
             )
-        return to_runs(mask)
+        return to_runs(mask if inside is None else mask & inside)
 
 
 def _tally(entries: list[Entry], threshold: float) -> str:

@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae import persistence
 from sk_ssimae.cli._files import check_output_file, list_good_images
 from sk_ssimae.cli._model import open_model, promise, was_interrupted
+from sk_ssimae.cli._roi import Mask, RegionsOption
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
 from sk_ssimae.estimators import BaseSegmenter
@@ -22,6 +23,7 @@ def update(
     output: Path | None,
     *,
     device: str,
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     overwrite: bool,
@@ -39,6 +41,8 @@ def update(
         File to write; None to replace the model.
     device : str
         Device to compute on.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -54,17 +58,19 @@ def update(
         If training was interrupted: no file has changed.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
+    regions = RegionsOption(roi, images, mask_suffix)
     segmenter = open_model(model, device).segmenter
     target = model if output is None else output
-    check_output_file(target, "--output" if output else "MODEL", images)
+    check_output_file(target, "--output" if output else "MODEL", [*images, *regions.inputs()])
     if output is not None and os.path.lexists(output) and not overwrite:
         raise FileExistsError(
             f"--output: {str(output)!r} already exists. Choose another name, or use --overwrite to "
             "replace it."
         )
-    _advise(segmenter, images, terminal)
+    masks = regions.masks()
+    _advise(segmenter, images, masks, terminal)
     try:
-        _train(segmenter, images, terminal)
+        _train(segmenter, images, masks, terminal)
         if was_interrupted(segmenter):
             raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -76,27 +82,35 @@ def update(
     terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")
 
 
-def _advise(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+def _advise(
+    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
+) -> None:
     if not isinstance(segmenter.threshold, str):
         return
     try:
-        terminal.say(f"Before: {segmenter.check_drift(images).advice()}")
+        terminal.say(f"Before: {segmenter.check_drift(images, roi=roi).advice()}")
     except NotFittedError:
         terminal.note("The model had no threshold for its parameters: drift was not checked.")
 
 
-def _train(segmenter: BaseSegmenter, images: list[Path], terminal: Terminal) -> None:
+def _train(
+    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
+) -> None:
     with terminal.progress(counted=False) as progress, warnings.catch_warnings():
         warnings.simplefilter("ignore", InterruptedFitWarning)  # It is an error here.
         if "callbacks" in segmenter.parameters:
-            _train_in_epochs(segmenter, images, progress, terminal)
+            _train_in_epochs(segmenter, images, roi, progress, terminal)
         else:
             progress.add_task("Training", total=None)
-            segmenter.partial_fit(images)
+            segmenter.partial_fit(images, roi=roi)
 
 
 def _train_in_epochs(
-    segmenter: BaseSegmenter, images: list[Path], progress: Progress, terminal: Terminal
+    segmenter: BaseSegmenter,
+    images: list[Path],
+    roi: list[Mask] | None,
+    progress: Progress,
+    terminal: Terminal,
 ) -> None:
     """Train an autoencoder, and show its epochs."""
     from sk_ssimae.cli._progress import FitProgress  # Imports torch.
@@ -108,6 +122,6 @@ def _train_in_epochs(
     )
     segmenter.set_params(callbacks=[shown.callback])
     try:
-        segmenter.partial_fit(images)
+        segmenter.partial_fit(images, roi=roi)
     finally:
         segmenter.set_params(callbacks=None)

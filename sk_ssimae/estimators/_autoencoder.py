@@ -25,6 +25,7 @@ from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
+from sk_ssimae.estimators._results import Mask
 from sk_ssimae.estimators._training import train
 from sk_ssimae.exceptions import InterruptedFitWarning
 from sk_ssimae.modules import (
@@ -190,7 +191,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
                 f"{cls.net_class!r} instead."
             )
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Train on defect-free images and find the threshold on some that were held out.
 
         Parameters
@@ -200,6 +201,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part in training or
             calibration.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -222,9 +226,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             If `structure_correlation_` is below 0.1, or all residuals are equal.
         """
         resolve_device(self.device)  # Fails before images are read.
-        return super().fit(X, y)
+        return super().fit(X, y, roi=roi)
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Train on from the present weights, on new good images, and find both levels again.
 
         Training takes `max_epochs` epochs by a tenth of `lr`, and its schedule starts again: with
@@ -242,6 +246,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             Images with the channels and in the units of those of `fit`.
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -264,7 +271,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             As in `fit`.
         """
         resolve_device(self.device)  # Fails before images are read.
-        return super().partial_fit(X, y)
+        return super().partial_fit(X, y, roi=roi)
 
     def _fit_good(self, good: GoodImages, *, goes_on: bool = False) -> Self:
         super()._fit_good(good, goes_on=goes_on)
@@ -278,17 +285,28 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         return self
 
     @torch_defaults()
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Train a network on random patches of good images."""
-        self.net_ = train(self, regions, device=resolve_device(self.device), rng=rng)
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
+        """Train a network on random patches of good images, of inspected pixels if they suffice."""
+        device = resolve_device(self.device)
+        self.net_ = train(self, regions, device=device, rng=rng, inside=inside)
         self.history_ = self.net_.history
 
     @torch_defaults()
-    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def update_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Train the network for `max_epochs` more, on random patches of other good images."""
         fitted = type(self)(**(self.get_params(deep=False) | self.fitted_parameters_))
         device = resolve_device(self.device)
-        self.net_ = train(fitted, regions, device=device, rng=rng, start=self.net_)
+        self.net_ = train(fitted, regions, device=device, rng=rng, inside=inside, start=self.net_)
         self.history_ = self.net_.history
 
     def judge_fit(self, regions: Sequence[Region]) -> None:

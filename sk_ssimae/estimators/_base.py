@@ -2,9 +2,10 @@
 
 import copy
 import html
+import inspect
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -16,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import image_score
-from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._inference._region import Region, working_inside, working_pixels
 from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
@@ -35,7 +36,7 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._results import Map, Mask
 from sk_ssimae.estimators._tail import TailProbability
 from sk_ssimae.model_selection import (
     extreme_value_threshold,
@@ -201,7 +202,12 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.min_region_area = min_region_area
 
     @abstractmethod
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Learn from good images.
 
         Parameters
@@ -212,9 +218,17 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             `min_image_size` pixels per side.
         rng : Generator
             Source of all random numbers.
+        inside : sequence of arrays of bool (h, w), or None
+            Inspected pixels of each region; passed only if `fit` was given a region of interest.
+            The others are copies of those inside, mirrored at the edge, and should not be learned.
         """
 
-    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def update_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Learn from more good images, continuing from what was learned, for `partial_fit`.
 
         Parameters
@@ -223,6 +237,8 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             As for :meth:`fit_regions`.
         rng : Generator
             Source of all random numbers.
+        inside : sequence of arrays of bool (h, w), or None
+            As for :meth:`fit_regions`.
 
         Raises
         ------
@@ -244,7 +260,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         """
         return 0.0, math.inf
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Learn from defect-free images and find the threshold on some that were held out.
 
         Parameters
@@ -254,6 +270,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part in training or
             calibration.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -267,9 +286,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             checked before training starts.
         """
         self.check_parameters()
-        return self._fit_good(self._load_good(X, y))
+        return self._fit_good(self._load_good(X, y, roi))
 
-    def partial_fit(self, X: Any, y: Any = None) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Learn from new good images, continuing from the last fit, and find both levels again.
 
         Images are held out of `X` by the rule of `fit`, and the levels are found on them alone: the
@@ -282,6 +301,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             Images with the channels and in the units of those of `fit`.
         y : None, labels of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
             1 where an image or a pixel is defective. Defective images take no part.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -306,16 +328,19 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             self.check_ready()
         else:
             self.check_parameters()
-        good = self._load_more(X, y) if is_fitted else self._load_good(X, y)
+        good = self._load_more(X, y, roi) if is_fitted else self._load_good(X, y, roi)
         return self._fit_good(good, goes_on=is_fitted)
 
-    def calibrate(self, X: Any) -> Self:
+    def calibrate(self, X: Any, *, roi: Any = None) -> Self:
         """Find both levels again, on good images that training has not seen.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Good images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -327,16 +352,16 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         ValueError
             If `threshold` is a number, so that there is nothing to calibrate.
         """
-        images = self._check_images(X)
+        images = self._check_images(X, roi)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
                 "Set threshold to 'image_fpr' or 'pixel_fpr' first."
             )
-        self._calibrate([self._region(image) for image in images], "images")
+        self._calibrate(list(self._iter_regions(images)), "images")
         return self
 
-    def check_drift(self, X: Any) -> Drift:
+    def check_drift(self, X: Any, *, roi: Any = None) -> Drift:
         """Check whether new good images still look like those of calibration.
 
         The typical residual of each image, the median of the maxima of its blocks, is compared with
@@ -347,6 +372,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             New good images, none of those of `fit` or `calibrate`.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -372,7 +400,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         >>> segmenter.check_drift(0.5 * today).action
         'train'
         """
-        images = self._check_images(X)
+        images = self._check_images(X, roi)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number, found without good images to "
@@ -380,9 +408,10 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             )
         calibration = self._current_calibration()
         typical, scores = [], []
-        for residual_map in self._iter_maps(images):
-            opened = self._open(residual_map)
-            typical.append(typical_residual(opened, (opened.shape[0], opened.shape[1]))[0])
+        for residual_map, inside in self._iter_inspected(images):
+            opened = self._open(residual_map, inside)
+            shape = opened.shape[0], opened.shape[1]
+            typical.append(typical_residual(opened, shape, inside)[0])
             scores.append(image_score(opened))
         return compare(calibration, typical, np.array(scores))
 
@@ -469,16 +498,19 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
 
-    def _load_good(self, X: Any, y: Any) -> GoodImages:
+    def _load_good(self, X: Any, y: Any, roi: Any) -> GoodImages:
         images = Images(
             X,
             min_size=1 if self.image_size is not None else self._smallest_side(),
             conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
+            roi=roi,
         )
-        return load_good_images(images, y, as_pair(self.image_size), self.intensity_range)
+        return load_good_images(
+            images, y, as_pair(self.image_size), self.intensity_range, self._smallest_side()
+        )
 
-    def _load_more(self, X: Any, y: Any) -> GoodImages:
-        images = Images(X, n_channels=self.n_channels_, conversion=self.conversion)
+    def _load_more(self, X: Any, y: Any, roi: Any) -> GoodImages:
+        images = Images(X, n_channels=self.n_channels_, conversion=self.conversion, roi=roi)
         return load_more_images(
             images, y, self.working_size, self.intensity_range_, self.min_image_size
         )
@@ -511,24 +543,41 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         return hold_out(good, self.validation_fraction, smallest_side, rng)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
-        self.fit_regions([working_pixels(region) for region in good.regions], rng)
+        self._pass_regions(self.fit_regions, good.regions, rng)
 
     def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:
-        self.update_regions([working_pixels(region) for region in good.regions], rng)
+        self._pass_regions(self.update_regions, good.regions, rng)
+
+    def _pass_regions(
+        self, learn: Callable[..., None], good: Sequence[Region], rng: np.random.Generator
+    ) -> None:
+        regions = [working_pixels(region) for region in good]
+        if all(region.inside is None for region in good):
+            learn(regions, rng)
+            return
+        if "inside" not in inspect.signature(learn).parameters:
+            raise TypeError(
+                f"{type(self).__name__} takes no region of interest (roi): give its method "
+                f"{learn.__name__} the parameter inside."
+            )
+        learn(regions, rng, inside=[working_inside(region) for region in good])
 
     def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
         residual_maps = [self._residual_map(region) for region in held_out]
-        opened = [self._open(residual_map) for residual_map in residual_maps]
+        opened = [
+            self._open(residual_map, region.inside)
+            for residual_map, region in zip(residual_maps, held_out, strict=True)
+        ]
         if self.threshold == "pixel_fpr":
-            threshold = pixel_fpr_threshold(opened, self.target_fpr)
+            threshold = pixel_fpr_threshold(_inspected(opened, held_out), self.target_fpr)
         elif kind == "images" and allows_bound(len(opened), self.target_fpr):
             threshold = image_fpr_threshold([image_score(m) for m in opened], self.target_fpr)
         else:
             threshold = self._extrapolate(opened, held_out)
         extent: Any = self.extent_threshold
         if isinstance(extent, str):
-            extent = pixel_fpr_threshold(opened, self.extent_fpr)
-        self.tail_ = TailProbability.fit(residual_maps)
+            extent = pixel_fpr_threshold(_inspected(opened, held_out), self.extent_fpr)
+        self.tail_ = TailProbability.fit(_inspected(residual_maps, held_out))
         self.calibration_ = Calibration(
             threshold,
             min(float(extent), threshold),
@@ -536,10 +585,10 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             self.target_fpr,
             kind,
             len(held_out),
-            _deviation(opened),
+            _deviation(_inspected(opened, held_out)),
             *keep_typical(
                 [
-                    typical_residual(opened_map, region.image_shape)
+                    typical_residual(opened_map, region.image_shape, region.inside)
                     for opened_map, region in zip(opened, held_out, strict=True)
                 ]
             ),
@@ -549,14 +598,17 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
 
     def _extrapolate(self, opened: Sequence[Map], held_out: Sequence[Region]) -> float:
         """Estimate the threshold of whole images from the blocks of a few, or of parts of them."""
-        maxima = [
-            block_maxima(opened_map, block_size(region.image_shape))
+        blocks = [
+            block_maxima(opened_map, block_size(region.image_shape), region.inside)
             for opened_map, region in zip(opened, held_out, strict=True)
         ]
-        pixels_per_block = sum(m.size for m in opened) / sum(len(own) for own in maxima)
-        image_pixels = np.mean([math.prod(region.image_shape) for region in held_out])
+        maxima = np.concatenate([own.maxima for own in blocks])
+        pixels_per_block = sum(own.n_pixels for own in blocks) / len(maxima)
+        image_pixels = np.mean(
+            [region.inspected_share * math.prod(region.image_shape) for region in held_out]
+        )
         n_blocks = max(float(image_pixels) / pixels_per_block, 1.0)
-        return extreme_value_threshold(np.concatenate(maxima), n_blocks, self.target_fpr)
+        return extreme_value_threshold(maxima, n_blocks, self.target_fpr)
 
     def _calibrated_parameters(self) -> dict[str, Any]:
         """Return the parameters without which a threshold means nothing."""
@@ -591,3 +643,7 @@ def _deviation(maps: Sequence[Map]) -> float:
     mean = sum(float(m.sum(dtype=np.float64)) for m in maps) / n_pixels
     squares = (float(np.square(m - mean, dtype=np.float64).sum()) for m in maps)
     return math.sqrt(sum(squares) / n_pixels)
+
+
+def _inspected(maps: Sequence[Map], regions: Sequence[Region]) -> list[Map]:
+    return [region.inspected(one) for one, region in zip(maps, regions, strict=True)]

@@ -39,20 +39,23 @@ class CalibratedMaps(Segmentation):
     def _values(self, *roles: Role) -> dict[str, Any]:
         """Return the values of the parameters that have one of the roles."""
 
-    def calibrated_map(self, X: Any) -> NDArray[np.float32] | list[Map]:
+    def calibrated_map(self, X: Any, *, roi: Any = None) -> NDArray[np.float32] | list[Map]:
         """Compute maps in a common unit: how improbable each residual is on good pixels.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
         array of float32, shape (n, h, w), or list of arrays (h, w)
             Negative natural logarithm of the probability that a good pixel reaches the residual,
             at least 0: 4.6 for one good pixel in 100, 6.9 for one in 1000. It ascends with the
-            residual map of `decision_function`.
+            residual map of `decision_function`, and is 0 where a pixel is not inspected.
 
         Raises
         ------
@@ -60,13 +63,17 @@ class CalibratedMaps(Segmentation):
             If no good images were held out, or parameters of inference have changed since: the
             message asks for `calibrate`.
         """
-        images = self._check_images(X)
-        tail = self._current_tail()
-        return collect((tail.surprise(m) for m in self._iter_maps(images)), images)
+        images = self._check_images(X, roi)
+        self._current_tail()  # Raises before an image is read.
+        regions = self._iter_regions(images)
+        return collect((region.place(self._calibrated(region)) for region in regions), images)
 
     def _calibrated(self, region: Region) -> Map:
         """Compute the map of an image, or a part of one, in the common unit."""
-        return self._current_tail().surprise(self._residual_map(region))
+        surprise = self._current_tail().surprise(self._residual_map(region))
+        if region.inside is not None:
+            surprise[~region.inside] = 0
+        return surprise
 
     def _calibrated_area(self, image: SlicedImage, area: Area) -> Map:
         """Compute the map of an area of an image that may be larger than memory."""

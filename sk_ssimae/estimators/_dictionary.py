@@ -14,10 +14,12 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import resize_inside
 from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
+from sk_ssimae.estimators._results import Mask
 
 Features = NDArray[np.float32]
 
@@ -113,7 +115,12 @@ class BaseDictionarySegmenter(BaseSegmenter):
         self.density_neighbors = density_neighbors
 
     @abstractmethod
-    def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_features(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Prepare :meth:`compute_features`: learn filters, or load a network.
 
         Parameters
@@ -123,6 +130,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
             intensity range.
         rng : Generator
             Source of all random numbers.
+        inside : sequence of arrays of bool (h, w), or None
+            Inspected pixels of each region; None for all.
         """
 
     @abstractmethod
@@ -137,10 +146,15 @@ class BaseDictionarySegmenter(BaseSegmenter):
     def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
         """Compute the features of the cells of an area of the grid, from the pixels they need."""
 
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
-        """Choose the dictionary from the features of good images."""
-        self.fit_features(regions, rng)
-        features, self.n_features_seen_ = self._sample_features(regions, rng)
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
+        """Choose the dictionary from the features of good images, of cells at least half inside."""
+        self.fit_features(regions, rng, inside)
+        features, self.n_features_seen_ = self._sample_features(regions, rng, inside)
         seed = int(rng.integers(2**31))
         mean, projection = _principal_components(features, self.n_components, self.whitening)
         self.set_projection(mean, projection)
@@ -149,14 +163,19 @@ class BaseDictionarySegmenter(BaseSegmenter):
         )
         self.set_dictionary(dictionary, self.n_neighbors, self.density_neighbors)
 
-    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def update_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Add features of other good images to the dictionary, and reduce it to its size again.
 
         Filters and principal components stay as of `fit`. By the rules "random" and "kmeans", old
         and new features have shares of the dictionary like the numbers of features that they stand
         for; "coreset" chooses the farthest from both, wherever they come from.
         """
-        features, n_new = self._sample_features(regions, rng)
+        features, n_new = self._sample_features(regions, rng, inside)
         new = self._project(features)
         n_seen = self.n_features_seen_ + n_new
         fitted = self.fitted_parameters_
@@ -166,13 +185,17 @@ class BaseDictionarySegmenter(BaseSegmenter):
         self.n_features_seen_ = n_seen
 
     def _sample_features(
-        self, regions: Sequence[Image], rng: np.random.Generator
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None,
     ) -> tuple[Features, int]:
         """Return features of good images, at most about 100,000, and how many there are in all."""
+        masks: Sequence[Mask | None] = inside or [None] * len(regions)
         share = -(-_MOST_FEATURES // len(regions))
         chosen, n_features = [], 0
-        for region in regions:
-            rows = _rows(self.compute_features(region))
+        for region, mask in zip(regions, masks, strict=True):
+            rows = _rows(self.compute_features(region), mask)
             n_features += len(rows)
             chosen.append(_choose(rows, share, rng))
         return np.concatenate(chosen), n_features
@@ -243,8 +266,11 @@ def _spacings(neighbors: NearestNeighbors, number: int) -> Features:
     return spacings
 
 
-def _rows(features: Features) -> Features:
-    return features.reshape(-1, features.shape[2])
+def _rows(features: Features, inside: Mask | None = None) -> Features:
+    if inside is None:
+        return features.reshape(-1, features.shape[2])
+    rows: Features = features[resize_inside(inside, (features.shape[0], features.shape[1]))]
+    return rows
 
 
 def _choose(rows: Features, most: int, rng: np.random.Generator) -> Features:

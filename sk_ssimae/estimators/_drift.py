@@ -87,7 +87,9 @@ class Drift(NamedTuple):
         return f"{change} Call calibrate with good images like these."
 
 
-def typical_residual(opened: NDArray[Any], image_shape: tuple[int, int]) -> tuple[float, float]:
+def typical_residual(
+    opened: NDArray[Any], image_shape: tuple[int, int], inside: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
     """Return the median of the maxima of blocks, and their mean squared deviation from it.
 
     A median, because a single speck that nobody noticed should not count.
@@ -98,8 +100,11 @@ def typical_residual(opened: NDArray[Any], image_shape: tuple[int, int]) -> tupl
         Opened residual map of a good image or a part of one.
     image_shape : tuple of two int
         Height and width of the whole image.
+    inside : array of bool, shape (h, w), or None
+        Inspected pixels; None for all.
     """
-    maxima = block_maxima(opened, block_size(image_shape)).astype(np.float64)
+    blocks = block_maxima(opened, block_size(image_shape), inside)
+    maxima = blocks.maxima.astype(np.float64)
     median = float(np.median(maxima))
     return median, float(np.mean((maxima - median) ** 2))
 

@@ -22,7 +22,7 @@ from sk_ssimae._patches import Area
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
-from sk_ssimae.estimators._results import Map
+from sk_ssimae.estimators._results import Map, Mask
 
 # Parameters by which images are read. The ensemble reads them once, for all.
 OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
@@ -174,14 +174,24 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
-    def fit_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Fit each segmenter to whole images."""
-        whole = [Region.of_image(region, None) for region in regions]
+        whole = _whole_images(regions, inside, self._smallest_side())
         self._learn(GoodImages(whole, 0, None), rng)
 
-    def update_regions(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def update_regions(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Continue the training of each segmenter, on other whole images."""
-        whole = [Region.of_image(region, None) for region in regions]
+        whole = _whole_images(regions, inside, self.min_image_size)
         self._learn_more(GoodImages(whole, 0, self.intensity_range_), rng)
 
     def compute_residual(self, image: Image) -> Map:
@@ -259,7 +269,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         # smoothing of segmenters depends on.
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
         calibrated = (segmenter._calibrated(region) for segmenter in self.segmenters_)
-        return smooth(self._combine(calibrated), sigma)
+        return smooth(self._combine(calibrated), sigma, region.inside)
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
         # The combined maps have been smoothed, each by its segmenter.
@@ -290,6 +300,16 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
+
+
+def _whole_images(
+    regions: Sequence[Image], inside: Sequence[Mask] | None, min_size: int
+) -> list[Region]:
+    masks: Sequence[Mask | None] = inside or [None] * len(regions)
+    return [
+        Region.of_image(region, None, mask, min_size)
+        for region, mask in zip(regions, masks, strict=True)
+    ]
 
 
 def _fit(

@@ -28,6 +28,7 @@ from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._net import resolve_device, to_tensor
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
+from sk_ssimae.estimators._results import Mask
 from sk_ssimae.modules import load_feature_extractor
 from sk_ssimae.modules._geometry import Geometry, find_geometry
 
@@ -123,7 +124,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             )
         resolve_device(self.device)
 
-    def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_features(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Load the network; nothing is learned."""
         self._set_extractor(self.feature_extractor, self.layers, self.pooling)
         self.__dict__.pop("extractor_sha256_", None)  # It belongs to an earlier fit.

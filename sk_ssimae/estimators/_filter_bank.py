@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside, resize_inside
 from sk_ssimae._pixels import as_unit_float
 
 Array = NDArray[np.float32]
@@ -52,6 +53,7 @@ class FilterBank(NamedTuple):
     def learn(
         cls,
         images: Sequence[Image],
+        inside: Sequence[Inside] | None = None,
         *,
         size: int,
         n_filters: int,
@@ -60,12 +62,13 @@ class FilterBank(NamedTuple):
         contrast_sigma: float,
         rng: np.random.Generator,
     ) -> Self:
-        """Learn the filters from windows drawn from images (h, w, c)."""
+        """Learn the filters from windows around pixels of images (h, w, c), if given inside."""
         share = -(-_N_WINDOWS // len(images))
+        masks: Sequence[Inside | None] = inside or [None] * len(images)
         bank = cls([], scales, size, stride, contrast_sigma)
         drawn = [
-            [_draw(windows, share, rng) for windows, _ in bank._iter_windows(image)]
-            for image in images
+            [_draw(windows, mask, share, rng) for windows, _ in bank._iter_windows(image)]
+            for image, mask in zip(images, masks, strict=True)
         ]
         filters = [
             _principal_components(np.concatenate(windows), n_filters)
@@ -146,8 +149,13 @@ def _windows(image: Array, size: int) -> Array:
     return sliding_window_view(padded, (size, size), axis=(0, 1))
 
 
-def _draw(windows: Array, number: int, rng: np.random.Generator) -> Array:
-    rows, columns = (rng.integers(0, side, number) for side in windows.shape[:2])
+def _draw(windows: Array, inside: Inside | None, number: int, rng: np.random.Generator) -> Array:
+    shape = windows.shape[0], windows.shape[1]
+    if inside is None:
+        rows, columns = (rng.integers(0, side, number) for side in shape)
+    else:
+        allowed = np.argwhere(resize_inside(inside, shape))
+        rows, columns = allowed[rng.integers(0, len(allowed), number)].T
     return windows[rows, columns].reshape(number, -1)
 
 

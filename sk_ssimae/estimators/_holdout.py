@@ -8,6 +8,7 @@ import numpy as np
 
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside
 
 # With fewer good images, a region of each is held out instead of whole images, so that training and
 # calibration both see all of them.
@@ -84,7 +85,7 @@ def _hold_out_regions(
         band, rest = _divide(image, fraction, patch_size, at_start=rng.random() < 0.5)
         training.append(rest)
         # An image too short for two regions is used for training as a whole.
-        if min(rest.working_shape) < patch_size:
+        if min(rest.working_shape) < patch_size or not (_has_any(band) and _has_any(rest)):
             training[-1] = image
         else:
             held_out.append(band)
@@ -101,10 +102,16 @@ def _divide(
     band = max(shortest, min(round(fraction * length), length - shortest))
     cut = min(band, length) if at_start else max(length - band, 0)
 
-    def region(pixels: Image) -> Region:
+    def region(pixels: Image, inside: Inside | None) -> Region:
         shape = list(image.working_shape)
         shape[axis] = round(pixels.shape[axis] * working_length / length)
-        return Region(pixels, (shape[0], shape[1]), image.image_shape)
+        return image._replace(pixels=pixels, working_shape=(shape[0], shape[1]), inside=inside)
 
-    first, second = (region(part) for part in np.split(image.pixels, [cut], axis=axis))
+    parts = np.split(image.pixels, [cut], axis=axis)
+    insides = [None, None] if image.inside is None else np.split(image.inside, [cut], axis=axis)
+    first, second = map(region, parts, insides)
     return (first, second) if at_start else (second, first)
+
+
+def _has_any(region: Region) -> bool:
+    return region.inside is None or bool(region.inside.any())

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._inference._region import Region, working_pixels
+from sk_ssimae._inference._region import Region, working_inside, working_pixels
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import inner_patches
 from sk_ssimae._pixels import as_unit_float
 from sk_ssimae.exceptions import UnlearnedTextureWarning
 
@@ -94,9 +95,16 @@ def sample_patches(regions: Sequence[Region], size: int) -> Iterator[Image]:
     rng = np.random.default_rng(0)  # Not that of fit, whose results would change.
     counts = Counter(number * len(regions) // _N_PATCHES for number in range(_N_PATCHES))
     for index, count in counts.items():
-        pixels = working_pixels(regions[index])
+        region = regions[index]
+        pixels = working_pixels(region)
+        allowed = None
+        if region.inside is not None:
+            allowed = np.argwhere(inner_patches(working_inside(region), size))
         for _ in range(count):
-            row, column = (int(rng.integers(side - size + 1)) for side in pixels.shape[:2])
+            if allowed is None:
+                row, column = (int(rng.integers(side - size + 1)) for side in pixels.shape[:2])
+            else:
+                row, column = allowed[rng.integers(len(allowed))]
             yield pixels[row : row + size, column : column + size]
 
 

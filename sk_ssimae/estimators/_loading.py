@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from sk_ssimae._images import Images
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import IntensityRange, scale, warn_of_little_use
+from sk_ssimae._interest import Inside
 from sk_ssimae._reading._stored import StoredImage
-from sk_ssimae._validation import check_mask_shape, defect_labels, holds_masks
+from sk_ssimae._validation import check_mask, check_mask_shape, defect_labels, holds_masks
 
 _N_NAMED = 5
 
@@ -27,19 +30,22 @@ def load_good_images(
     y: Any,
     working_size: tuple[int, int] | None,
     intensity_range: str | tuple[float, float],
+    min_size: int = 1,
 ) -> GoodImages:
     """Open and check all images, and scale the good ones.
 
     Parameters
     ----------
     images : Images
-        Images of `fit`.
+        Images of `fit`. Pixels that are not inspected take no part: a defect there does not count.
     y : None, labels of shape (n,), or masks
         1 where an image or a pixel is defective.
     working_size : tuple of two int or None
         Height and width at which images are processed.
     intensity_range : "auto", "dtype" or tuple of two float
         Checked parameter of the segmenter.
+    min_size : int
+        Least height and width of regions at working size.
 
     Raises
     ------
@@ -54,25 +60,31 @@ def load_good_images(
         If the images use a small part of the range that was given.
     """
     defective = defect_labels(y, len(images))
-    if defective.all():
-        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
-    stored, names = [], []
+    stored, names, insides = [], [], []
     masks = y if holds_masks(y) else repeat(None)
     for index, mask in zip(range(len(images)), masks, strict=False):
-        image, name = images.read_stored(index)
+        image, inside, name = images.read_inspected(index)
         if mask is not None:
             check_mask_shape(mask, index, image.pixels.shape[:2])
+            if inside is not None:
+                defective[index] = (check_mask(mask, f"y[{index}]") & inside).any()
         if not defective[index]:
             stored.append(image)
             names.append(name)
-    _warn_of_constant_images(stored, names)
-    found = _find(intensity_range, stored)
+            insides.append(inside)
+    if not stored:
+        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
+    inspected = [_inspected(image, inside) for image, inside in zip(stored, insides, strict=True)]
+    _warn_of_constant_images(inspected, names)
+    found = _find(intensity_range, inspected)
     if intensity_range != "auto":
-        warn_of_little_use(stored, found)
+        warn_of_little_use(inspected, found)
+    del inspected
     good = []
-    for name in names:  # Let go of each, so that no more than one is in memory twice.
+    for name, inside in zip(names, insides, strict=True):
+        # Let go of each, so that no more than one is in memory twice.
         pixels = scale(stored.pop(0), found, name)
-        good.append(Region.of_image(pixels, working_size))
+        good.append(Region.of_image(pixels, working_size, inside, min_size))
     return GoodImages(good, int(defective.sum()), found)
 
 
@@ -109,14 +121,15 @@ def load_more_images(
         If an image leaves the range of the model, or uses a small part of it.
     """
     defective = defect_labels(y, len(images))
-    if defective.all():
-        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
     good = []
     masks = y if holds_masks(y) else repeat(None)
-    for index, (image, mask) in enumerate(zip(images, masks, strict=False)):
+    for index, mask in zip(range(len(images)), masks, strict=False):
+        image, inside = images.read(index)
         if mask is not None:
             check_mask_shape(mask, index, image.shape[:2])
-        region = Region.of_image(image, working_size)
+            if inside is not None:
+                defective[index] = (check_mask(mask, f"y[{index}]") & inside).any()
+        region = Region.of_image(image, working_size, inside, patch_size)
         if min(region.working_shape) < patch_size:
             raise ValueError(
                 f"X[{index}] must be at least patch_size={patch_size} pixels high and wide, got "
@@ -124,7 +137,14 @@ def load_more_images(
             )
         if not defective[index]:
             good.append(region)
+    if not good:
+        raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
     return GoodImages(good, int(defective.sum()), intensity_range)
+
+
+def _inspected(image: StoredImage, inside: Inside | None) -> StoredImage:
+    """Leave out the pixels outside, which are copies."""
+    return image if inside is None else image._replace(pixels=image.pixels[inside][np.newaxis])
 
 
 def _find(

@@ -19,6 +19,7 @@ from sk_ssimae.estimators._dictionary import (
 )
 from sk_ssimae.estimators._filter_bank import FilterBank
 from sk_ssimae.estimators._parameters import Parameter, Role
+from sk_ssimae.estimators._results import Mask
 
 
 class PatchDictionarySegmenter(BaseDictionarySegmenter):
@@ -110,10 +111,16 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
                 f"scales must be factors of stride={self.stride}, got {self.scales!r} instead."
             )
 
-    def fit_features(self, regions: Sequence[Image], rng: np.random.Generator) -> None:
+    def fit_features(
+        self,
+        regions: Sequence[Image],
+        rng: np.random.Generator,
+        inside: Sequence[Mask] | None = None,
+    ) -> None:
         """Learn the filters of each scale."""
         self.filter_bank_ = FilterBank.learn(
             regions,
+            inside,
             size=int(self.filter_size),
             n_filters=int(self.n_filters),
             scales=tuple(int(scale) for scale in self.scales),

@@ -50,16 +50,19 @@ class TabulatedRegions(metaclass=ABCMeta):
         return math.nan
 
     @abstractmethod
-    def segment_images(self, X: Any) -> Iterator[Any]:
+    def segment_images(self, X: Any, *, roi: Any = None) -> Iterator[Any]:
         """Compute the results of one image at a time, each with a method ``find_regions``."""
 
-    def find_regions(self, X: Any) -> list[Regions]:
+    def find_regions(self, X: Any, *, roi: Any = None) -> list[Regions]:
         """Tabulate the defective regions of each image.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -98,7 +101,7 @@ class TabulatedRegions(metaclass=ABCMeta):
         >>> len(table), bool(table["peak"].max() == segmenter.score_images(images)[0])
         (1, True)
         """
-        return [found.find_regions() for found in self.segment_images(X)]
+        return [found.find_regions() for found in self.segment_images(X, roi=roi)]
 
 
 def tabulate_regions(
@@ -127,6 +130,8 @@ def tabulate_regions(
         A structured array with the columns that ``Segmentation.find_regions`` lists.
     """
     labels = label(mask, connectivity=1)  # As in the hysteresis of predict.
+    # Minus infinity, where a pixel is not inspected, times 0 would be NaN.
+    opened_map = np.where(mask, opened_map, np.float32(0))
     measured = regionprops_table(
         labels, opened_map, properties=("label", "bbox", "centroid", "area", "intensity_max")
     )

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside, inner_patches
 from sk_ssimae._pixels import as_unit_float
 
 
@@ -21,6 +22,8 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     ----------
     images : sequence of arrays (h, w, c), uint8 or float32 in [0, 1]
         Images of at least `patch_size` pixels per side.
+    inside : sequence of arrays of bool (h, w), or None
+        Pixels that patches may contain; None for all. See :func:`inner_patches`.
     patch_size : int
         Side of a patch in pixels.
     n_patches : int
@@ -46,6 +49,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self,
         images: Sequence[Image],
         *,
+        inside: Sequence[Inside] | None = None,
         patch_size: int,
         n_patches: int,
         batch_size: int,
@@ -66,6 +70,11 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self._offsets = self._tensor(np.cumsum([0, *np.prod(shapes, axis=1)[:-1]]))
         self._first_origins = self._tensor(np.cumsum([0, *origins_per_image[:-1]]))
         self._n_origins = int(origins_per_image.sum())
+        self._allowed = None
+        if inside is not None:
+            allowed = [inner_patches(mask, patch_size).ravel() for mask in inside]
+            self._allowed = self._tensor(np.flatnonzero(np.concatenate(allowed)))
+            self._n_origins = len(self._allowed)
 
     def __len__(self) -> int:
         """Return the number of patches per pass, as progress bars expect."""
@@ -74,6 +83,8 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Draw one pass of batches, each a pair of input and target."""
         origins = self._randint(self._n_origins, self.n_patches)
+        if self._allowed is not None:
+            origins = self._allowed[origins]
         symmetries = self._randint(8, self.n_patches) if self.dihedral else None
         squares = self._rand(3, self.n_patches) if self.cutout else None
         for start in range(0, self.n_patches, self.batch_size):
@@ -98,8 +109,10 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         return (_unit_float(total, self._buffer.dtype) / self._buffer.shape[1]).float()
 
     def hash_images(self) -> str:
-        """Hash the pixels and sizes of the images."""
-        parts = (self._buffer, self._widths, self._offsets)
+        """Hash the pixels and sizes of the images, and the patches that may be drawn."""
+        parts = [self._buffer, self._widths, self._offsets]
+        if self._allowed is not None:
+            parts.append(self._allowed)
         return str(joblib.hash([part.cpu().numpy() for part in parts]))
 
     def _cut(self, origins: Tensor, symmetries: Tensor | None) -> Tensor:

@@ -144,38 +144,45 @@ class Segmentation(TabulatedRegions):
         outer = with_halo(area, radius, image.shape)
         return self.compute_residual(image.read(*outer))[within(area, outer)]
 
-    def decision_function(self, X: Any) -> NDArray[np.float32] | list[Map]:
+    def decision_function(self, X: Any, *, roi: Any = None) -> NDArray[np.float32] | list[Map]:
         """Compute the residual map of each image: high means defective.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images with the channels of those in `fit`; their height and width may differ.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
         array of float32, shape (n, h, w), or list of arrays (h, w)
             An array for an array, a list for a sequence. Maps are smoothed unless `smoothing` is 0.
+            They are 0 where a pixel is not inspected.
         """
-        images = self._check_images(X)
+        images = self._check_images(X, roi)
         return collect(self._iter_maps(images), images)
 
-    def iter_decision_function(self, X: Any) -> Iterator[Map]:
+    def iter_decision_function(self, X: Any, *, roi: Any = None) -> Iterator[Map]:
         """Compute residual maps one at a time, for more images than fit into memory.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Yields
         ------
         array of float32, shape (h, w)
             Residual map of the next image.
         """
-        return self._iter_maps(self._check_images(X))
+        return self._iter_maps(self._check_images(X, roi))
 
-    def predict(self, X: Any) -> Mask | list[Mask]:
+    def predict(self, X: Any, *, roi: Any = None) -> Mask | list[Mask]:
         """Segment each image: True where a region is defective.
 
         A region is a connected set of pixels of the opened residual map above the extent level. It
@@ -185,51 +192,54 @@ class Segmentation(TabulatedRegions):
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
         array of bool, shape (n, h, w), or list of arrays (h, w)
-            Masks.
+            Masks. They are False where a pixel is not inspected.
         """
-        images = self._check_images(X)
-        levels = self._levels()
-        masks = (
-            self._segment(residual_map, levels).mask for residual_map in self._iter_maps(images)
-        )
-        return collect(masks, images)
+        images = self._check_images(X, roi)
+        return collect((found.mask for found in self._iter_segmented(images)), images)
 
-    def score_images(self, X: Any) -> NDArray[np.float64]:
+    def score_images(self, X: Any, *, roi: Any = None) -> NDArray[np.float64]:
         """Score whole images by the maximum of the opened residual map.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
         array of float64, shape (n,)
             Above `threshold_` exactly where `predict` marks at least one pixel.
         """
-        maps = self._iter_maps(self._check_images(X))
-        return np.array([image_score(self._open(residual_map)) for residual_map in maps])
+        inspected = self._iter_inspected(self._check_images(X, roi))
+        return np.array([image_score(self._open(*pair)) for pair in inspected])
 
-    def segment_images(self, X: Any) -> Iterator[SegmentedImage]:
+    def segment_images(self, X: Any, *, roi: Any = None) -> Iterator[SegmentedImage]:
         """Compute residual map, mask and score of one image at a time, in one pass.
 
         Parameters
         ----------
         X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
             Images.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Yields
         ------
         SegmentedImage
             Residual map, mask and score of the next image; its regions when asked for.
         """
-        images = self._check_images(X)
-        levels = self._levels()
-        return (self._segment(residual_map, levels) for residual_map in self._iter_maps(images))
+        return self._iter_segmented(self._check_images(X, roi))
 
     def segment_blocks(self, image: Any, *, block_size: int = 2048) -> Iterator[SegmentedBlock]:
         """Segment one image block by block, when it does not fit into memory.
@@ -238,7 +248,8 @@ class Segmentation(TabulatedRegions):
         together equal the results of `decision_function` and `predict` for the whole image. Regions
         may cross borders: unless `extent_threshold_` equals `threshold_`, a first pass over all
         blocks decides which regions are defective, before the first block is returned. That doubles
-        the time; memory is that of a block and a few numbers for each region.
+        the time; memory is that of a block and a few numbers for each region. All pixels are
+        inspected: there is no `roi` here.
 
         Parameters
         ----------
@@ -300,7 +311,7 @@ class Segmentation(TabulatedRegions):
         levels = self._with_radius(self._levels(), sliced.shape)
         return segment_blocks(self, sliced, int(block_size), levels)
 
-    def score(self, X: Any, y: Any, sample_weight: None = None) -> float:
+    def score(self, X: Any, y: Any, sample_weight: None = None, *, roi: Any = None) -> float:
         """Compute the area under the pixel ROC curve, pooled over all images.
 
         Parameters
@@ -311,6 +322,9 @@ class Segmentation(TabulatedRegions):
             1 where a pixel is defective.
         sample_weight : None
             Not supported. With metadata routing, scikit-learn's Pipeline passes None.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: True where a pixel is inspected; a single mask holds for all images.
+            None inspects all pixels.
 
         Returns
         -------
@@ -328,25 +342,46 @@ class Segmentation(TabulatedRegions):
                 "sample_weight must be None, because the score pools the pixels of all images, "
                 f"got {type(sample_weight).__name__} instead. Leave it out."
             )
-        images = self._check_images(X)
+        images = self._check_images(X, roi)
         check_masks(y)
         check_some_defective(y, len(images))
         residual_maps = []
-        for index, (image, mask) in enumerate(zip(images, y, strict=True)):
-            check_mask_shape(mask, index, image.shape[:2])
-            residual_maps.append(self._residual_map(self._region(image)))
-        return pixel_roc_auc_score(y, residual_maps)
+        for index, (region, mask) in enumerate(zip(self._iter_regions(images), y, strict=True)):
+            check_mask_shape(mask, index, region.image_shape)
+            residual_maps.append(region.place(self._residual_map(region)))
+        return pixel_roc_auc_score(y, residual_maps, roi=roi)
 
-    def _check_images(self, X: Any) -> Images:
+    def _check_images(self, X: Any, roi: Any = None) -> Images:
         self.check_ready()
         min_size = 1 if self.working_size is not None else self.min_image_size
-        return Images(X, min_size=min_size, n_channels=self.n_channels_, conversion=self.conversion)
+        return Images(
+            X,
+            min_size=min_size,
+            n_channels=self.n_channels_,
+            conversion=self.conversion,
+            roi=roi,
+        )
+
+    def _iter_regions(self, images: Images) -> Iterator[Region]:
+        return (self._region(*inspected) for inspected in images.iter_inspected())
 
     def _iter_maps(self, images: Images) -> Iterator[Map]:
-        return (self._residual_map(self._region(image)) for image in images)
+        return (residual_map for residual_map, _ in self._iter_inspected(images))
 
-    def _region(self, image: Image) -> Region:
-        return Region.of_image(image, self.working_size)
+    def _iter_inspected(self, images: Images) -> Iterator[tuple[Map, Mask | None]]:
+        for image, inside in images.iter_inspected():
+            region = self._region(image, inside)
+            yield region.place(self._residual_map(region)), inside
+
+    def _iter_segmented(self, images: Images) -> Iterator[SegmentedImage]:
+        levels = self._levels()
+        return (
+            self._segment(residual_map, levels, inside)
+            for residual_map, inside in self._iter_inspected(images)
+        )
+
+    def _region(self, image: Image, inside: Mask | None = None) -> Region:
+        return Region.of_image(image, self.working_size, inside, self.min_image_size)
 
     def _residual_map(self, region: Region) -> Map:
         pixels = working_pixels(region)
@@ -356,10 +391,10 @@ class Segmentation(TabulatedRegions):
         )
         residual = crop(residual, pixels.shape)
         sigma = smoothing_sigma(self.smoothing, region.image_shape)
-        return smooth(resize(residual, region.shape), sigma)
+        return smooth(resize(residual, region.shape), sigma, region.inside)
 
-    def _open(self, residual_map: Map) -> Map:
-        return open_map(residual_map, self.opening_diameter, self.min_region_area)
+    def _open(self, residual_map: Map, inside: Mask | None = None) -> Map:
+        return open_map(residual_map, self.opening_diameter, self.min_region_area, inside)
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
         """Return the sigma of the Gaussian that has smoothed the map of an image."""
@@ -376,8 +411,10 @@ class Segmentation(TabulatedRegions):
             return levels
         return levels._replace(radius=round(self._smoothing_sigma(image_shape)))
 
-    def _segment(self, residual_map: Map, levels: Levels) -> SegmentedImage:
-        opened = self._open(residual_map)
+    def _segment(
+        self, residual_map: Map, levels: Levels, inside: Mask | None = None
+    ) -> SegmentedImage:
+        opened = self._open(residual_map, inside)
         levels = self._with_radius(levels, (residual_map.shape[0], residual_map.shape[1]))
         mask, score = mark(opened, levels), image_score(opened)
         return SegmentedImage(

@@ -10,6 +10,7 @@ import torch
 from skorch.callbacks import ProgressBar
 
 from sk_ssimae._intensity import Image
+from sk_ssimae._interest import Inside
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
@@ -31,6 +32,7 @@ def train(
     *,
     device: torch.device,
     rng: np.random.Generator,
+    inside: Sequence[Inside] | None = None,
     start: ReconstructionNet | None = None,
 ) -> ReconstructionNet:
     """Train the network of a segmenter on random patches of good regions.
@@ -45,6 +47,8 @@ def train(
         Where to train.
     rng : Generator
         Source of all seeds.
+    inside : sequence of arrays of bool (h, w), or None
+        Inspected pixels of each region; None for all.
     start : ReconstructionNet or None, default=None
         Net whose weights to continue from, by a learning rate of a tenth; None to draw them.
 
@@ -62,6 +66,7 @@ def train(
     """
     sampler = PatchSampler(
         regions,
+        inside=inside,
         patch_size=segmenter.patch_size,
         n_patches=segmenter.n_patches,
         batch_size=segmenter.batch_size,

@@ -7,13 +7,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._validation import iter_masks_and_maps
+from sk_ssimae._interest import RegionsOfInterest
+from sk_ssimae._validation import as_collection, iter_masks_and_maps
 
 Scores = NDArray[np.floating[Any]]
 Counts = NDArray[np.intp]
 Arrays = Sequence[ArrayLike] | NDArray[Any]
 
 _SLICE_LENGTH = 2**17
+
+
+class Pixels(NamedTuple):
+    """Scores of an image, all of shape (h, w), and where its pixels are good or defective."""
+
+    scores: Scores
+    good: NDArray[np.bool_]
+    defective: NDArray[np.bool_]
 
 
 class PooledScores(NamedTuple):
@@ -39,23 +48,41 @@ class PooledScores(NamedTuple):
         return np.asarray((cumulative / cumulative[-1])[n_detected])
 
 
-def pool_scores(masks: Arrays, residual_maps: Arrays) -> PooledScores:
-    """Pool the scores of all pixels.
+def pool_scores(masks: Arrays, residual_maps: Arrays, roi: Any = None) -> PooledScores:
+    """Pool the scores of all pixels, or of those in the region of interest.
 
     Raises
     ------
     ValueError
-        If a mask or map is invalid, or all pixels are good or all defective.
+        If a mask, map or region of interest is invalid, or all pixels are good or all defective.
     """
     good, defective = [], []
-    for mask, scores in iter_masks_and_maps(masks, residual_maps):
-        good.append(scores[~mask])
-        defective.append(scores[mask])
+    for pixels in iter_pixels(masks, residual_maps, roi):
+        good.append(pixels.scores[pixels.good])
+        defective.append(pixels.scores[pixels.defective])
     pooled_good, pooled_defective = np.concatenate(good), np.concatenate(defective)
     check_both_kinds(pooled_good.size, pooled_defective.size, len(good))
     pooled_good.sort()
     pooled_defective.sort()
     return PooledScores(pooled_good, pooled_defective)
+
+
+def iter_pixels(masks: Arrays, residual_maps: Arrays, roi: Any = None) -> Iterator[Pixels]:
+    """Iterate over the pixels of images that count, by their true class.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a mask, map or region of interest is invalid.
+    """
+    masks = as_collection(masks, "masks")
+    rois = RegionsOfInterest(roi, len(masks))
+    for index, (mask, scores) in enumerate(iter_masks_and_maps(masks, residual_maps)):
+        inside = rois.read(index, mask.shape)
+        if inside is None:
+            yield Pixels(scores, ~mask, mask)
+        else:
+            yield Pixels(scores, ~mask & inside, mask & inside)
 
 
 def check_both_kinds(n_good: int, n_defective: int, n_images: int) -> None:

@@ -31,7 +31,9 @@ class PixelF1Max(NamedTuple):
     threshold: float
 
 
-def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float:
+def pixel_average_precision_score(
+    masks: Arrays, residual_maps: Arrays, *, roi: Any = None
+) -> float:
     """Compute the average precision of pixels, pooled over all images.
 
     The precision at each threshold is weighted by the recall gained there, without interpolation,
@@ -44,6 +46,9 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
     residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         Residuals, high where a pixel looks defective.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -64,7 +69,7 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
     >>> pixel_average_precision_score([mask], [np.array([[0.1, 0.3, 0.4, 0.2]])])
     0.833...
     """
-    pooled = pool_scores(masks, residual_maps)
+    pooled = pool_scores(masks, residual_maps, roi)
     # Each defective pixel adds the same recall, at the threshold equal to its score.
     total = 0.0
     for _, n_good, n_defective in _iter_counts(pooled):
@@ -72,7 +77,7 @@ def pixel_average_precision_score(masks: Arrays, residual_maps: Arrays) -> float
     return total / pooled.defective.size
 
 
-def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
+def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays, *, roi: Any = None) -> PixelF1Max:
     """Find the threshold with the largest F1 score of pixels, pooled over all images.
 
     This is the score that segmentation could reach if the best threshold were known. A threshold
@@ -84,6 +89,9 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
         True, 1 or 255 where a pixel is defective, 0 elsewhere.
     residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
         Residuals, high where a pixel looks defective.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -106,7 +114,7 @@ def pixel_f1_max_score(masks: Arrays, residual_maps: Arrays) -> PixelF1Max:
     >>> f1, residual_map > threshold
     (0.8, array([[False,  True,  True,  True]]))
     """
-    pooled = pool_scores(masks, residual_maps)
+    pooled = pool_scores(masks, residual_maps, roi)
     best = PixelF1Max(0.0, np.inf)
     for scores, n_good, n_defective in _iter_counts(pooled):
         f1 = 2 * n_defective / (n_good + n_defective + pooled.defective.size)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import label
 
-from sk_ssimae._validation import iter_masks_and_maps, to_array
+from sk_ssimae._validation import to_array
 from sk_ssimae.metrics._curve import Curve, area_up_to, curve
 from sk_ssimae.metrics._pooling import (
     Arrays,
@@ -15,11 +15,12 @@ from sk_ssimae.metrics._pooling import (
     Scores,
     check_both_kinds,
     check_rate,
+    iter_pixels,
 )
 
 
 def per_region_overlap_curve(
-    masks: Arrays, residual_maps: Arrays, *, area_tolerance: float = 0.0
+    masks: Arrays, residual_maps: Arrays, *, area_tolerance: float = 0.0, roi: Any = None
 ) -> Curve:
     """Compute the mean overlap with the defective regions against the false positive rate.
 
@@ -37,6 +38,9 @@ def per_region_overlap_curve(
         0 keeps every corner of the curve. A larger value thins it to at most
         ``1 / area_tolerance + 4`` points, and changes the area under it by at most
         `area_tolerance`.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -67,10 +71,12 @@ def per_region_overlap_curve(
     >>> fpr, overlap
     (array([0., 0., 1., 1.]), array([0.  , 0.75, 0.75, 1.  ]))
     """
-    return curve(_pool_regions(masks, residual_maps), area_tolerance)
+    return curve(_pool_regions(masks, residual_maps, roi), area_tolerance)
 
 
-def pro_auc_score(masks: Arrays, residual_maps: Arrays, *, max_fpr: float = 0.3) -> float:
+def pro_auc_score(
+    masks: Arrays, residual_maps: Arrays, *, max_fpr: float = 0.3, roi: Any = None
+) -> float:
     """Compute the normalised area under the per-region overlap curve (AU-PRO).
 
     The area is exact: scores are not binned, ties are joined by straight lines, and strictly
@@ -84,6 +90,9 @@ def pro_auc_score(masks: Arrays, residual_maps: Arrays, *, max_fpr: float = 0.3)
         Residuals, high where a pixel looks defective.
     max_fpr : float in (0, 1], default=0.3
         False positive rate at which the integration stops, and by which the area is divided.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -109,7 +118,7 @@ def pro_auc_score(masks: Arrays, residual_maps: Arrays, *, max_fpr: float = 0.3)
     0.75
     """
     check_rate(max_fpr, "max_fpr")
-    return area_up_to(_pool_regions(masks, residual_maps), max_fpr) / max_fpr
+    return area_up_to(_pool_regions(masks, residual_maps, roi), max_fpr) / max_fpr
 
 
 def region_overlap_quantiles(
@@ -118,6 +127,7 @@ def region_overlap_quantiles(
     fpr: ArrayLike,
     *,
     quantiles: Sequence[float] = (0.25, 0.5, 0.75),
+    roi: Any = None,
 ) -> NDArray[np.float64]:
     """Compute quantiles over the defective regions of their overlap at given false positive rates.
 
@@ -136,6 +146,9 @@ def region_overlap_quantiles(
         threshold that does not exceed it is used.
     quantiles : sequence of float in [0, 1], default=(0.25, 0.5, 0.75)
         Quantiles over the regions.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -166,7 +179,7 @@ def region_overlap_quantiles(
     rates = _check_rates(fpr, "fpr")
     if _check_rates(quantiles, "quantiles").ndim != 1:
         raise ValueError(f"quantiles must be a sequence of numbers, got {quantiles!r} instead.")
-    overlaps = region_overlaps(masks, residual_maps, rates)
+    overlaps = region_overlaps(masks, residual_maps, rates, roi)
     return np.moveaxis(np.quantile(overlaps, quantiles, axis=0), 0, -1)
 
 
@@ -179,10 +192,10 @@ def _check_rates(rates: ArrayLike, name: str) -> NDArray[Any]:
 
 
 def region_overlaps(
-    masks: Arrays, residual_maps: Arrays, rates: NDArray[np.float64]
+    masks: Arrays, residual_maps: Arrays, rates: NDArray[np.float64], roi: Any = None
 ) -> NDArray[np.float64]:
     """Compute the overlap of each region, along the first axis, at each rate."""
-    good, defective, regions = _collect(masks, residual_maps)
+    good, defective, regions = _collect(masks, residual_maps, roi)
     good.sort()
     # At most m good pixels exceed the (m + 1)-th highest good score.
     n_allowed = np.floor(rates * good.size + 1e-9).astype(np.intp)
@@ -198,9 +211,9 @@ def region_overlaps(
     return overlaps
 
 
-def _pool_regions(masks: Arrays, residual_maps: Arrays) -> PooledScores:
+def _pool_regions(masks: Arrays, residual_maps: Arrays, roi: Any) -> PooledScores:
     """Pool the scores of all pixels, with weights of sum 1 / n_regions in each region."""
-    good, defective, regions = _collect(masks, residual_maps)
+    good, defective, regions = _collect(masks, residual_maps, roi)
     good.sort()
     sizes = np.bincount(regions)
     order = np.argsort(defective)
@@ -208,11 +221,13 @@ def _pool_regions(masks: Arrays, residual_maps: Arrays) -> PooledScores:
     return PooledScores(good, defective[order], weights)
 
 
-def _collect(masks: Arrays, residual_maps: Arrays) -> tuple[Scores, Scores, NDArray[np.intp]]:
+def _collect(
+    masks: Arrays, residual_maps: Arrays, roi: Any
+) -> tuple[Scores, Scores, NDArray[np.intp]]:
     """Collect the scores of good and defective pixels, unsorted, and the region of the latter."""
     good, defective, regions, n_regions = [], [], [], 0
-    for mask, scores in iter_masks_and_maps(masks, residual_maps):
-        good.append(scores[~mask])
+    for scores, is_good, mask in iter_pixels(masks, residual_maps, roi):
+        good.append(scores[is_good])
         if not mask.any():
             continue
         labels, n_labels = label(mask, structure=np.ones((3, 3)))

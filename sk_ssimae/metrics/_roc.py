@@ -4,13 +4,21 @@ from typing import Any
 
 import numpy as np
 
-from sk_ssimae._validation import as_collection, defect_labels, is_collection, to_array
+from sk_ssimae._interest import RegionsOfInterest
+from sk_ssimae._validation import (
+    as_collection,
+    check_mask,
+    defect_labels,
+    holds_masks,
+    is_collection,
+    to_array,
+)
 from sk_ssimae.metrics._curve import Curve, area_up_to, curve
 from sk_ssimae.metrics._pooling import Arrays, PooledScores, check_rate, pool_scores
 
 
 def pixel_roc_auc_score(
-    masks: Arrays, residual_maps: Arrays, *, max_fpr: float | None = None
+    masks: Arrays, residual_maps: Arrays, *, max_fpr: float | None = None, roi: Any = None
 ) -> float:
     """Compute the area under the pixel ROC curve, pooled over all images.
 
@@ -26,6 +34,9 @@ def pixel_roc_auc_score(
     max_fpr : float in (0, 1], default=None
         If given, the area up to this false positive rate, standardised by McClish's method so that
         0.5 is chance and 1 is perfect, as in :func:`sklearn.metrics.roc_auc_score`.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -52,14 +63,16 @@ def pixel_roc_auc_score(
     """
     if max_fpr is not None:
         check_rate(max_fpr, "max_fpr")
-    pooled = pool_scores(masks, residual_maps)
+    pooled = pool_scores(masks, residual_maps, roi)
     if max_fpr is None or max_fpr == 1:
         return area_up_to(pooled, 1)
     chance = 0.5 * max_fpr**2
     return 0.5 * (1 + (area_up_to(pooled, max_fpr) - chance) / (max_fpr - chance))
 
 
-def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: float = 0.0) -> Curve:
+def pixel_roc_curve(
+    masks: Arrays, residual_maps: Arrays, *, area_tolerance: float = 0.0, roi: Any = None
+) -> Curve:
     """Compute the pixel ROC curve, pooled over all images.
 
     Parameters
@@ -72,6 +85,9 @@ def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: flo
         0 keeps every corner of the curve. A larger value thins it to at most
         ``1 / area_tolerance + 4`` points, and changes the area under it by at most
         `area_tolerance`.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels where it is False or 0 are left out. A single mask holds for all
+        images.
 
     Returns
     -------
@@ -97,10 +113,10 @@ def pixel_roc_curve(masks: Arrays, residual_maps: Arrays, *, area_tolerance: flo
     >>> fpr, tpr
     (array([0. , 0. , 0.5, 0.5, 1. ]), array([0. , 0.5, 0.5, 1. , 1. ]))
     """
-    return curve(pool_scores(masks, residual_maps), area_tolerance)
+    return curve(pool_scores(masks, residual_maps, roi), area_tolerance)
 
 
-def image_roc_auc_score(y: Any, scores: Any) -> float:
+def image_roc_auc_score(y: Any, scores: Any, *, roi: Any = None) -> float:
     """Compute the area under the ROC curve of whole images.
 
     Parameters
@@ -111,6 +127,9 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     scores : array of shape (n,) or (n, h, w), or sequence of arrays of shape (h, w)
         Scores such as those of `score_images`, high if an image looks defective; or residual maps,
         whose maxima are the scores.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: pixels of masks and residual maps where it is False or 0 are left out. A
+        single mask holds for all images. Labels and scores of images stay as they are.
 
     Returns
     -------
@@ -130,7 +149,8 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     0.75
     """
     scores = as_collection(scores, "scores")
-    image_scores = np.array([_image_score(item, index) for index, item in enumerate(scores)])
+    rois = RegionsOfInterest(roi, len(scores))
+    image_scores = np.array([_image_score(item, index, rois) for index, item in enumerate(scores)])
     if len(image_scores) == 0:
         raise ValueError("scores must contain at least one image, got none.")
     if is_collection(y) and len(y) != len(image_scores):
@@ -138,6 +158,11 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
             f"y and scores must have the same length, got {len(y)} and {len(image_scores)} instead."
         )
     defective = defect_labels(y, len(image_scores))
+    if not rois.is_whole and holds_masks(y):
+        checked = (check_mask(mask, f"y[{index}]") for index, mask in enumerate(y))
+        defective = np.array(
+            [mask[rois.read(i, mask.shape)].any() for i, mask in enumerate(checked)]
+        )
     by_kind = {"good": image_scores[~defective], "defective": image_scores[defective]}
     for kind, some in by_kind.items():
         if some.size == 0:
@@ -145,10 +170,12 @@ def image_roc_auc_score(y: Any, scores: Any) -> float:
     return area_up_to(PooledScores(*(np.sort(some) for some in by_kind.values())), 1)
 
 
-def _image_score(item: Any, index: int) -> float:
+def _image_score(item: Any, index: int, rois: RegionsOfInterest) -> float:
     score = to_array(item, f"scores[{index}]")
     if score.dtype.kind not in "biuf" or score.size == 0 or not np.isfinite(score).all():
         raise ValueError(
             f"scores[{index}] must be a finite number or a map of them, got {item!r} instead."
         )
+    if not rois.is_whole and score.ndim == 2:
+        score = score[rois.read(index, score.shape)]
     return float(score.max())

@@ -1,7 +1,7 @@
 """Scorers for scikit-learn's model selection: callables ``(estimator, X, y)``."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from sk_ssimae._validation import (
     check_mask_shapes,
@@ -15,11 +15,11 @@ from sk_ssimae.metrics._regions import pro_auc_score
 from sk_ssimae.metrics._roc import image_roc_auc_score, pixel_roc_auc_score
 
 
-def _pixel_f1_max(masks: Any, residual_maps: Any) -> float:
-    return pixel_f1_max_score(masks, residual_maps).f1
+def _pixel_f1_max(masks: Any, residual_maps: Any, roi: Any) -> float:
+    return pixel_f1_max_score(masks, residual_maps, roi=roi).f1
 
 
-_SCORES: dict[str, Callable[[Any, Any], float]] = {
+_SCORES: dict[str, Callable[..., float]] = {
     "pixel_roc_auc": pixel_roc_auc_score,
     "pixel_average_precision": pixel_average_precision_score,
     "pixel_f1_max": _pixel_f1_max,
@@ -49,6 +49,12 @@ class SegmentationScorer:
 
         GridSearchCV(segmenter, grid, cv=DefectFreeKFold(3), scoring=SegmentationScorer(),
                      refit="pro_auc")
+
+    With metadata routing, a region of interest passed as `roi` to ``fit`` of the search goes to
+    the segmenters and to the scorer if both ask for it::
+
+        segmenter.set_fit_request(roi=True)
+        SegmentationScorer().set_score_request(roi=True)
     """
 
     def __init__(self, scores: Sequence[str] = tuple(_SCORES)) -> None:
@@ -58,11 +64,37 @@ class SegmentationScorer:
                 f"scores must be a sequence of names from {list(_SCORES)}, got {scores!r} instead."
             )
         self.scores = scores
+        self._roi_request: bool | str | None = None
+
+    def set_score_request(self, *, roi: bool | str | None) -> Self:
+        """Ask scikit-learn's metadata routing for a region of interest.
+
+        Parameters
+        ----------
+        roi : bool, str or None
+            True to take what is passed as ``roi``, False to leave it, a name to take what is passed
+            under that name, and None to raise an error if any is passed.
+
+        Returns
+        -------
+        self
+            The scorer.
+        """
+        self._roi_request = roi
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """Return the metadata that the scorer asks for, as a ``MetadataRequest``."""
+        from sklearn.utils.metadata_routing import MetadataRequest  # Metrics do without it.
+
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="roi", alias=self._roi_request)
+        return request
 
     def __repr__(self) -> str:
         return f"SegmentationScorer(scores={tuple(self.scores)})"
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    def __call__(self, estimator: Any, X: Any, y: Any, *, roi: Any = None) -> dict[str, float]:
         """Score a fitted estimator.
 
         Parameters
@@ -74,6 +106,9 @@ class SegmentationScorer:
         y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
             Masks: True, 1 or 255 where a pixel is defective, 0 elsewhere. For ``"image_roc_auc"``
             alone, labels of shape (n,) are enough.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest, passed to `decision_function` and to the scores: pixels where it is
+            False or 0 are left out. None to inspect all pixels.
 
         Returns
         -------
@@ -89,40 +124,42 @@ class SegmentationScorer:
         if needs_masks:
             check_masks(y)
         check_some_defective(y, count_images(X))
-        residual_maps = estimator.decision_function(X)
+        # Not every estimator of residual maps has the parameter.
+        inspected = {} if roi is None else {"roi": roi}
+        residual_maps = estimator.decision_function(X, **inspected)
         if needs_masks:
             check_mask_shapes(y, residual_maps)
-        return {name: _SCORES[name](y, residual_maps) for name in self.scores}
+        return {name: _SCORES[name](y, residual_maps, roi=roi) for name in self.scores}
 
 
-def pixel_roc_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+def pixel_roc_auc_scorer(estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
     """Score a fitted estimator by :func:`pixel_roc_auc_score`; see :class:`SegmentationScorer`."""
-    return _score("pixel_roc_auc", estimator, X, y)
+    return _score("pixel_roc_auc", estimator, X, y, roi)
 
 
-def pixel_average_precision_scorer(estimator: Any, X: Any, y: Any) -> float:
+def pixel_average_precision_scorer(estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
     """Score a fitted estimator by :func:`pixel_average_precision_score`."""
-    return _score("pixel_average_precision", estimator, X, y)
+    return _score("pixel_average_precision", estimator, X, y, roi)
 
 
-def pixel_f1_max_scorer(estimator: Any, X: Any, y: Any) -> float:
+def pixel_f1_max_scorer(estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
     """Score a fitted estimator by :func:`pixel_f1_max_score`, without the threshold."""
-    return _score("pixel_f1_max", estimator, X, y)
+    return _score("pixel_f1_max", estimator, X, y, roi)
 
 
-def pro_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+def pro_auc_scorer(estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
     """Score a fitted estimator by :func:`pro_auc_score`."""
-    return _score("pro_auc", estimator, X, y)
+    return _score("pro_auc", estimator, X, y, roi)
 
 
-def image_roc_auc_scorer(estimator: Any, X: Any, y: Any) -> float:
+def image_roc_auc_scorer(estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
     """Score a fitted estimator by :func:`image_roc_auc_score` of the maxima of its residual maps.
 
     To use `score_images`, which takes the maxima of opened maps, call
     ``image_roc_auc_score(y, segmenter.score_images(X))``.
     """
-    return _score("image_roc_auc", estimator, X, y)
+    return _score("image_roc_auc", estimator, X, y, roi)
 
 
-def _score(name: str, estimator: Any, X: Any, y: Any) -> float:
-    return SegmentationScorer([name])(estimator, X, y)[name]
+def _score(name: str, estimator: Any, X: Any, y: Any, roi: Any) -> float:
+    return SegmentationScorer([name])(estimator, X, y, roi=roi)[name]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -80,12 +80,37 @@ def block_size(image_shape: tuple[int, int]) -> int:
     return max(min(image_shape) // _BLOCKS_PER_SIDE, 1)
 
 
-def block_maxima(residual_map: NDArray[Any], side: int) -> NDArray[Any]:
-    """Divide a map into blocks of about `side` pixels and return the maximum of each."""
+class BlockMaxima(NamedTuple):
+    """Maxima of the blocks of a map, and the number of pixels of these blocks."""
+
+    maxima: NDArray[Any]
+    n_pixels: int
+
+
+def block_maxima(
+    residual_map: NDArray[Any], side: int, inside: NDArray[np.bool_] | None = None
+) -> BlockMaxima:
+    """Divide a map into blocks of about `side` pixels and return the maximum of each.
+
+    With a mask `inside` (h, w), only blocks count that lie at least half inside, or those that lie
+    inside most if none does; the map is minus infinity outside.
+    """
     starts: Sequence[NDArray[np.intp]] = [
         np.linspace(0, length, max(length // side, 1), endpoint=False).astype(np.intp)
         for length in residual_map.shape
     ]
-    by_row = np.maximum.reduceat(residual_map, starts[0], axis=0)
-    maxima: NDArray[Any] = np.maximum.reduceat(by_row, starts[1], axis=1).ravel()
-    return maxima
+    maxima = _reduce(np.maximum, residual_map, starts)
+    if inside is None:
+        return BlockMaxima(maxima, residual_map.size)
+    n_inside = _reduce(np.add, inside.astype(np.int64), starts)
+    share = n_inside / _reduce(np.add, np.ones(inside.shape, dtype=np.int64), starts)
+    counts = share >= min(0.5, float(share.max()))
+    return BlockMaxima(maxima[counts], int(n_inside[counts].sum()))
+
+
+def _reduce(
+    operation: np.ufunc, values: NDArray[Any], starts: Sequence[NDArray[np.intp]]
+) -> NDArray[Any]:
+    by_row = operation.reduceat(values, starts[0], axis=0)
+    reduced: NDArray[Any] = operation.reduceat(by_row, starts[1], axis=1).ravel()
+    return reduced

@@ -39,9 +39,9 @@ def counted(monkeypatch):
     """Record the images that are computed."""
     computed = []
 
-    def segment(segmenter, image):
+    def segment(segmenter, image, inside):
         computed.append(image)
-        return original(segmenter, image)
+        return original(segmenter, image, inside)
 
     original = _predict.segment
     monkeypatch.setattr(_predict, "segment", segment)
@@ -142,8 +142,8 @@ def test_changed_images_are_computed_again(run, model, images, tmp_path, counted
 def test_an_image_that_changes_during_the_run_is_not_complete(
     run, model, images, tmp_path, monkeypatch, counted
 ):
-    def change(segmenter, image):
-        found = segment(segmenter, image)
+    def change(segmenter, image, inside):
+        found = segment(segmenter, image, inside)
         os.utime(image, ns=(0, 10**18))
         return found
 
@@ -159,10 +159,10 @@ def test_an_image_that_changes_during_the_run_is_not_complete(
 def test_an_interrupted_run_resumes(run, model, folders, tmp_path, monkeypatch, counted):
     segment = _predict.segment
 
-    def interrupt(segmenter, image):
+    def interrupt(segmenter, image, inside):
         if image.name == "2.png":
             raise KeyboardInterrupt
-        return segment(segmenter, image)
+        return segment(segmenter, image, inside)
 
     monkeypatch.setattr(_predict, "segment", interrupt)
     given = ["predict", model, folders.defective, "-o", tmp_path / "out"]
@@ -367,10 +367,10 @@ def test_a_failed_image_keeps_no_earlier_outputs(run, model, images, tmp_path):
     ],
 )
 def test_too_large_images_are_named(run, model, images, tmp_path, monkeypatch, error):
-    def segment_images(self, X):
+    def segment_images(self, X, *, roi):
         if X[0].name == "1.png":
             raise error
-        return original(self, X)
+        return original(self, X, roi=roi)
 
     original = SSIMAutoencoderSegmenter.segment_images
     monkeypatch.setattr(SSIMAutoencoderSegmenter, "segment_images", segment_images)
@@ -383,10 +383,10 @@ def test_too_large_images_are_named(run, model, images, tmp_path, monkeypatch, e
 
 
 def test_failed_images_are_not_complete(run, model, images, tmp_path, monkeypatch):
-    def interrupt(segmenter, image):
+    def interrupt(segmenter, image, inside):
         if image.name == "2.png":
             raise KeyboardInterrupt
-        return segment(segmenter, image)
+        return segment(segmenter, image, inside)
 
     segment = _predict.segment
     monkeypatch.setattr(_predict, "segment", interrupt)

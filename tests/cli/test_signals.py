@@ -61,10 +61,10 @@ def test_each_signal_saves_the_model(run, tmp_path, folders, tiny_options, monke
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_each_signal_stops_predict(run, model, folders, tmp_path, monkeypatch, number):
-    def interrupt(segmenter, image):
+    def interrupt(segmenter, image, inside):
         if image.name == "1.png":
             signal.raise_signal(number)
-        return segment(segmenter, image)
+        return segment(segmenter, image, inside)
 
     segment = _predict.segment
     monkeypatch.setattr(_predict, "segment", interrupt)

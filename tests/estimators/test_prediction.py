@@ -294,7 +294,7 @@ def test_the_estimate_knows_how_many_blocks_an_image_has(segmenter_class, tiny, 
     maps = [segmenter._open(map_) for map_ in segmenter.decision_function(good)]
     height, width = good[0].shape
     side = min(height, width) // 10
-    maxima = np.concatenate([block_maxima(map_, side) for map_ in maps])
+    maxima = np.concatenate([block_maxima(map_, side).maxima for map_ in maps])
     per_image = len(maxima) / len(good)
     assert per_image == (height // side) * (width // side)
     assert segmenter.threshold_ == extreme_value_threshold(maxima, per_image, 0.01)

@@ -54,7 +54,7 @@ def test_wrong_values():
 @pytest.mark.parametrize("shape", [(40, 60), (43, 69), (5, 60), (1, 1)])
 def test_blocks_cover_the_map_once(shape):
     residual_map = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape)
-    maxima = block_maxima(residual_map, 10)
+    maxima = block_maxima(residual_map, 10).maxima
     rows, columns = (max(length // 10, 1) for length in shape)
     assert len(maxima) == rows * columns
     assert maxima.max() == residual_map.max()
