@@ -47,6 +47,11 @@ class RowsAsImages:
     def fit(self, X, y=None):
         return super().fit(self._images(X, reset=True))
 
+    def partial_fit(self, X, y=None):
+        if not hasattr(self, "fitted_parameters_"):
+            return self.fit(X)
+        return super().partial_fit(self._images(X))
+
     def decision_function(self, X):
         return super().decision_function(self._images(X)).max(axis=(1, 2))
 

@@ -115,6 +115,8 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
         found: Calibration = segmenter.calibration_
         calibration = found._replace(target_fpr=float(found.target_fpr))._asdict()
         del calibration["parameters"]  # Those of an export cannot be changed.
+        # Exports do not check drift.
+        del calibration["typical_residuals"], calibration["block_spread"]
     return Settings(
         segmenter_class=type(segmenter).__name__,
         n_channels=segmenter.n_channels_,
