@@ -1,4 +1,4 @@
-"""Study what to corrupt in training, and which residual to show: AUC and PRO, one line each.
+"""Compare corruptions of training images and kinds of residuals: AUC and PRO, one line each.
 
 python benchmarks/corruption.py --data DIR --out benchmarks/results/corruption.csv \
     --sets nanotwice 02_006 --corruptions none cutout blobs --seeds 0

@@ -195,7 +195,7 @@ def _run_within(seconds: float, task: Callable[[], Any]) -> None:
     def run() -> None:
         try:
             task()
-        except Exception as error:  # Raised again by the caller.
+        except Exception as error:  # Of any type: the waiting thread raises it again.
             outcome.put(error)
         else:
             outcome.put(None)

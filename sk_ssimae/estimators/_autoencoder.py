@@ -237,8 +237,8 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         and `intensity_range_` stay as of `fit`. Unfitted, it is `fit`.
 
         Images are held out of `X` by the rule of `fit`, and the levels are found on them alone: the
-        promise is for future images that resemble those of `X`. What is only in earlier images may
-        be forgotten: if they are still valid, pass some of them as well.
+        promise is for future images that resemble those of `X`. Features of earlier images may be
+        forgotten: if they are still good, pass some of these images as well.
 
         Parameters
         ----------

@@ -229,7 +229,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         rng: np.random.Generator,
         inside: Sequence[Mask] | None = None,
     ) -> None:
-        """Learn from more good images, continuing from what was learned, for `partial_fit`.
+        """Learn from more good images, continuing from the last fit, for `partial_fit`.
 
         Parameters
         ----------

@@ -139,8 +139,7 @@ def open_in_browser(path, *, fragment="", script="", height=3000):
     """Return the document after scripts, and the messages of the console."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
-        # A browser is no Python package, so that the project cannot install one.
-        pytest.skip(f"needs one of {', '.join(BROWSERS)}")
+        pytest.skip(f"pip installs no browser, and none of {', '.join(BROWSERS)} was found")
     if script:
         text = path.read_text("utf-8").replace("</body>", f"<script>{script}</script></body>")
         text = text.replace("script-src ", f"script-src '{_digest(script)}' ")

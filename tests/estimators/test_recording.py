@@ -19,8 +19,8 @@ RECORDED = {"cuda_graph": True}
 @pytest.fixture
 def gpu(device):
     if torch.device(device).type != "cuda":
-        # Only a GPU records CUDA graphs; the other tests here use stand-ins.
-        pytest.skip("no GPU")
+        # The other tests here use stand-ins.
+        pytest.skip("only a GPU records CUDA graphs")
 
 
 @pytest.fixture

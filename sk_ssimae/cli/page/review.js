@@ -1,4 +1,4 @@
-// What a person says about images, and its download.
+// Marks of a person, "false alarm" or "missed", and their download.
 
 const marks = new Map();
 let isDownloaded = true;
