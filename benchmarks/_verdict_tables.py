@@ -1,8 +1,8 @@
-"""Short tables of `verdict.py` for the documentation, computed from its records."""
+"""Short tables of the records of `verdict.py` and `drift.py`, for the documentation."""
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 Row = dict[str, str]
@@ -15,12 +15,21 @@ def write_tables(folder: Path) -> None:
         record = folder / f"verdict{name}.csv"
         if not record.exists():
             continue
-        with record.open(newline="") as file:
-            rows = list(summarize(list(csv.DictReader(file))))
-        with (folder / f"verdict{name}_table.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        _rewrite(record, summarize, folder / f"verdict{name}_table.csv")
+
+
+def write_drift_table(folder: Path) -> None:
+    """Write a short table of `drift.csv`."""
+    _rewrite(folder / "drift.csv", _drift, folder / "drift_table.csv")
+
+
+def _rewrite(record: Path, summarize: Callable[[list[Row]], Iterable[Row]], table: Path) -> None:
+    with record.open(newline="") as file:
+        rows = list(summarize(list(csv.DictReader(file))))
+    with table.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _real(rows: list[Row]) -> Iterable[Row]:
@@ -68,6 +77,25 @@ def _shares(rows: list[Row], counted: str, spread) -> Iterable[Row]:
             "within a factor of 3": ", ".join(
                 f"{100 * float(row['within_factor_3']):.0f} %" for row in (low, high)
             ),
+        }
+
+
+def _drift(rows: list[Row]) -> Iterable[Row]:
+    """Put all numbers of images of a change into one row: shares that advise anything."""
+    changes: dict[tuple[str, ...], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        key = row["texture"], row["change"], row["strength"]
+        changes[key][f"{row['n_held_out']}, {row['n_new']}"] = row
+    for (texture, change, strength), counts in changes.items():
+        yield {
+            "texture": texture,
+            "change": change if change == "none" else f"{change} {strength}",
+            "shift (5, 5)": f"{float(counts['5, 5']['median_shift']):.1f}",
+            **{
+                numbers: f"{100 * (float(row['calibrate']) + float(row['train'])):.0f}"
+                for numbers, row in counts.items()
+            },
+            "blocks (20, 5)": f"{100 * float(counts['20, 5']['ks_of_blocks']):.0f}",
         }
 
 

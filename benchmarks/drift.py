@@ -8,7 +8,7 @@ the shares of checks that advise to calibrate and to train; for no change, both 
 For comparison, "ks_of_blocks" is the share in which the test of Kolmogorov and Smirnov of all block
 maxima, as if blocks were independent, is significant at 1 %. drift_remedies.csv has good images
 flagged and defective ones found among images with that change, if nothing is done, after calibrate,
-and after partial_fit and calibrate.
+and after partial_fit and calibrate. drift_table.csv is a short table of the first.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _verdict_tables import write_drift_table
 from scipy import ndimage, stats
 from verdict import write
 
@@ -73,7 +74,7 @@ def measure(segmenter: PatchDictionarySegmenter, images: np.ndarray) -> Measured
         opened,
         [typical_residual(m, SHAPE) for m in opened],
         np.array([m.max() for m in opened]),
-        [block_maxima(m, block_size(SHAPE)) for m in opened],
+        [block_maxima(m, block_size(SHAPE))[0] for m in opened],
     )
 
 
@@ -166,6 +167,7 @@ def main() -> None:
         write(arguments.out / "drift.csv", check_many())
     if "remedies" in arguments.parts:
         write(arguments.out / "drift_remedies.csv", judge_remedies())
+    write_drift_table(arguments.out)
 
 
 if __name__ == "__main__":
