@@ -1,5 +1,6 @@
 """Regions of interest: masks of the pixels that are inspected."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,18 @@ class RegionsOfInterest:
     Raises
     ------
     TypeError
-        If `roi` is neither an array nor a sequence.
+        If `roi` is neither an array nor a sequence, such as a path.
     ValueError
         If the number of masks is not that of the images.
     """
 
     def __init__(self, roi: Any, n_images: int) -> None:
         roi = from_torch(roi, "roi")
+        if isinstance(roi, str | os.PathLike):
+            raise TypeError(
+                f"roi must contain masks (h, w), got {roi!r} instead. Read the file first, for "
+                "example with skimage.io.imread."
+            )
         self._is_single = roi is not None and _is_mask(roi)
         self._masks = roi if roi is None or self._is_single else as_collection(roi, "roi")
         if self._masks is not None and not self._is_single and len(self._masks) != n_images:
@@ -62,7 +68,7 @@ class RegionsOfInterest:
         if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
             raise ValueError(
                 f"{name} must contain booleans or finite numbers, 0 where a pixel is not "
-                f"inspected, got {mask.dtype} instead."
+                f"inspected, got {_describe(mask)} instead. Read files first."
             )
         if mask.ndim == 3 and mask.shape[-1] == 1:
             mask = mask[..., 0]

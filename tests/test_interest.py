@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,10 @@ def test_one_mask_for_all_or_one_each():
     ("roi", "error", "message"),
     [
         (3, TypeError, "roi must be an array or a sequence"),
+        ("mask.png", TypeError, r"roi must contain masks .* got 'mask.png' .* Read the file first"),
+        (Path("mask.png"), TypeError, r"roi must contain masks .* Read the file first"),
+        (["a.png", "b.png"], ValueError, r"roi\[1\] must contain .* got <U5 .* Read files first"),
+        ([disc(), None], ValueError, r"roi\[1\] must contain .* got object instead"),
         ([disc()], ValueError, r"one for each image, got 1 masks for 2 images"),
         (disc((5, 5)), ValueError, r"roi must have the height and width of image 1, \(30, 40\)"),
         ([disc(), disc((5, 5))], ValueError, r"roi\[1\] must have the height and width of image 1"),

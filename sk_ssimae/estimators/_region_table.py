@@ -196,6 +196,11 @@ def regions_to_pandas(tables: Sequence[Any], images: Sequence[Any] | None = None
 
 def _check_tables(tables: Any, images: Any) -> None:
     """Check the arguments of `regions_to_pandas`."""
+    if isinstance(tables, np.ndarray) and tables.dtype == REGION_TYPE:
+        raise TypeError(
+            "tables must be a list of the tables that find_regions returns, got a single table "
+            "instead: wrap it in a list."
+        )
     if not isinstance(tables, list | tuple) or any(
         not isinstance(table, np.ndarray) or table.dtype != REGION_TYPE or table.ndim != 1
         for table in tables

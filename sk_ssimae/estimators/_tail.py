@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._validation import as_collection, as_floats
+
 _N_KNOTS = 1000
 # Share of the good pixels beyond which too few are left to count them.
 _TAIL_SHARE = 0.01
@@ -59,10 +61,13 @@ class TailProbability(NamedTuple):
 
         Raises
         ------
+        TypeError
+            If `residual_maps` is neither an array nor a sequence.
         ValueError
-            If there are no residuals, or one is not finite.
+            If there are no residuals, or one is not a finite real number.
         """
-        maps = [np.ravel(residual_map) for residual_map in residual_maps]
+        residual_maps = as_collection(residual_maps, "residual_maps")
+        maps = [as_floats(item, f"residual_maps[{i}]").ravel() for i, item in enumerate(residual_maps)]
         ordered = np.concatenate(maps) if maps else np.empty(0)
         ordered.sort()  # NaN comes last.
         if ordered.size == 0 or not np.isfinite(ordered[[0, -1]]).all():

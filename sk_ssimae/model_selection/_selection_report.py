@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._validation import as_floats
 from sk_ssimae.exceptions import SelectionWarning
 
 _PREFIX = "mean_test_"
@@ -95,14 +96,18 @@ class SelectionReport:
 
         Raises
         ------
+        TypeError
+            If `scores` is no dict, or `candidates` no sequence of dicts.
         ValueError
-            If there is no family or no candidate, numbers differ, or a score is not finite.
+            If there is no family or no candidate, numbers differ, or a score is not a finite
+            number.
 
         Warns
         -----
         SelectionWarning
             If another candidate would be chosen without one of the families.
         """
+        _check_types(scores, candidates)
         table = _check_scores(scores, len(candidates))
         names = tuple(scores)
         ranks = _rank(table)
@@ -149,14 +154,28 @@ class SelectionReport:
 
         Raises
         ------
+        TypeError
+            If `cv_results` is no dict.
         ValueError
-            If there is no score by family, or a family has no score in any fold.
+            If there is no score by family, a family has no score in any fold, or another key is
+            missing.
         """
+        if not isinstance(cv_results, Mapping):
+            raise TypeError(
+                "cv_results must be the cv_results_ of a search, a dict, got "
+                f"{type(cv_results).__name__} instead."
+            )
         names = [key.removeprefix(_PREFIX) for key in cv_results if str(key).startswith(_PREFIX)]
         if not names or names == ["score"]:
             raise ValueError(
                 "cv_results must contain scores by family, got none. Run the search with "
                 "scoring=FamilyScorer(selection)."
+            )
+        missing = [key for key in ("params", f"split0_test_{names[0]}") if key not in cv_results]
+        if missing:
+            raise ValueError(
+                f"cv_results must contain {missing}, got only {sorted(cv_results)}. Pass the "
+                "cv_results_ of a search unchanged."
             )
         by_family = {}
         for name in names:
@@ -268,6 +287,21 @@ def _describe(candidate: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in candidate.items()) or "the defaults"
 
 
+def _check_types(scores: Any, candidates: Any) -> None:
+    if not isinstance(scores, Mapping):
+        raise TypeError(
+            "scores must be a dict from the names of families to the scores of the candidates, got "
+            f"{type(scores).__name__} instead."
+        )
+    if not isinstance(candidates, Sequence) or not all(
+        isinstance(candidate, Mapping) for candidate in candidates
+    ):
+        raise TypeError(
+            "candidates must be a list with a dict of parameters for each candidate, got "
+            f"{candidates!r} instead."
+        )
+
+
 def _check_scores(scores: Mapping[str, Sequence[float]], n_candidates: int) -> Any:
     if not scores or n_candidates == 0:
         raise ValueError(
@@ -275,7 +309,7 @@ def _check_scores(scores: Mapping[str, Sequence[float]], n_candidates: int) -> A
             f"{len(scores)} and {n_candidates}."
         )
     for name, own in scores.items():
-        values = np.asarray(own, dtype=float)
+        values = as_floats(own, f"scores[{name!r}]", "(n_candidates,)")
         if values.shape != (n_candidates,):
             raise ValueError(
                 f"scores[{name!r}] must have one score for each of the {n_candidates} candidates, "

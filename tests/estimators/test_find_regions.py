@@ -150,7 +150,8 @@ def test_without_pandas(monkeypatch):
     ("tables", "images", "message"),
     [
         ([np.zeros(3)], None, "tables must be a list of the tables that find_regions returns"),
-        (np.zeros(2, REGION_TYPE), None, "got ndarray"),
+        (np.zeros(2, REGION_TYPE), None, "got a single table instead: wrap it in a list"),
+        (np.zeros((2, 3)), None, "got ndarray with other content"),
         ([], "names", "images must be a sequence with a name for each table, got 'names'"),
         ([], ["a"], "a name for each of the 0 tables, got 1"),
     ],

@@ -86,3 +86,17 @@ def test_unusable_residuals_are_refused(maps):
         TailProbability.fit(maps)
     with pytest.raises(ValueError, match="must contain finite numbers"):
         TailProbability.fit([np.array([1, np.inf])])
+
+
+@pytest.mark.parametrize(
+    ("maps", "error", "message"),
+    [
+        (None, TypeError, "residual_maps must be an array or a sequence, got None instead"),
+        ("maps", TypeError, "residual_maps must be an array or a sequence, got 'maps' instead"),
+        ([np.ones(3), np.array(["a"])], ValueError, r"residual_maps\[1\] must contain real numbers"),
+        ([1j * np.ones(3)], ValueError, r"residual_maps\[0\] must contain real .* got complex128"),
+    ],
+)
+def test_other_types_are_refused(maps, error, message):
+    with pytest.raises(error, match=message):
+        TailProbability.fit(maps)

@@ -131,3 +131,19 @@ def test_wrong_results():
         SelectionReport.from_scores({}, SIZES)
     with pytest.raises(ValueError, match=r"scores\['a'\] must have one score for each of the 3"):
         SelectionReport.from_scores({"a": [0.1]}, SIZES)
+    with pytest.raises(ValueError, match=r"scores\['a'\] must contain real numbers, got <U1"):
+        SelectionReport.from_scores({"a": ["x"]}, SIZES[:1])
+
+
+def test_arguments_of_other_types():
+    with pytest.raises(TypeError, match=r"cv_results must be the cv_results_ of a .* got list"):
+        choose_by_rank([0.1, 0.2])
+    with pytest.raises(ValueError, match=r"cv_results must contain \['split0_test_a'\], got only"):
+        choose_by_rank(results(mean_test_a=[0.1, 0.2]))
+    with pytest.raises(ValueError, match=r"\['params', 'split0_test_a'\], got only \['mean_test_a"):
+        choose_by_rank({"mean_test_a": [0.1, 0.2]})
+    with pytest.raises(TypeError, match="scores must be a dict from the names of families .* list"):
+        SelectionReport.from_scores([0.1, 0.2, 0.3], SIZES)
+    for candidates in (3, ["x"], {"size": 3}):
+        with pytest.raises(TypeError, match="candidates must be a list with a dict of parameters"):
+            SelectionReport.from_scores({"a": [0.1]}, candidates)
