@@ -164,6 +164,16 @@ def test_old_and_new_features_are_mixed_in_proportion(rule, n_old, n_new, share,
     assert (merged[:, 0] > 0.5).sum() == expected
 
 
+def test_each_update_counts_all_features_seen():
+    segmenter = PatchDictionarySegmenter(dictionary_size=200, random_state=0, threshold=1.0)
+    segmenter.fit(OLD)
+    for images, share in ((NEW[:2], 2 / 8), (NEW[2:], 4 / 12)):
+        before = {tuple(row) for row in segmenter.dictionary_}
+        segmenter.partial_fit(images)
+        n_new = sum(tuple(row) not in before for row in segmenter.dictionary_)
+        assert n_new == round(200 * share)
+
+
 def test_the_segmenters_of_an_ensemble_go_on(tiny):
     ensemble = EnsembleSegmenter(
         [("l2", L2AutoencoderSegmenter(**tiny)), ("patches", PatchDictionarySegmenter())],

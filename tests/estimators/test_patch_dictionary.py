@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sk_ssimae import PatchDictionarySegmenter
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.estimators import _dictionary
-from sk_ssimae.estimators._filter_bank import FilterBank
+from sk_ssimae.estimators._filter_bank import FilterBank, _normalize_contrast
 
 GOOD = make_woven_fabric(4, shape=(96, 96), random_state=0)
 
@@ -49,6 +49,14 @@ def test_normalized_contrast_does_not_depend_on_brightness():
     assert normalized.max() < 0.15 < 0.5 < of_image.max()  # A small offset is added to contrast.
 
 
+def test_normalized_contrast_hardly_amplifies_weak_noise():
+    """An offset of 0.02 is added to the deviation, so that noise of 0.001 becomes about 0.05."""
+    rng = np.random.default_rng(0)
+    for noise, expected in ((0.001, 0.001 / 0.021), (0.2, 0.2 / 0.22)):
+        image = (0.5 + noise * rng.standard_normal((96, 96, 1))).astype(np.float32)
+        assert _normalize_contrast(image, 6).std() == pytest.approx(expected, rel=0.1)
+
+
 def test_projection_and_spacings_equal_those_of_scikit_learn():
     """With whitening=1 the projection is that of PCA; distances are relative to spacings."""
     segmenter = PatchDictionarySegmenter(
@@ -66,6 +74,16 @@ def test_projection_and_spacings_equal_those_of_scikit_learn():
     expected = (distances / segmenter.spacings_[nearest]).mean(axis=1).reshape(24, 24)
     residual = segmenter.compute_residual(GOOD[0][..., np.newaxis])
     np.testing.assert_allclose(residual[4:-4, 4:-4].mean(), expected[1:-1, 1:-1].mean(), rtol=5e-3)
+
+
+@pytest.mark.parametrize("whitening", [0, 0.3, 1])
+def test_whitening_divides_by_a_power_of_the_deviations(whitening):
+    # The last hardly varies: it is amplified as if it had a thousandth of the first deviation.
+    deviations = np.array([8.0, 2.0, 0.5, 1e-7])
+    features = np.random.default_rng(0).normal(size=(4000, 4)) * deviations
+    _, projection = _dictionary._principal_components(features, 4, whitening)
+    found = np.linalg.norm(projection, axis=0)
+    np.testing.assert_allclose(found, np.maximum(deviations, 8e-3) ** -whitening, rtol=0.05)
 
 
 def test_repeated_features_have_a_least_spacing():
