@@ -168,6 +168,36 @@ def check_output_file(
         )
 
 
+def check_model_file(
+    output: Path,
+    inputs: Iterable[Path],
+    *,
+    overwrite: bool,
+    remedy: str = "Choose another name, or use --overwrite to replace it.",
+) -> None:
+    """Check --output as `check_output_file`, and refuse to replace a file unless told to."""
+    check_output_file(output, "--output", inputs)
+    if os.path.lexists(output) and not overwrite:
+        raise FileExistsError(f"--output: {str(output)!r} already exists. {remedy}")
+
+
+def choose_model_file(
+    model: Path, output: Path | None, inputs: Iterable[Path], *, overwrite: bool
+) -> Path:
+    """Return the checked file of --output or, by default, that of MODEL."""
+    if output is None:
+        check_output_file(model, "MODEL", inputs)
+        return model
+    check_model_file(
+        output,
+        inputs,
+        overwrite=overwrite,
+        remedy="Choose another name, use --overwrite to replace it, or leave --output out to "
+        "replace MODEL.",
+    )
+    return output
+
+
 def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: bytes) -> None:
     remedy = "Choose another name."
     if not target.is_file():
