@@ -112,7 +112,7 @@ def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
         text = f"in {epochs}: the model trained so far was saved to {str(path)!r}"
     if hasattr(segmenter, "threshold_"):
         return f"{text}."
-    return f"{text}, without a threshold. Load it in Python and call calibrate with good images."
+    return f"{text}, without a threshold. sk-ssimae calibrate finds one on other good images."
 
 
 def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:

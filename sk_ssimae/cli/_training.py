@@ -13,9 +13,7 @@ from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.exceptions import InterruptedFitWarning
 
 
-def train(
-    segmenter: BaseSegmenter, learn: Callable[[], BaseSegmenter], terminal: Terminal
-) -> None:
+def train(segmenter: BaseSegmenter, learn: Callable[[], BaseSegmenter], terminal: Terminal) -> None:
     """Train a segmenter and show its progress; the caller reports an interrupted training.
 
     Parameters
