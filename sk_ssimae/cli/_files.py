@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.datasets._listing import is_category, list_images
+from sk_ssimae.datasets._listing import is_category, list_images, list_masks
 
 # File systems allow 255 bytes, including the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")
@@ -61,6 +61,18 @@ def collect_images(
         for path in files:
             found.setdefault(identity(path), path)
     return list(found.values())
+
+
+def list_masks_of(
+    images: Iterable[Path], folder: Path, name: str, *, recursive: bool
+) -> list[Path]:
+    """List the files of a folder that may be masks of images: all but these images.
+
+    Names of masks need no ending, unless they lie with their images.
+    """
+    own = {identity(image) for image in images}
+    files = list_masks(folder, name, recursive=recursive)
+    return [path for path in files if identity(path) not in own]
 
 
 def identity(path: Path) -> str:
