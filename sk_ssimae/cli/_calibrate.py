@@ -1,11 +1,10 @@
 """Another threshold for a model, from good images."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from sk_ssimae import persistence
-from sk_ssimae.cli._files import check_output_file, list_good_images
+from sk_ssimae.cli._files import choose_model_file, list_good_images
 from sk_ssimae.cli._model import open_model, promise
 from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import Terminal
@@ -58,7 +57,8 @@ def calibrate(
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
     regions = RegionsOption(roi, images, mask_suffix)
-    target = _check_target(model, output, [*images, *regions.inputs()], overwrite=overwrite)
+    inputs = [*images, *regions.inputs()]
+    target = choose_model_file(model, output, inputs, overwrite=overwrite)
     segmenter = open_model(model, device).segmenter
     before = f"{segmenter.threshold_:.4g}" if hasattr(segmenter, "threshold_") else "none"
     segmenter.set_params(**_parameters(segmenter, rule, target_fpr))
@@ -68,20 +68,6 @@ def calibrate(
     persistence.save(segmenter, target)
     terminal.say(f"Calibrated on {count(len(images), 'image')} and saved to {str(target)!r}.")
     terminal.say(f"Threshold {segmenter.threshold_:.4g}, before {before}. {promise(segmenter)}")
-
-
-def _check_target(model: Path, output: Path | None, inputs: list[Path], *, overwrite: bool) -> Path:
-    """Return the file to write, unless that must not be written."""
-    if output is None:
-        check_output_file(model, "MODEL", inputs)
-        return model
-    check_output_file(output, "--output", inputs)
-    if os.path.lexists(output) and not overwrite:
-        raise FileExistsError(
-            f"--output: {str(output)!r} already exists. Choose another name, use --overwrite to "
-            "replace it, or leave --output out to replace MODEL."
-        )
-    return output
 
 
 def _parameters(

@@ -8,6 +8,7 @@ from scipy import ndimage
 from skimage import measure
 
 from sk_ssimae._inference._decision import Levels, extent
+from sk_ssimae.cli._runs import runs_of_pixels
 
 
 class Candidate(NamedTuple):
@@ -53,19 +54,6 @@ def find_candidates(opened_map: NDArray[np.float32], levels: Levels) -> list[Can
     return sorted(candidates, key=lambda candidate: -candidate.peak)
 
 
-def to_runs(mask: NDArray[np.bool_]) -> list[int]:
-    """Encode a mask: alternately how many pixels to pass over and how many are True.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from sk_ssimae.cli._candidates import to_runs
-    >>> to_runs(np.array([[False, True, True], [True, False, True]]))
-    [1, 3, 1, 1]
-    """
-    return _encode(np.flatnonzero(mask))
-
-
 def _runs_of_labels(labels: NDArray[np.int_]) -> list[list[int]]:
     """Encode the pixels of each label from 1 on."""
     flat = labels.ravel()
@@ -73,17 +61,4 @@ def _runs_of_labels(labels: NDArray[np.int_]) -> list[list[int]]:
     # Stable, so that the pixels of a label stay in row-major order.
     pixels = pixels[np.argsort(flat[pixels], kind="stable")]
     ends = np.cumsum(np.bincount(flat)[1:])
-    return [_encode(own) for own in np.split(pixels, ends[:-1])]
-
-
-def _encode(pixels: NDArray[np.int_]) -> list[int]:
-    """Encode ascending numbers of pixels."""
-    if pixels.size == 0:
-        return []
-    is_start = np.diff(pixels, prepend=pixels[0] - 2) > 1
-    starts = pixels[is_start]
-    lengths = np.diff(np.flatnonzero(np.append(is_start, True)))
-    ends = starts + lengths
-    gaps = starts - np.concatenate([[0], ends[:-1]])
-    coded: list[int] = np.stack([gaps, lengths], axis=1).ravel().tolist()
-    return coded
+    return [runs_of_pixels(own) for own in np.split(pixels, ends[:-1])]

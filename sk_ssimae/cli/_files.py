@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae._atomic import replace_file, resolve
-from sk_ssimae.datasets._listing import is_category, list_images
+from sk_ssimae.datasets._listing import is_category, list_images, list_masks
 
 # File systems allow 255 bytes, including the suffix of a mask or a map.
 _LONGEST_NAME = 255 - len(".png")
@@ -61,6 +61,18 @@ def collect_images(
         for path in files:
             found.setdefault(identity(path), path)
     return list(found.values())
+
+
+def list_masks_of(
+    images: Iterable[Path], folder: Path, name: str, *, recursive: bool
+) -> list[Path]:
+    """List the files of a folder that may be masks of images: all but these images.
+
+    Names of masks need no ending, unless they lie with their images.
+    """
+    own = {identity(image) for image in images}
+    files = list_masks(folder, name, recursive=recursive)
+    return [path for path in files if identity(path) not in own]
 
 
 def identity(path: Path) -> str:
@@ -166,6 +178,36 @@ def check_output_file(
             f"{option}: the folder {str(folder)!r} is not writable. Change its permissions, or "
             "choose another folder."
         )
+
+
+def check_model_file(
+    output: Path,
+    inputs: Iterable[Path],
+    *,
+    overwrite: bool,
+    remedy: str = "Choose another name, or use --overwrite to replace it.",
+) -> None:
+    """Check --output as `check_output_file`, and refuse to replace a file unless told to."""
+    check_output_file(output, "--output", inputs)
+    if os.path.lexists(output) and not overwrite:
+        raise FileExistsError(f"--output: {str(output)!r} already exists. {remedy}")
+
+
+def choose_model_file(
+    model: Path, output: Path | None, inputs: Iterable[Path], *, overwrite: bool
+) -> Path:
+    """Return the checked file of --output or, by default, that of MODEL."""
+    if output is None:
+        check_output_file(model, "MODEL", inputs)
+        return model
+    check_model_file(
+        output,
+        inputs,
+        overwrite=overwrite,
+        remedy="Choose another name, use --overwrite to replace it, or leave --output out to "
+        "replace MODEL.",
+    )
+    return output
 
 
 def _check_replaceable(target: Path, name: str, inputs: Iterable[Path], begins: bytes) -> None:

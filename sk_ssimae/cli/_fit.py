@@ -1,22 +1,19 @@
 """Training on a folder of good images."""
 
-import os
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from sk_ssimae import persistence
-from sk_ssimae.cli._files import check_output_file, list_good_images
-from sk_ssimae.cli._methods import make_segmenter, members_of, owners_of
+from sk_ssimae.cli._files import check_model_file, check_output_file, list_good_images
+from sk_ssimae.cli._methods import make_segmenter, owners_of
 from sk_ssimae.cli._model import fitted_parts, promise, stopped_early, was_interrupted
-from sk_ssimae.cli._roi import Mask, RegionsOption
-from sk_ssimae.cli._signals import INTERRUPTED, ignoring_interrupts_if
+from sk_ssimae.cli._roi import RegionsOption
+from sk_ssimae.cli._signals import INTERRUPTED
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
+from sk_ssimae.cli._training import is_trained, train
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.exceptions import InterruptedFitWarning
 
 
 def fit(
@@ -62,14 +59,10 @@ def fit(
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
     regions = RegionsOption(roi, images, mask_suffix)
-    check_output_file(output, "--output", [*images, *regions.inputs()])
-    if os.path.lexists(output):
-        if not overwrite:
-            raise FileExistsError(
-                f"--output: {str(output)!r} already exists. Choose another name, or use "
-                "--overwrite to replace it."
-            )
-        check_output_file(_interrupted_file(output), "--output", images)
+    inputs = [*images, *regions.inputs()]
+    check_model_file(output, inputs, overwrite=overwrite)
+    if output.exists():
+        check_output_file(_interrupted_file(output), "--output", inputs)
     segmenter = make_segmenter(method, parameters, settings, patches)
     if parameters["checkpoint_dir"] is not None and parameters["random_state"] is None:
         raise ValueError(
@@ -77,7 +70,7 @@ def fit(
             "checkpoint by the seed. Choose an integer."
         )
     try:
-        _train(segmenter, images, regions.masks(), terminal)
+        train(segmenter, partial(segmenter.fit, images, roi=regions.masks()), terminal)
         if was_interrupted(segmenter):
             raise KeyboardInterrupt
         persistence.save(segmenter, output)
@@ -87,68 +80,11 @@ def fit(
     return 0
 
 
-def _train(
-    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
-) -> None:
-    with terminal.progress(counted=False) as progress, warnings.catch_warnings():
-        warnings.simplefilter("ignore", InterruptedFitWarning)  # Reported at the end.
-        if owners_of(segmenter, "callbacks"):
-            _train_in_epochs(segmenter, images, roi, progress, terminal)
-        else:
-            progress.add_task("Fitting", total=None)
-            segmenter.fit(images, roi=roi)
-
-
-def _train_in_epochs(
-    segmenter: BaseSegmenter,
-    images: list[Path],
-    roi: list[Mask] | None,
-    progress: Progress,
-    terminal: Terminal,
-) -> None:
-    """Train an autoencoder, or an ensemble with one, and show its epochs."""
-    from sk_ssimae.cli._progress import FitProgress  # Imports torch.
-
-    (callbacks,) = owners_of(segmenter, "callbacks")
-    autoencoder = callbacks.removesuffix("callbacks")
-    parameters = segmenter.get_params()
-    shown = FitProgress(
-        parameters[f"{autoencoder}max_epochs"],
-        parameters[f"{autoencoder}n_patches"],
-        _say_what_follows(segmenter, autoencoder),
-        progress,
-        terminal,
-    )
-
-    def net_would_be_lost() -> bool:
-        """Return whether training has ended but the segmenter has no net yet."""
-        return shown.has_ended and not _is_trained(segmenter)
-
-    segmenter.set_params(**{callbacks: [shown.callback]})
-    try:
-        with ignoring_interrupts_if(net_would_be_lost):
-            segmenter.fit(images, roi=roi)
-    finally:
-        segmenter.set_params(**{callbacks: None})
-        for part in fitted_parts(segmenter).values():
-            if "callbacks" in part.parameters:
-                part.set_params(callbacks=None)
-
-
-def _say_what_follows(segmenter: BaseSegmenter, autoencoder: str) -> str:
-    """Return the steps after the training of the autoencoder; empty if there are none."""
-    others = [member for member, _ in members_of(segmenter) if f"{member}__" != autoencoder]
-    steps = [f"fitting the {' and the '.join(others)}"] if others else []
-    if isinstance(segmenter.threshold, str):
-        steps.append("finding the threshold")
-    return " and ".join(steps)
-
-
 def _end_interrupted(
     segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal
 ) -> int:
     """Save the model trained so far, but never replace one that may be better."""
-    if not _is_trained(segmenter):
+    if not is_trained(segmenter):
         trained_in_epochs = owners_of(segmenter, "max_epochs")
         needed = "the first epoch was" if trained_in_epochs else "training was"
         terminal.complain(f"interrupted before {needed} complete: nothing was saved.")
@@ -165,11 +101,6 @@ def _end_interrupted(
     return INTERRUPTED
 
 
-def _is_trained(segmenter: BaseSegmenter) -> bool:
-    # The last attribute that fit sets before it searches for the threshold.
-    return hasattr(segmenter, "n_defective_dropped_")
-
-
 def _interrupted_file(output: Path) -> Path:
     return output.with_name(f"{output.stem}.interrupted{output.suffix}")
 
@@ -181,7 +112,7 @@ def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
         text = f"in {epochs}: the model trained so far was saved to {str(path)!r}"
     if hasattr(segmenter, "threshold_"):
         return f"{text}."
-    return f"{text}, without a threshold. Load it in Python and call calibrate with good images."
+    return f"{text}, without a threshold. sk-ssimae calibrate finds one on other good images."
 
 
 def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:

@@ -191,13 +191,18 @@ class Ledger:
         return ", ".join(output for output in outputs if self._out.exists(output))
 
     def _check_run(self, previous: dict[str, Any]) -> None:
+        names = previous.keys() | self._run.keys()
         # Only the content of the model counts: it may have been renamed or moved.
-        ignored = {"model": None, "names": None}
-        if {**previous, **ignored} != {**self._run, **ignored}:
-            raise FileExistsError(
-                f"--out: {str(self.folder)!r} contains outputs of another model, threshold "
-                f"or version ({previous.get('model')!r}). {_START_AGAIN}"
-            )
+        changed = {name for name in names if previous.get(name) != self._run.get(name)}
+        changed -= {"model", "names"}
+        if not changed:
+            return
+        others = f"another model, threshold or version ({previous.get('model')!r})"
+        if changed <= {"roi", "roi_sha256"}:
+            others = f"another region of interest (--roi {previous.get('roi')!r})"
+        raise FileExistsError(
+            f"--out: {str(self.folder)!r} contains outputs of {others}. {_START_AGAIN}"
+        )
 
     def _write_run(self) -> None:
         self._out.write(_RUN, as_json({**self._run, "names": sorted(self._names)}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,17 @@ from numpy.typing import NDArray
 from sk_ssimae.cli._terminal import is_out_of_memory
 from sk_ssimae.cli._text import one_line
 from sk_ssimae.estimators import BaseSegmenter, SegmentedImage
+from sk_ssimae.estimators._region_table import Regions
 from sk_ssimae.persistence._segmenter import Loaded, load_with_checksum
 
 
 class Inspection(SegmentedImage):
     """Results of a segmenter for an image, and the numbers that tables show of them."""
+
+    @cached_property
+    def regions(self) -> Regions:
+        """Table of the regions, as from `find_regions`."""
+        return self.find_regions()
 
     @property
     def defective(self) -> bool:
@@ -30,7 +37,7 @@ class Inspection(SegmentedImage):
     @property
     def largest_region(self) -> int:
         """Number of pixels of the largest region; 0 if there is none."""
-        return int(self.find_regions()["area"].max(initial=0))
+        return int(self.regions["area"].max(initial=0))
 
 
 @contextmanager

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae._images import Images
-from sk_ssimae._pixels import Conversion, as_unit_float
+from sk_ssimae._pixels import Conversion
 from sk_ssimae.cli._model import Inspection
+from sk_ssimae.cli._pictures import read_picture
 
 _COLOUR = (227, 26, 28)
 # Outlines and numbers are this share of the longer side, so that they are seen in large images.
@@ -37,7 +36,7 @@ def draw_overlay(path: Path, found: Inspection, conversion: Conversion) -> bytes
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    pixels = _as_colours(Images([path], conversion=conversion)[0])
+    pixels = np.array(Image.fromarray(read_picture(path, conversion)).convert("RGB"))
     longer = max(found.mask.shape)
     line = max(1, round(_LINE_SHARE * longer))
     around = ndimage.binary_dilation(found.mask, np.ones((3, 3), bool), line) & ~found.mask
@@ -46,7 +45,7 @@ def draw_overlay(path: Path, found: Inspection, conversion: Conversion) -> bytes
     pen = ImageDraw.Draw(picture)
     size = max(_SMALLEST_TEXT, round(_TEXT_SHARE * longer))
     font: Any = ImageFont.load_default(size)
-    for region in found.find_regions():
+    for region in found.regions:
         number = str(region["label"])
         _, _, right, bottom = pen.textbbox((0, 0), number, font=font)
         # Above the box, or inside the picture where that would be cut off.
@@ -59,12 +58,3 @@ def draw_overlay(path: Path, found: Inspection, conversion: Conversion) -> bytes
     file = io.BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-def _as_colours(image: Any) -> NDArray[np.uint8]:
-    """Return red, green and blue of an image (h, w, c); their mean for other channels."""
-    pixels = np.clip(as_unit_float(image), 0, 1)
-    if pixels.shape[-1] != 3:
-        pixels = np.repeat(pixels.mean(axis=-1, keepdims=True), 3, axis=-1)
-    colours: NDArray[np.uint8] = np.rint(255 * pixels).astype(np.uint8)
-    return colours

@@ -40,7 +40,7 @@ class Entry(NamedTuple):
     pictures : Pictures or None
         Pictures of the image; None if it failed.
     truth : list of int or None
-        Runs of the given mask, see `to_runs`; None if there is none.
+        Runs of the given mask, see `runs_of_mask`; None if there is none.
     error : str
         Error that the image caused; empty if none.
     """

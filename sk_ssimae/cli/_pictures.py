@@ -32,6 +32,21 @@ def longest_side(n_images: int) -> int:
     return _LONGEST_SIDE if n_images <= _MANY_IMAGES else _LONGEST_SIDE_OF_MANY
 
 
+def read_picture(path: Path, conversion: Conversion) -> NDArray[np.uint8]:
+    """Read an image as the model sees it, so that an intensity range that does not fit is visible.
+
+    Returns
+    -------
+    array of uint8, shape (h, w, 3) or (h, w)
+        Colours; the mean of other numbers of channels, which a screen cannot show.
+    """
+    pixels = np.clip(as_unit_float(Images([path], conversion=conversion)[0]), 0, 1)
+    if pixels.shape[-1] != 3:
+        pixels = pixels.mean(axis=-1)
+    picture: NDArray[np.uint8] = np.rint(255 * pixels).astype(np.uint8)
+    return picture
+
+
 def draw(
     image: Path,
     opened_map: NDArray[np.float32],
@@ -66,11 +81,7 @@ def _shrink(values: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 def _photograph(path: Path, shape: tuple[int, int], conversion: Conversion) -> str:
     from PIL import Image
 
-    # As the model sees it, so that an intensity range that does not fit is visible.
-    pixels = np.clip(as_unit_float(Images([path], conversion=conversion)[0]), 0, 1)
-    if pixels.shape[-1] != 3:  # A screen cannot show other channels: use their mean.
-        pixels = pixels.mean(axis=-1)
-    picture = Image.fromarray(np.rint(255 * pixels).astype(np.uint8))
+    picture = Image.fromarray(read_picture(path, conversion))
     file = io.BytesIO()
     picture.resize(shape[::-1], Image.Resampling.BOX).save(file, "JPEG", quality=75)
     return _data_url("jpeg", file)

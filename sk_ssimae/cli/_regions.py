@@ -12,6 +12,7 @@ from skimage.measure import label
 import sk_ssimae
 from sk_ssimae.cli._model import Inspection
 from sk_ssimae.cli._rows import as_csv, neutralized
+from sk_ssimae.cli._runs import runs_of_pixels
 
 COLUMNS = (
     *("file", "name", "label", "min_row", "min_column", "max_row", "max_column"),
@@ -40,9 +41,8 @@ def describe_regions(file: str, name: str, found: Inspection) -> bytes:
     """
     height, width = found.mask.shape
     image = {"id": 1, "file_name": file, "name": name, "height": height, "width": width}
-    table = found.find_regions()
     labels = label(found.mask, connectivity=1)  # As in the table.
-    annotations = [_annotation(region, labels) for region in table]
+    annotations = [_annotation(region, labels) for region in found.regions]
     return _document([image], annotations)
 
 
@@ -122,19 +122,10 @@ def encode(region: NDArray[np.bool_], row: int, column: int, shape: tuple[int, i
     >>> encode(np.array([[True, False], [True, True]]), 1, 1, (3, 4))
     [4, 2, 2, 1, 3]
     """
-    padded = np.pad(region.T.astype(np.int8), ((0, 0), (1, 1)))
-    steps = np.diff(padded, axis=1)
-    # The pixels before the box, in the order of COCO.
-    ends = [
-        (column + columns) * shape[0] + row + rows
-        for columns, rows in (np.nonzero(steps == 1), np.nonzero(steps == -1))
-    ]
-    first, last = ends
-    # A run at the bottom of a column may continue at the top of the next.
-    apart = np.concatenate([[True], first[1:] != last[:-1]])
-    bounds = np.stack([first[apart], last[np.roll(apart, -1)]], axis=1).ravel()
-    counts = np.diff(bounds, prepend=0, append=shape[0] * shape[1])
-    return [int(n) for n in (counts if counts[-1] else counts[:-1])]
+    columns, rows = np.nonzero(region.T)
+    runs = runs_of_pixels((column + columns) * shape[0] + row + rows)
+    rest = shape[0] * shape[1] - sum(runs)
+    return [*runs, rest] if rest else runs
 
 
 def _annotation(region: Any, labels: NDArray[Any]) -> dict[str, Any]:

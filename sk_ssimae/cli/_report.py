@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sk_ssimae._atomic import replace_file
-from sk_ssimae.cli._candidates import find_candidates, to_runs
+from sk_ssimae.cli._candidates import find_candidates
 from sk_ssimae.cli._colours import ColourScale
 from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
 from sk_ssimae.cli._model import load_model, naming_too_large_images, segment
@@ -12,6 +12,7 @@ from sk_ssimae.cli._page import Entry, render
 from sk_ssimae.cli._pictures import draw, longest_side
 from sk_ssimae.cli._predict import IMAGE_ERRORS
 from sk_ssimae.cli._roi import Mask, RegionsOption
+from sk_ssimae.cli._runs import runs_of_mask
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import find_masks
 from sk_ssimae.cli._text import count, one_line
@@ -163,7 +164,7 @@ class _Inspector:
                 f"--masks: the mask {str(path)!r} must have the height and width of its image, "
                 f"{shape}, got {mask.shape} instead. Resize it, or remove it from the folder."
             )
-        return to_runs(mask if inside is None else mask & inside)
+        return runs_of_mask(mask if inside is None else mask & inside)
 
 
 def _tally(entries: list[Entry], threshold: float) -> str:

@@ -3,7 +3,8 @@
 import hashlib
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._reading._files import read_shape
-from sk_ssimae.datasets._listing import list_images, match
+from sk_ssimae.cli._files import list_masks_of
+from sk_ssimae.datasets._listing import match, named
 from sk_ssimae.datasets._masks import read_mask
 
 Mask = NDArray[np.bool_]
@@ -73,6 +75,7 @@ class RegionsOption:
         self._images = images
         self._rectangle: Rectangle | None = None
         self._files: dict[Path, Path] = {}
+        self._read = lru_cache(maxsize=1)(_read_quietly)  # A mask of all images is read once.
         if text is None:
             return
         source = Path(text)
@@ -99,21 +102,14 @@ class RegionsOption:
         if self.text is None:
             return {"roi": None}
         digest = hashlib.sha256()
-        for image, file in self._files.items():
-            digest.update(f"{image.name}\n".encode(errors="surrogateescape"))
+        for file in self.inputs():
+            digest.update(f"{file.name}\n".encode(errors="surrogateescape"))
             digest.update(file.read_bytes())
         return {"roi": self.text, "roi_sha256": digest.hexdigest()}
 
-    def masks(self) -> list[Mask] | None:
-        """Return the masks of all images, or None if all pixels are inspected.
-
-        Raises
-        ------
-        OSError, ValueError
-            As `mask`.
-        """
-        found = [self.mask(image) for image in self._images]
-        return None if self.text is None else [mask for mask in found if mask is not None]
+    def masks(self) -> "_Masks | None":
+        """Return the masks of all images, read on access, or None if all pixels are inspected."""
+        return None if self.text is None else _Masks(self._images, self.mask)
 
     def mask(self, image: Path) -> Mask | None:
         """Return the mask (h, w) of one of the images, or None if all pixels are inspected.
@@ -130,9 +126,7 @@ class RegionsOption:
         if self._rectangle is not None:
             return self._rectangle.mask(shape)
         file = self._files[image]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # Of defects that a mask does not mark.
-            mask = read_mask(file)
+        mask = self._read(file)
         if mask.shape != shape:
             raise ValueError(
                 f"--roi: {str(file)!r} must have the height and width of {str(image)!r}, {shape}, "
@@ -140,21 +134,40 @@ class RegionsOption:
             )
         if not mask.any():
             raise ValueError(
-                f"--roi: {str(file)!r} must mark at least one pixel, got none. Paint what is "
-                "inspected white."
+                f"--roi: {str(file)!r} must mark at least one pixel, got none. Paint the "
+                "inspected pixels white."
             )
         return mask
 
 
+class _Masks:
+    """Masks of images, read on every access: those of many images do not fit in memory."""
+
+    def __init__(self, images: Sequence[Path], read: Callable[[Path], Mask | None]) -> None:
+        self._images, self._read = images, read
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: int) -> Mask | None:
+        return self._read(self._images[index])
+
+
+def _read_quietly(file: Path) -> Mask:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Of defects that a mask does not mark.
+        return read_mask(file)
+
+
 def _match(images: Sequence[Path], folder: Path, mask_suffix: str | None) -> dict[Path, Path]:
     """Find the mask of each image by name; masks of other images are left alone."""
-    masks = list_images(folder, "--roi", recursive=True)
+    masks = list_masks_of(images, folder, "--roi", recursive=True)
     found = dict(match(images, masks, mask_suffix=mask_suffix).pairs)
     missing = [image for image in images if image not in found]
     if missing:
         raise ValueError(
             f"--roi: the folder {str(folder)!r} must contain one mask for each image, by the same "
             f"name, and the names of images must be unique, got none or several for "
-            f"{str(missing[0])!r} and {len(missing) - 1} more. Add or rename masks."
+            f"{named(missing)}. Add or rename masks."
         )
     return found

@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.cli._files import identity
+from sk_ssimae.cli._files import identity, list_masks_of
 from sk_ssimae.datasets._folders import as_bunch
 from sk_ssimae.datasets._listing import (
     is_category,
     list_images,
-    list_masks,
     list_with_masks,
     match,
     named,
@@ -78,7 +77,9 @@ def load_test_set(
     ValueError
         If images and masks do not pair and `skip_bad` is False.
     """
-    good_files = [] if good is None else list_images(good, "--good", recursive=recursive)
+    good_files: list[Path] = []
+    if good is not None:
+        good_files = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
     if masks is None and is_category(images):
         category = load_category(images)
         good_files = [*category.test_good, *good_files]
@@ -154,10 +155,7 @@ def find_masks(
         found |= {identity(i): p for i, p in zip(category.defective, paths, strict=True)}
     if masks is None:
         return found
-    # Masks need no ending, unless they lie with their images.
-    own = {identity(image) for image in images}
-    files = list_masks(masks, "--masks", recursive=recursive)
-    mask_files = [path for path in files if identity(path) not in own]
+    mask_files = list_masks_of(images, masks, "--masks", recursive=recursive)
     pairs, problems = match(images, mask_files, mask_suffix=mask_suffix)
     repeated = problems["several with the same name"]
     if repeated:

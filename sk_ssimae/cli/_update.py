@@ -1,20 +1,19 @@
 """Training of an existing model on new good images."""
 
-import os
-import warnings
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from rich.progress import Progress
 from sklearn.exceptions import NotFittedError
 
 from sk_ssimae import persistence
-from sk_ssimae.cli._files import check_output_file, list_good_images
+from sk_ssimae.cli._files import choose_model_file, list_good_images
 from sk_ssimae.cli._model import open_model, promise, was_interrupted
-from sk_ssimae.cli._roi import Mask, RegionsOption
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
+from sk_ssimae.cli._training import train
 from sk_ssimae.estimators import BaseSegmenter
-from sk_ssimae.exceptions import InterruptedFitWarning
 
 
 def update(
@@ -59,18 +58,13 @@ def update(
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
     regions = RegionsOption(roi, images, mask_suffix)
+    inputs = [*images, *regions.inputs()]
+    target = choose_model_file(model, output, inputs, overwrite=overwrite)
     segmenter = open_model(model, device).segmenter
-    target = model if output is None else output
-    check_output_file(target, "--output" if output else "MODEL", [*images, *regions.inputs()])
-    if output is not None and os.path.lexists(output) and not overwrite:
-        raise FileExistsError(
-            f"--output: {str(output)!r} already exists. Choose another name, or use --overwrite to "
-            "replace it."
-        )
     masks = regions.masks()
     _advise(segmenter, images, masks, terminal)
     try:
-        _train(segmenter, images, masks, terminal)
+        train(segmenter, partial(segmenter.partial_fit, images, roi=masks), terminal)
         if was_interrupted(segmenter):
             raise KeyboardInterrupt
     except KeyboardInterrupt:
@@ -82,46 +76,10 @@ def update(
     terminal.say(f"Threshold {segmenter.threshold_:.4g}. {promise(segmenter)}")
 
 
-def _advise(
-    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
-) -> None:
+def _advise(segmenter: BaseSegmenter, images: list[Path], roi: Any, terminal: Terminal) -> None:
     if not isinstance(segmenter.threshold, str):
         return
     try:
         terminal.say(f"Before: {segmenter.check_drift(images, roi=roi).advice()}")
     except NotFittedError:
         terminal.note("The model had no threshold for its parameters: drift was not checked.")
-
-
-def _train(
-    segmenter: BaseSegmenter, images: list[Path], roi: list[Mask] | None, terminal: Terminal
-) -> None:
-    with terminal.progress(counted=False) as progress, warnings.catch_warnings():
-        warnings.simplefilter("ignore", InterruptedFitWarning)  # It is an error here.
-        if "callbacks" in segmenter.parameters:
-            _train_in_epochs(segmenter, images, roi, progress, terminal)
-        else:
-            progress.add_task("Training", total=None)
-            segmenter.partial_fit(images, roi=roi)
-
-
-def _train_in_epochs(
-    segmenter: BaseSegmenter,
-    images: list[Path],
-    roi: list[Mask] | None,
-    progress: Progress,
-    terminal: Terminal,
-) -> None:
-    """Train an autoencoder, and show its epochs."""
-    from sk_ssimae.cli._progress import FitProgress  # Imports torch.
-
-    parameters = segmenter.get_params()
-    following = "finding the threshold" if isinstance(segmenter.threshold, str) else ""
-    shown = FitProgress(
-        parameters["max_epochs"], parameters["n_patches"], following, progress, terminal
-    )
-    segmenter.set_params(callbacks=[shown.callback])
-    try:
-        segmenter.partial_fit(images, roi=roi)
-    finally:
-        segmenter.set_params(callbacks=None)

@@ -53,6 +53,18 @@ def test_scores_are_those_of_the_metrics(run, segmenter, folders, tmp_path):
         assert text in result.stdout
 
 
+@pytest.mark.filterwarnings("default:--good. left")
+def test_masks_between_good_images_are_left_out(run, model, folders, tmp_path):
+    for image in folders.good.iterdir():
+        for name in (image.name, f"{image.stem}_empty.png"):
+            (tmp_path / name).write_bytes(image.read_bytes())
+    given = ["evaluate", model, folders.defective, folders.masks, "--good", tmp_path]
+    result = run(*given, "--mask-suffix=_empty")
+    assert result.exit_code == 0, result.output
+    assert "7 images" in result.stdout
+    assert "--good: left '0_empty.png', '1_empty.png', '2_empty.png' out" in result.stderr
+
+
 def test_without_good_images_there_is_no_image_score(run, model, folders, tmp_path):
     path = tmp_path / "scores.json"
     result = run("evaluate", model, folders.defective, folders.masks, "--json", path, "-q")

@@ -125,7 +125,7 @@ def test_search_for_the_threshold_can_be_interrupted(
     assert result.exit_code == 130
     assert result.output == (
         f"error: interrupted after training: the model was saved to {str(output)!r}, without a "
-        "threshold. Load it in Python and call calibrate with good images.\n"
+        "threshold. sk-ssimae calibrate finds one on other good images.\n"
     )
     monkeypatch.undo()
     saved = load(output)

@@ -12,8 +12,9 @@ import pytest
 
 from sk_ssimae._inference._decision import Levels, mark
 from sk_ssimae.cli import _report
-from sk_ssimae.cli._candidates import find_candidates, to_runs
+from sk_ssimae.cli._candidates import find_candidates
 from sk_ssimae.cli._page import _digest
+from sk_ssimae.cli._runs import runs_of_mask
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
@@ -335,7 +336,7 @@ def test_candidates_are_the_regions_at_any_level():
 @pytest.mark.parametrize("share", [0, 0.3, 1])
 def test_runs_restore_masks(share):
     mask = np.random.default_rng(0).random((7, 9)) < share
-    np.testing.assert_array_equal(decode_runs(to_runs(mask), (7, 9)), mask)
+    np.testing.assert_array_equal(decode_runs(runs_of_mask(mask), (7, 9)), mask)
 
 
 def test_reports_replace_only_reports(run, model, folders, report, tmp_path):

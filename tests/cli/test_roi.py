@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from skimage.io import imread
 
+from sk_ssimae.cli import _roi
 from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.persistence import load
 
@@ -55,6 +56,7 @@ def test_all_commands_take_it(run, model, folders, inside, roi_file, tmp_path):
     # The results of another region are not resumed.
     again = run("predict", model, folders.defective, "-o", out, "--roi", roi_file)
     assert again.exit_code == 1
+    assert "contains outputs of another region of interest (--roi '6,4,44,32')" in again.stderr
     scores = tmp_path / "scores.json"
     evaluated = run(
         *("evaluate", model, folders.defective, folders.masks, "--good", folders.good),
@@ -78,6 +80,37 @@ def test_all_commands_take_it(run, model, folders, inside, roi_file, tmp_path):
     scores = {entry["name"]: entry["score"] for entry in json.loads(block[1])["images"]}
     expected = segmenter.score_images(images, roi=inside)
     assert [scores[image.stem] for image in images] == pytest.approx(expected)
+
+
+def test_masks_may_lie_with_their_images(folders, inside, tmp_path, write):
+    for image in folders.good.iterdir():
+        (tmp_path / image.name).write_bytes(image.read_bytes())
+        write(tmp_path / f"{image.stem}_mask.png", inside)
+    images = [tmp_path / f"{index}.png" for index in range(3)]
+    option = RegionsOption(str(tmp_path), images)
+    assert option.inputs() == [tmp_path / f"{index}_mask.png" for index in range(3)]
+    np.testing.assert_array_equal(option.mask(images[0]), inside)
+
+
+def test_more_images_are_added_to_outputs_of_one_mask(run, model, folders, roi_file, tmp_path):
+    first, second, *_ = sorted(folders.defective.iterdir())
+    given = ["-o", tmp_path / "out", "--roi", roi_file]
+    assert run("predict", model, first, *given).exit_code == 0
+    result = run("predict", model, first, second, *given)
+    assert result.exit_code == 0, result.output
+    assert "1 image already complete" in result.stdout
+
+
+def test_masks_of_fit_are_read_one_at_a_time(folders, inside, roi_file, monkeypatch):
+    read = []
+    monkeypatch.setattr(_roi, "read_mask", lambda path: read.append(path) or inside)
+    images = sorted(folders.good.iterdir())
+    masks = RegionsOption(str(roi_file), images).masks()
+    assert read == []
+    for index in range(len(images)):
+        np.testing.assert_array_equal(masks[index], inside)
+    assert read == [roi_file]  # One mask of all images is read once.
+    assert RegionsOption(None, images).masks() is None
 
 
 def test_calibrate_and_update_take_it(run, model, folders, inside, roi_file, tmp_path):

@@ -4,7 +4,7 @@ function loadData(image) {
   return JSON.parse(document.getElementById(`data-${image.index}`).textContent);
 }
 
-// Call visit(row, column) for each pixel of runs, see to_runs in Python.
+// Call visit(row, column) for each pixel of runs, see runs_of_mask in Python.
 function eachPixel(runs, [, width], visit) {
   let pixel = 0;
   for (let i = 0; i < runs.length; i += 2) {
