@@ -68,7 +68,7 @@ class RegionsOfInterest:
         if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
             raise ValueError(
                 f"{name} must contain booleans or finite numbers, 0 where a pixel is not "
-                f"inspected, got {_describe(mask)} instead. Read files first."
+                f"inspected, got {mask.dtype} instead. Read files first."
             )
         if mask.ndim == 3 and mask.shape[-1] == 1:
             mask = mask[..., 0]

@@ -7,8 +7,8 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae.model_selection._threshold import allows_bound, images_for_bound
 
 # Numbers of held-out images or regions, and how many times a target of 1 % the share of good images
-# flagged was at most, in nine of ten calibrations: the worst of the textures in
-# benchmarks/results/verdict_synthetic.csv, verdict_bands.csv and the two of earlier maps, "_before".
+# flagged was at most, in nine of ten calibrations: the worst of the textures in benchmarks/results,
+# verdict_synthetic.csv and verdict_bands.csv and the two of earlier maps, "_before".
 _FACTORS = {"images": ((10, 5), (5, 8), (3, 11)), "regions": ((9, 11), (5, 31), (3, 81))}
 
 

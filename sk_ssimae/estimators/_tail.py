@@ -67,7 +67,9 @@ class TailProbability(NamedTuple):
             If there are no residuals, or one is not a finite real number.
         """
         residual_maps = as_collection(residual_maps, "residual_maps")
-        maps = [as_floats(item, f"residual_maps[{i}]").ravel() for i, item in enumerate(residual_maps)]
+        maps = [
+            as_floats(item, f"residual_maps[{i}]").ravel() for i, item in enumerate(residual_maps)
+        ]
         ordered = np.concatenate(maps) if maps else np.empty(0)
         ordered.sort()  # NaN comes last.
         if ordered.size == 0 or not np.isfinite(ordered[[0, -1]]).all():

@@ -93,7 +93,11 @@ def test_unusable_residuals_are_refused(maps):
     [
         (None, TypeError, "residual_maps must be an array or a sequence, got None instead"),
         ("maps", TypeError, "residual_maps must be an array or a sequence, got 'maps' instead"),
-        ([np.ones(3), np.array(["a"])], ValueError, r"residual_maps\[1\] must contain real numbers"),
+        (
+            [np.ones(3), np.array(["a"])],
+            ValueError,
+            r"residual_maps\[1\] must contain real numbers",
+        ),
         ([1j * np.ones(3)], ValueError, r"residual_maps\[0\] must contain real .* got complex128"),
     ],
 )

@@ -142,7 +142,9 @@ def test_arguments_of_other_types():
         choose_by_rank(results(mean_test_a=[0.1, 0.2]))
     with pytest.raises(ValueError, match=r"\['params', 'split0_test_a'\], got only \['mean_test_a"):
         choose_by_rank({"mean_test_a": [0.1, 0.2]})
-    with pytest.raises(TypeError, match="scores must be a dict from the names of families .* list"):
+    with pytest.raises(
+        TypeError, match=r"scores must be a dict from the names of families .* list"
+    ):
         SelectionReport.from_scores([0.1, 0.2, 0.3], SIZES)
     for candidates in (3, ["x"], {"size": 3}):
         with pytest.raises(TypeError, match="candidates must be a list with a dict of parameters"):
