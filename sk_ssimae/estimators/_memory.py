@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
-class _NotFinished(Exception):
+class _InterruptedError(Exception):
     """Learning was interrupted: its results must not be kept."""
 
 
@@ -69,12 +69,12 @@ def learn_or_recall(
         content = _pack(learner, before, rng)
         learned.append(content)
         if not learner.is_finished():
-            raise _NotFinished
+            raise _InterruptedError
         return content
 
     kept = memory.cache(_recall, ignore=["learn"])
     content = None
-    with _locked(memory, key), contextlib.suppress(_NotFinished):
+    with _locked(memory, key), contextlib.suppress(_InterruptedError):
         shelved = kept.call_and_shelve(key, learn)
         content = None if learned else _read(shelved)
         if content is None and not learned:
@@ -145,8 +145,8 @@ def _pack(learner: "BaseSegmenter", before: set[str], rng: np.random.Generator) 
         content = pickle.dumps((results, rng.bit_generator.state))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         raise TypeError(
-            f"memory must be None: results of {type(learner).__name__} cannot be pickled ({error}). "
-            "Define functions and classes in a module, not inside others."
+            f"memory must be None: results of {type(learner).__name__} cannot be pickled "
+            f"({error}). Define functions and classes in a module, not inside others."
         ) from error
     return content + hashlib.sha256(content).digest()
 

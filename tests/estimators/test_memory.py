@@ -121,7 +121,9 @@ def test_inference_settings_are_changed_without_learning(segmenter, good, tmp_pa
     assert len(trainings) == n_members
 
 
-def test_a_search_trains_once_for_each_training_and_fold(tiny, good, defective, tmp_path, trainings):
+def test_a_search_trains_once_for_each_training_and_fold(
+    tiny, good, defective, tmp_path, trainings
+):
     images = np.concatenate([good, defective[0]])
     masks = np.concatenate([np.zeros_like(defective[1]), defective[1]])
     segmenter = SSIMAutoencoderSegmenter(**(tiny | {"max_epochs": 1, "n_patches": 32}))
