@@ -72,8 +72,11 @@ TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
     "l2": (L2AutoencoderSegmenter, {}, (*WIDTHS, {"taper": 1.0})),
     "variational": (VariationalAutoencoderSegmenter, {}, ({},)),
 }
-# Sums of the calibrated maps of two trainings with default settings.
-ENSEMBLES = {"ssim+patches": ("ssim", "patches"), "ssim+features": ("ssim", "features")}
+# Sums of the calibrated maps of trainings with default settings.
+ENSEMBLES = (
+    *("ssim+patches", "ssim+features", "ssim-patch+patches", "ssim-patch+patches+features"),
+    *("patches+features", "patches+patches-plain", "ssim+patches+features"),
+)
 # The default of the command line, and that of the paper.
 DEFAULT = "ssim+patches"
 # Good images that are painted with each family: large images are few and take longer.
@@ -100,10 +103,10 @@ def main() -> None:
         return
     for name, seed in itertools.product(arguments.sets, arguments.seeds):
         done = {row["configuration"] for row in read(arguments.csv, name, seed)}
-        if DEFAULT in done:
+        if done.issuperset([*itertools.chain(*map(names, TRAININGS)), *ENSEMBLES]):
             continue
         problem = pose(name, seed, arguments.data)
-        for row in measure(problem, arguments.out):
+        for row in measure(problem, arguments.out, done):
             if row["configuration"] not in done:
                 append(row, arguments.csv)
                 print(*(row[key] for key in (*IDENTITY, "painted", *REAL)), flush=True)
@@ -134,18 +137,28 @@ def pose(name: str, seed: int, data: Path) -> Problem:
     return Problem(name, seed, dataset, training, selection)
 
 
-def measure(problem: Problem, out: Path) -> Iterator[dict[str, Any]]:
-    """Yield a row for each configuration."""
+def names(training: str) -> list[str]:
+    """Return the names of the configurations of a training."""
+    settings = TRAININGS[training][2]
+    return [" ".join([training, *(f"{k}={v}" for k, v in each.items())]) for each in settings]
+
+
+def measure(problem: Problem, out: Path, done: set[str]) -> Iterator[dict[str, Any]]:
+    """Yield a row for each configuration, but for trainings of which nothing is missing."""
     scorer = FamilyScorer(problem.selection)
     of_members: dict[str, tuple[list[Any], list[Any]]] = {}
+    missing = [ensemble for ensemble in ENSEMBLES if ensemble not in done]
+    needed = {member for ensemble in missing for member in ensemble.split("+")}
     for training, (_, _, settings) in TRAININGS.items():
+        if done.issuperset(names(training)) and training not in needed:
+            continue
         segmenter = make(problem, training)
         start = time.perf_counter()
         segmenter.fit(problem.training)
         seconds = time.perf_counter() - start
         tail = segmenter.tail_
         raw: dict[str, tuple[list[Any], list[Any]]] = {}
-        for setting in settings:
+        for name, setting in zip(names(training), settings, strict=True):
             forward = {k: v for k, v in setting.items() if k != "smoothing"}
             if repr(forward) not in raw:
                 raw = {repr(forward): compute(segmenter, problem, forward)}
@@ -158,17 +171,17 @@ def measure(problem: Problem, out: Path) -> Iterator[dict[str, Any]]:
                 of_members[training] = tuple(
                     [tail.surprise(each) for each in maps] for maps in (painted, real)
                 )
-            name = " ".join([training, *(f"{key}={value}" for key, value in setting.items())])
             row = {"training_seconds": round(seconds, 1)}
             correlation = getattr(segmenter, "structure_correlation_", None)
             row |= {} if correlation is None else {"structure_correlation": round(correlation, 3)}
             yield score(problem, name, painted, real, scorer, out) | row
-    for name, (first, second) in ENSEMBLES.items():
+    for ensemble in missing:
+        members = [of_members[member] for member in ensemble.split("+")]
         painted, real = (
-            [a + b for a, b in zip(*maps, strict=True)]
-            for maps in zip(of_members[first], of_members[second], strict=True)
+            [np.sum(of_image, axis=0) for of_image in zip(*maps, strict=True)]
+            for maps in zip(*members, strict=True)
         )
-        yield score(problem, name, painted, real, scorer, out)
+        yield score(problem, ensemble, painted, real, scorer, out)
 
 
 def make(problem: Problem, training: str) -> BaseSegmenter:
