@@ -80,10 +80,10 @@ def learn_or_recall(
         if content is None and not learned:
             shelved.clear()
             kept.call_and_shelve(key, learn)
-    if content is not None and getattr(segmenter, "verbose", 0):
+    if content is not None and getattr(segmenter, "verbose", False):
         print(f"{type(segmenter).__name__} has learned from these images before: see memory.")
     results, rng.bit_generator.state = pickle.loads(content or learned[0])
-    vars(segmenter).update(results)
+    segmenter.__dict__.update(results)
 
 
 def hash_parameter(value: Any, name: str, purpose: str) -> str:
@@ -139,7 +139,7 @@ def _key(segmenter: "BaseSegmenter", regions: Sequence[Region], rng: np.random.G
 
 def _pack(learner: "BaseSegmenter", before: set[str], rng: np.random.Generator) -> bytes:
     """Pickle the attributes that learning has set, and add a checksum: joblib has none."""
-    state = learner.__getstate__()
+    state: Any = learner.__getstate__()
     results = {name: state[name] for name in vars(learner) if name not in before}
     try:
         content = pickle.dumps((results, rng.bit_generator.state))
