@@ -22,6 +22,8 @@ from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
 from sk_ssimae.modules import ConvolutionalAutoencoder, initialize_autoencoder
 
+# Patches of the paper: those of these records, with a stride that suits them.
+PATCHES_OF_PAPER: dict[str, Any] = {"patch_size": 128, "stride": 30}
 N_EPOCHS = 10  # A number of patches is split evenly over these.
 # Features of EfficientNet-Lite0 instead of AlexNet's. Between good nanofibre patches and blurred
 # ones, their summed squared differences are 800 to 2,300 times those of the pixels: this weight

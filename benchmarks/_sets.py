@@ -28,9 +28,9 @@ class Source(NamedTuple):
     folder : str
         Folder in the folder of all data.
     patches : int
-        Patches that an autoencoder trains on.
+        Patches of 64 pixels that an autoencoder trains on.
     latent_dim : int
-        Latent dimensions of an autoencoder.
+        Latent dimensions of an autoencoder with patches of 128 pixels.
     n_test_objects : int
         Number of objects whose good images are not for training but for testing.
     """
@@ -42,12 +42,12 @@ class Source(NamedTuple):
 
 
 SETS = {
-    **{bolt: Source(f"fabric/{bolt}", 8_000) for bolt in BOLTS},
-    "leather": Source("leather", 16_000, n_test_objects=2),
-    "kolektor": Source("kolektor", 16_000),
-    "kolektor-images": Source("kolektor", 16_000, n_test_objects=3),
-    "nanotwice": Source("nanotwice", 25_000, latent_dim=500),
-    "nanotwice-choosing": Source("nanotwice", 25_000, latent_dim=500),
+    **{bolt: Source(f"fabric/{bolt}", 16_000) for bolt in BOLTS},
+    "leather": Source("leather", 32_000, n_test_objects=2),
+    "kolektor": Source("kolektor", 32_000),
+    "kolektor-images": Source("kolektor", 32_000, n_test_objects=3),
+    "nanotwice": Source("nanotwice", 50_000, latent_dim=500),
+    "nanotwice-choosing": Source("nanotwice", 50_000, latent_dim=500),
 }
 
 

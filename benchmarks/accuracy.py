@@ -28,7 +28,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from _common import EFFICIENTNET, N_EPOCHS, Trained, describe_machine, train_once, write_whole
+from _common import (
+    EFFICIENTNET,
+    N_EPOCHS,
+    PATCHES_OF_PAPER,
+    Trained,
+    describe_machine,
+    train_once,
+    write_whole,
+)
 from _sets import BOLTS, CHOOSING_IMAGES, SETS, Dataset, load
 from scipy.ndimage import gaussian_filter
 
@@ -159,7 +167,7 @@ def parts_of(name: str, n_defective: int) -> dict[str, list[int]]:
 def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     """Train a segmenter, or load the one of an earlier run."""
     segmenter_class, changes = RECIPES[run["recipe"]]
-    params = {
+    params = PATCHES_OF_PAPER | {
         "latent_dim": SETS[run["set"]].latent_dim,
         "n_patches": run["patches"] // N_EPOCHS,
         "max_epochs": N_EPOCHS,

@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _common import N_EPOCHS
+from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _corruptions import CELL, CORRUPTIONS, corrupt, lattice
 from _sets import BOLTS, SETS, load
 from scipy.ndimage import gaussian_filter
@@ -132,6 +132,7 @@ def study(name: str, run: dict, arguments: argparse.Namespace) -> None:
         n_patches=n_patches // N_EPOCHS,
         max_epochs=N_EPOCHS,
         random_state=run["seed"],
+        **PATCHES_OF_PAPER,
     ).fit(dataset.good)
     if name == "nanotwice":
         dataset.parts["painted"] = paint_bands(segmenter.held_out)
@@ -207,7 +208,7 @@ def divide(name: str, folder: Path) -> Study:
         "real": ([*tested, *data.defective], [*without, *data.masks]),
         "painted": paint(tested, n_copies=3, n_defects=1, families=FAMILIES),
     }
-    return Study(training, parts, SETS[name].latent_dim, SETS[name].patches)
+    return Study(training, parts, SETS[name].latent_dim, SETS[name].patches // 2)
 
 
 def paint_bands(held_out: Sequence[Region]) -> tuple[list, list]:

@@ -16,7 +16,7 @@ import warnings
 
 import numpy as np
 import torch
-from _common import make_net, make_sampler, options, save
+from _common import PATCHES_OF_PAPER, make_net, make_sampler, options, save
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.datasets import make_nanofibres
@@ -64,7 +64,12 @@ def fit(
     images: np.ndarray, device: torch.device, n_steps: int, **params
 ) -> SSIMAutoencoderSegmenter:
     """Train for `n_steps` steps per epoch."""
-    defaults = {"latent_dim": 500, "batch_size": 16, "max_epochs": 1, "threshold": 1.0}
+    defaults = PATCHES_OF_PAPER | {
+        "latent_dim": 500,
+        "batch_size": 16,
+        "max_epochs": 1,
+        "threshold": 1.0,
+    }
     params = defaults | params
     n_patches = n_steps * params["batch_size"]
     segmenter = SSIMAutoencoderSegmenter(

@@ -72,7 +72,7 @@ def fit(images: np.ndarray, latent_dim: int, **params) -> SSIMAutoencoderSegment
         max_epochs=1,
         threshold=1.0,
         random_state=0,
-        **{"stride": STRIDE} | params,
+        **{"patch_size": PATCH, "stride": STRIDE} | params,
     ).fit(images)
 
 

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from _common import N_EPOCHS, options, save
+from _common import N_EPOCHS, PATCHES_OF_PAPER, options, save
 from _sets import BOLTS, load
 
 from sk_ssimae import SSIMAutoencoderSegmenter
@@ -53,6 +53,7 @@ def main() -> None:
                 n_patches=arguments.patches // N_EPOCHS,
                 max_epochs=N_EPOCHS,
                 random_state=arguments.seed,
+                **PATCHES_OF_PAPER,
             ).fit(stored)
             score = segmenter.score([store(image) for image in defective], dataset.masks)
             scores.setdefault(name, {})[kind] = score

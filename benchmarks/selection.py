@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import N_EPOCHS, write_whole
+from _common import N_EPOCHS, PATCHES_OF_PAPER, write_whole
 from _curves import Curves
 from _selection_tables import summarise
 from _sets import CHOOSING_IMAGES, SETS, Dataset, load, object_of
@@ -45,7 +45,7 @@ from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.model_selection import FamilyScorer, SelectionSet, make_selection_set
 
 RESULTS = Path(__file__).parent / "results"
-N_PATCHES = 6000
+N_PATCHES = 12_000
 # Classes, the parameters that differ from their defaults, and the settings of inference.
 WIDTHS: tuple[dict[str, Any], ...] = ({"smoothing": 0.5}, {"smoothing": 1}, {"smoothing": 2})
 TAPERS: tuple[dict[str, Any], ...] = ({}, {"taper": 1.0})
@@ -65,19 +65,19 @@ TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
         ),
     ),
     "ssim-cutout": (SSIMAutoencoderSegmenter, {"cutout": 0.25}, TAPERS),
-    "ssim-latent": (SSIMAutoencoderSegmenter, {"latent_dim": "other"}, ({},)),
+    "ssim-latent": (SSIMAutoencoderSegmenter, {"latent_dim": 200}, ({},)),
     "ssim-window": (SSIMAutoencoderSegmenter, {"window_size": 7}, ({},)),
-    "ssim-patch": (SSIMAutoencoderSegmenter, {"patch_size": 64, "stride": 16}, ({},)),
+    "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER, ({},)),
     "ssim-half": (SSIMAutoencoderSegmenter, {"image_size": 0.5}, ({},)),
     "l2": (L2AutoencoderSegmenter, {}, (*WIDTHS, {"taper": 1.0})),
     "variational": (VariationalAutoencoderSegmenter, {}, ({},)),
 }
 # Sums of the calibrated maps of trainings with default settings.
 ENSEMBLES = (
-    *("ssim+patches", "ssim+features", "ssim-patch+patches", "ssim-patch+patches+features"),
-    *("patches+features", "patches+patches-plain", "ssim+patches+features"),
+    *("ssim+patches", "ssim+features", "patches+features"),
+    *("patches+patches-plain", "ssim+patches+features"),
 )
-# The default of the command line, and that of the paper.
+# That of the command line.
 DEFAULT = "ssim+patches"
 # Good images that are painted with each family: large images are few and take longer.
 N_PAINTED = {"kolektor-images": 4, "nanotwice": 2}
@@ -189,11 +189,10 @@ def make(problem: Problem, training: str) -> BaseSegmenter:
     segmenter_class, changes, _ = TRAININGS[training]
     changes = dict(changes)
     if issubclass(segmenter_class, BaseAutoencoderSegmenter):
-        latent_dim = SETS[problem.name].latent_dim
-        other = 500 if latent_dim == 100 else 100
-        is_other = changes.pop("latent_dim", None) == "other"
-        patches = N_PATCHES * (128 // changes.get("patch_size", 128))
-        changes |= {"latent_dim": other if is_other else latent_dim}
+        patches = N_PATCHES
+        if training == "ssim-128":
+            patches //= 2
+            changes["latent_dim"] = SETS[problem.name].latent_dim
         changes |= {"n_patches": patches // N_EPOCHS, "max_epochs": N_EPOCHS}
     if "image_size" in changes:
         height, width = imread(problem.training[0]).shape[:2]

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from _common import N_EPOCHS, options, save
+from _common import N_EPOCHS, PATCHES_OF_PAPER, options, save
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae._reading._files import read_image
@@ -32,7 +32,11 @@ def main() -> None:
     arguments = parser.parse_args()
     *training, unseen = load_nanotwice(Path(arguments.data) / "nanotwice").good
     segmenter = SSIMAutoencoderSegmenter(
-        latent_dim=500, n_patches=arguments.patches // N_EPOCHS, random_state=0, verbose=1
+        latent_dim=500,
+        n_patches=arguments.patches // N_EPOCHS,
+        random_state=0,
+        verbose=1,
+        **PATCHES_OF_PAPER,
     ).fit(training)
     residuals = by_distance(segmenter, read_image(unseen, str(unseen)).pixels)
     for distance, residual in residuals.items():

@@ -14,6 +14,9 @@ from sk_ssimae import (
 )
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 
+# Parameters of the paper that all budgets share.
+OF_BUDGETS = ("latent_dim", "image_size", "patch_size", "stride")
+
 
 class Budget(NamedTuple):
     """Number of training patches per model; None is the paper's protocol."""
@@ -45,14 +48,14 @@ def make_segmenter(
 ) -> BaseAutoencoderSegmenter:
     """Make a segmenter that trains on `patches` patches, or by the paper's protocol if None.
 
-    With a number of patches, all parameters keep their defaults except the latent dimension and the
-    image size, which are the paper's.
+    With a number of patches, all parameters keep their defaults except the latent dimension, the
+    sizes of images and patches, and the stride, which are the paper's.
     """
     published = paper_protocol(protocol)  # type: ignore[arg-type]
     if patches is None:
         settings = published
     else:
-        settings = {name: published[name] for name in ("latent_dim", "image_size")}
+        settings = {name: published[name] for name in OF_BUDGETS}
         settings |= {"n_patches": patches // N_EPOCHS, "max_epochs": N_EPOCHS}
     if family == "FM":
         settings |= matched_features(alexnet)

@@ -23,6 +23,8 @@ def run(studio: Studio) -> None:
         latent_dim=500,
         n_patches=32,
         max_epochs=1,
+        patch_size=128,
+        stride=30,
         threshold=1.0,
         device=studio.device,
         **PUBLISHED_MAPS,

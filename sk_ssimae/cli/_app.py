@@ -101,7 +101,7 @@ def fit(
     ] = None,
     patch_size: Annotated[
         int | None,
-        typer.Option(help="Side length of a patch in pixels, a multiple of 16. By default 128."),
+        typer.Option(help="Side length of a patch in pixels, a multiple of 16. By default 64."),
     ] = None,
     image_size: Annotated[
         str | None,

@@ -48,9 +48,9 @@ class ParametrizedAutoencoder(BaseSegmenter):
     latent_dim : int, default=100
         Size of the latent vector. A larger one reproduces finer texture, and at some point defects
         too. The paper uses 100 for fabrics and 500 for nanofibres.
-    patch_size : int, default=128
-        Side of a patch in pixels, a multiple of 16. A patch should show a few repeats of the
-        texture.
+    patch_size : int, default=64
+        Side of a patch in pixels, a multiple of 16. A patch should show a repeat of the texture.
+        The paper uses 128, which takes longer to learn.
     normalization : {"batch"} or None, default="batch"
         Batch normalization after every hidden layer. The paper uses None; "batch" learns faster
         from the same number of patches.
@@ -91,7 +91,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         after every epoch. An interrupted `fit` with the same parameters and images resumes from it
         and ends with identical weights. Nothing is deleted: `fit` with a finished checkpoint does
         not train again. None writes none.
-    stride : int, default=30
+    stride : int, default=16
         Distance in pixels between the overlapping patches of an image in prediction, from 1 to
         `patch_size`.
     taper : float, default=0.25
@@ -150,7 +150,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         self,
         *,
         latent_dim: int = 100,
-        patch_size: int = 128,
+        patch_size: int = 64,
         normalization: Normalization = "batch",
         n_patches: int = 10_000,
         augmentation: Literal["dihedral"] | None = None,
@@ -165,7 +165,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         callbacks: list[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
-        stride: int = 30,
+        stride: int = 16,
         taper: float = 0.25,
         inference_batch_size: int = 32,
         test_time_augmentation: Literal["dihedral"] | None = None,

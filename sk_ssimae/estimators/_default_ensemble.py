@@ -13,9 +13,6 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     regular textures and on defects of grey value; see the page "Which segmenter?" of the
     documentation. The sum of their calibrated maps is seldom far from the better of the two.
 
-    The autoencoder has patches of 64 pixels, unlike that of the paper with 128: it learns more
-    textures, in half the time or less; see the page "Choosing parameters".
-
     Parameters
     ----------
     **params : dict
@@ -27,8 +24,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     -------
     EnsembleSegmenter
         Unfitted, with the segmenters "autoencoder", an :class:`SSIMAutoencoderSegmenter`, and
-        "dictionary", a :class:`PatchDictionarySegmenter`. The autoencoder has ``patch_size=64`` and
-        ``stride=16``; other parameters have their defaults.
+        "dictionary", a :class:`PatchDictionarySegmenter`.
 
     Raises
     ------
@@ -55,7 +51,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
 
     members = [
-        ("autoencoder", SSIMAutoencoderSegmenter(patch_size=64, stride=16)),
+        ("autoencoder", SSIMAutoencoderSegmenter()),
         ("dictionary", PatchDictionarySegmenter()),
     ]
     return EnsembleSegmenter(members).set_params(**params)
