@@ -144,11 +144,17 @@ def test_exports_that_could_not_be_loaded_are_not_written(ssim, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_default_networks_are_far_from_the_bound(monkeypatch, tmp_path):
-    """Default parameters, with six samples of each patch: a twentieth of what is allowed."""
+def test_large_networks_are_far_from_the_bound(monkeypatch, tmp_path):
+    """Patches of the paper, with six samples of each: a twentieth of what is allowed."""
     patches = np.random.default_rng(0).random((2, 128, 128), dtype=np.float32)
     segmenter = VariationalAutoencoderSegmenter(
-        n_patches=2, batch_size=2, max_epochs=1, stride=128, random_state=0, threshold=1.0
+        patch_size=128,
+        stride=128,
+        n_patches=2,
+        batch_size=2,
+        max_epochs=1,
+        random_state=0,
+        threshold=1.0,
     ).fit(patches)
     monkeypatch.setattr(_shapes, "MOST_VALUES", 2**31 // 16)
     export_onnx(segmenter, tmp_path / "a.onnx")
