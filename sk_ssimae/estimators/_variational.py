@@ -45,8 +45,9 @@ class VariationalAutoencoderSegmenter(BaseAutoencoderSegmenter):
     latent vector. It may be negative.
 
     Four other measures are numbers of a whole patch, averaged over the patches that cover a pixel.
-    Their maps are as coarse as a patch: they show whether an image or a large area is unusual, not
-    where a small defect ends. Small patches and a small `stride` make them finer.
+    Their maps are as coarse as a patch: they show large unusual areas, such as shading. A defect
+    that is small compared with a patch hardly changes them. Small patches and a small `stride` make
+    them finer.
 
     Parameters
     ----------
