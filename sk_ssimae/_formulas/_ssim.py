@@ -121,10 +121,19 @@ def components(x: Any, y: Any, offset: Any, average: Average, c1: float, c2: flo
 def weighted_product(parts: Components, alpha: float, beta: float, gamma: float) -> Any:
     """Raise the components to their exponents and multiply them (equation 4)."""
     return (
-        _signed_power(parts.luminance, float(alpha))
+        signed_power(parts.luminance, float(alpha))
         * parts.contrast**beta
-        * _signed_power(parts.structure, float(gamma))
+        * signed_power(parts.structure, float(gamma))
     )
+
+
+def signed_power(component: Any, exponent: float) -> Any:
+    """Raise a component that may be negative; a fractional exponent clamps it at 0."""
+    if exponent.is_integer():
+        return component ** int(exponent)
+    where, clamped = array_namespace(component).where, component <= 0
+    # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
+    return where(clamped, 0.0, where(clamped, 1.0, component) ** exponent)
 
 
 def has_product_form(alpha: float, beta: float, gamma: float) -> bool:
@@ -180,12 +189,3 @@ def _luminance(level_x: Any, level_y: Any, c1: float) -> tuple[Any, Any]:
     luminance += c1
     luminance /= denominator
     return luminance, denominator
-
-
-def _signed_power(component: Any, exponent: float) -> Any:
-    """Raise a component that may be negative; a fractional exponent clamps it at 0."""
-    if exponent.is_integer():
-        return component ** int(exponent)
-    where, clamped = array_namespace(component).where, component <= 0
-    # The inner `where` keeps the infinite derivative of a root at 0 out of the gradient.
-    return where(clamped, 0.0, where(clamped, 1.0, component) ** exponent)

@@ -176,7 +176,9 @@ def fit(
     -------
     - auto: you do not know; ssim and patch-dictionary together
     - ssim: irregular textures, defects of structure; minutes to train
+    - ms-ssim: like ssim, for wide and faint defects; minutes to train
     - l2: defects of colour or grey value; minutes to train
+    - l1: like l2, with the absolute error; minutes to train
     - vae: like l2, with the improbability of each pixel; minutes to train
     - patch-dictionary: regular textures; seconds to train
     - feature-dictionary: irregular textures; seconds; extra: features

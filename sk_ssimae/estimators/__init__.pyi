@@ -11,13 +11,24 @@ from ._drift import Drift
 from ._ensemble import EnsembleSegmenter
 from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
+from ._l1 import L1AutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
+from ._multi_scale import MultiScaleSSIMAutoencoderSegmenter
 from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._patch_dictionary import PatchDictionarySegmenter
+from ._posteriors import Posteriors
 from ._protocol import paper_protocol
 from ._region_table import regions_to_pandas
-from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
+from ._residuals import (
+    DivergenceResidual,
+    L1Residual,
+    L2Residual,
+    LikelihoodResidual,
+    MultiScaleSSIMResidual,
+    ReconstructionErrorResidual,
+    SSIMResidual,
+)
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
 from ._ssim import SSIMAutoencoderSegmenter
@@ -26,7 +37,9 @@ from ._variational import VariationalAutoencoderSegmenter
 
 __all__ = [
     "SSIMAutoencoderSegmenter",
+    "MultiScaleSSIMAutoencoderSegmenter",
     "L2AutoencoderSegmenter",
+    "L1AutoencoderSegmenter",
     "VariationalAutoencoderSegmenter",
     "FeatureMatchingAutoencoderSegmenter",
     "FeatureDictionarySegmenter",
@@ -48,11 +61,15 @@ __all__ = [
     "Calibration",
     "Drift",
     "TailProbability",
+    "Posteriors",
     "SegmentedImage",
     "SegmentedBlock",
     "regions_to_pandas",
     "L2Residual",
+    "L1Residual",
     "SSIMResidual",
+    "MultiScaleSSIMResidual",
     "LikelihoodResidual",
+    "ReconstructionErrorResidual",
     "DivergenceResidual",
 ]

@@ -152,8 +152,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
 
         Returns
         -------
-        L2Residual, SSIMResidual, LikelihoodResidual or DivergenceResidual
-            The one that equals the residual of this family: exports know these four.
+        Residual
+            The one that equals the residual of this family, such as
+            :class:`~sk_ssimae.estimators.L2Residual`. Exports know those of this package.
 
         Raises
         ------

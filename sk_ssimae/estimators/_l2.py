@@ -23,6 +23,7 @@ class L2AutoencoderSegmenter(BaseAutoencoderSegmenter):
     See Also
     --------
     SSIMAutoencoderSegmenter : Compares structure instead of grey values.
+    L1AutoencoderSegmenter : Trains on the absolute error.
 
     References
     ----------

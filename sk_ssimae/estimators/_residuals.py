@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from sk_ssimae._formulas._absolute_error import absolute_error
 from sk_ssimae._formulas._gaussian import kl_divergence, negative_log_likelihood
+from sk_ssimae._formulas._multi_scale import reach, scale_weights, similarity_at_pixels
 from sk_ssimae._formulas._squared_error import squared_error
 from sk_ssimae._formulas._ssim import (
     common_offset,
@@ -65,6 +67,21 @@ class L2Residual(NamedTuple):
         return residual
 
 
+class L1Residual(NamedTuple):
+    """Absolute error."""
+
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return 0
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
+        """Compute the residual (H, W) of an image (C, H, W)."""
+        reconstruction = network.average(image, network.reconstruct)
+        residual: Array = absolute_error(image, reconstruction).mean(axis=0)
+        return residual
+
+
 class SSIMResidual(NamedTuple):
     """Structural dissimilarity, equations 4-8 of Bergmann et al., and weighted difference.
 
@@ -103,7 +120,7 @@ class SSIMResidual(NamedTuple):
         ]
         residual = np.concatenate(strips).astype(np.float32)
         if self.absolute_weight:
-            difference = np.abs(image - reconstruction).mean(axis=0)
+            difference = absolute_error(image, reconstruction).mean(axis=0)
             residual += difference.dtype.type(self.absolute_weight) * difference
         return residual
 
@@ -125,6 +142,43 @@ class SSIMResidual(NamedTuple):
         for axis in (-2, -1):
             maps = [ndimage.correlate1d(one, self.kernel, axis=axis) for one in maps]
         return [one[..., edge:-edge, edge:-edge] for one in maps]
+
+
+class MultiScaleSSIMResidual(NamedTuple):
+    """Structural dissimilarity at several scales (Wang et al., 2003), averaged at each pixel.
+
+    Attributes
+    ----------
+    kernel : tuple of float
+        Weights of the window along one axis.
+    c1, c2 : float
+        As for :class:`sk_ssimae.losses.MultiScaleSSIMLoss`.
+    n_scales : int
+        Number of scales.
+    """
+
+    kernel: tuple[float, ...]
+    c1: float
+    c2: float
+    n_scales: int
+
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return reach(len(self.kernel), self.n_scales)
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
+        """Compute the residual (H, W) of an image (C, H, W)."""
+        reconstruction = network.average(image, network.reconstruct)
+        kernel, weights = np.array(self.kernel), scale_weights(self.n_scales)
+        strips = [
+            similarity_at_pixels(
+                x.astype(np.float64), y.astype(np.float64), kernel, weights, self.c1, self.c2
+            ).mean(axis=0)
+            for x, y in iter_strips(image, reconstruction, 2 * self.radius + 1)
+        ]
+        residual: Array = (1 - np.concatenate(strips)).astype(np.float32)
+        return residual
 
 
 class LikelihoodResidual(NamedTuple):
@@ -151,17 +205,38 @@ class LikelihoodResidual(NamedTuple):
 
     def compute(self, image: Array, network: PatchNetwork) -> Array:
         """Compute the residual (H, W) of an image (C, H, W)."""
-        assert network.latent_dim is not None
-        shape = self.n_samples, network.latent_dim
+        errors = network.average(image, _expected_errors(network, self.n_samples, self.noise_key))
+        residual: Array = negative_log_likelihood(errors[0], errors.dtype.type(self.variance))
+        return residual
 
-        def squared_errors(patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
-            noise = np.stack([patch_noise(self.noise_key, origin, shape) for origin in origins])
-            errors = squared_error(patches[:, np.newaxis], network.sample(patches, noise))
-            of_pixels: Array = errors.mean(axis=(1, 2))
-            return of_pixels[:, np.newaxis]
 
-        errors = network.average(image, squared_errors)[0]
-        residual: Array = negative_log_likelihood(errors, errors.dtype.type(self.variance))
+class ReconstructionErrorResidual(NamedTuple):
+    """Squared error of whole patches, expected over the posterior (Vasilev et al., 2018).
+
+    Attributes
+    ----------
+    n_samples : int
+        Samples of the latent vector for each patch.
+    noise_key : int
+        Seed of the noise of the samples.
+    """
+
+    n_samples: int
+    noise_key: int
+
+    @property
+    def radius(self) -> int:
+        """Number of pixels around a pixel that its residual depends on, beyond its patches."""
+        return 0
+
+    def compute(self, image: Array, network: PatchNetwork) -> Array:
+        """Compute the residual (H, W) of an image (C, H, W)."""
+        errors_of = _expected_errors(network, self.n_samples, self.noise_key)
+
+        def of_patches(patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+            return _spread(errors_of(patches, origins).mean(axis=(1, 2, 3)), patches)
+
+        residual: Array = network.average(image, of_patches)[0]
         return residual
 
 
@@ -177,13 +252,38 @@ class DivergenceResidual(NamedTuple):
         """Compute the residual (H, W) of an image (C, H, W)."""
 
         def divergences(patches: Array, _: Sequence[Origin]) -> NDArray[Any]:
-            of_patches = kl_divergence(*network.encode(patches))[
-                :, np.newaxis, np.newaxis, np.newaxis
-            ]
-            return np.broadcast_to(of_patches, (len(patches), 1, *patches.shape[2:]))
+            return _spread(kl_divergence(*network.encode(patches)), patches)
 
         residual: Array = network.average(image, divergences)[0]
         return residual
 
 
-Residual = L2Residual | SSIMResidual | LikelihoodResidual | DivergenceResidual
+def _expected_errors(network: PatchNetwork, n_samples: int, noise_key: int) -> Transform:
+    """Return the transform from patches to squared errors (N, 1, P, P), averaged over samples."""
+    assert network.latent_dim is not None
+    shape = n_samples, network.latent_dim
+
+    def squared_errors(patches: Array, origins: Sequence[Origin]) -> NDArray[Any]:
+        noise = np.stack([patch_noise(noise_key, origin, shape) for origin in origins])
+        errors = squared_error(patches[:, np.newaxis], network.sample(patches, noise))
+        of_pixels: Array = errors.mean(axis=(1, 2))
+        return of_pixels[:, np.newaxis]
+
+    return squared_errors
+
+
+def _spread(of_patches: NDArray[Any], patches: Array) -> NDArray[Any]:
+    """Give all pixels of a patch its number: (N,) to (N, 1, P, P)."""
+    shape = len(patches), 1, *patches.shape[2:]
+    return np.broadcast_to(of_patches[:, np.newaxis, np.newaxis, np.newaxis], shape)
+
+
+Residual = (
+    L2Residual
+    | L1Residual
+    | SSIMResidual
+    | MultiScaleSSIMResidual
+    | LikelihoodResidual
+    | ReconstructionErrorResidual
+    | DivergenceResidual
+)

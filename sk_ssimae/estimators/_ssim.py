@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import (
 )
 from torch import Tensor
 
+from sk_ssimae._formulas._absolute_error import absolute_error
 from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._autoencoder_parameters import AutoencoderParameters
 from sk_ssimae.estimators._parameters import Parameter, Role, as_python_number
@@ -19,7 +20,7 @@ from sk_ssimae.losses._ssim import LARGEST_CONSTANT, LARGEST_EXPONENT, SMALLEST_
 
 _EXPONENTS = Interval(Real, 0, LARGEST_EXPONENT, closed="both")
 _CONSTANTS = Interval(Real, SMALLEST_CONSTANT, LARGEST_CONSTANT, closed="both")
-_SSIM_CONSTRAINTS: dict[str, list[Any]] = {
+SSIM_CONSTRAINTS: dict[str, list[Any]] = {
     "window_size": [Interval(Integral, 3, None, closed="left")],
     "window": [StrOptions({"uniform", "gaussian"})],
     "alpha": [_EXPONENTS],
@@ -43,7 +44,7 @@ class WeightedResidual(NamedTuple):
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Add both, each averaged over channels: (N, C, H, W) to (N, H, W)."""
-        difference = (image - reconstruction).abs().mean(dim=1)
+        difference = absolute_error(image, reconstruction).mean(dim=1)
         dissimilarity = self.dissimilarity.residual_map(image, reconstruction)
         return dissimilarity + self.absolute_weight * difference
 
@@ -84,6 +85,7 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
 
     See Also
     --------
+    MultiScaleSSIMAutoencoderSegmenter : Compares structure at several scales.
     L2AutoencoderSegmenter : Compares grey values pixel by pixel.
     sk_ssimae.losses.ssim_map : The similarity itself.
 
@@ -109,7 +111,7 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     """
 
     parameters: ClassVar[dict[str, Parameter]] = {
-        **{name: Parameter(Role.NETWORK, *allowed) for name, allowed in _SSIM_CONSTRAINTS.items()},
+        **{name: Parameter(Role.NETWORK, *allowed) for name, allowed in SSIM_CONSTRAINTS.items()},
         "residual_params": Parameter(Role.INFERENCE, dict, None),
         "absolute_weight": Parameter(
             Role.INFERENCE, Interval(Real, 0, LARGEST_ABSOLUTE_WEIGHT, closed="both")
@@ -174,21 +176,22 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
             If a value is not allowed; the message names the parameter.
         """
         super().check_parameters()
-        self._check_window_size("window_size", self.window_size)
+        check_window_size("window_size", self.window_size, self.patch_size)
         changes = self.residual_params if isinstance(self.residual_params, dict) else {}
-        unknown = sorted(map(str, changes.keys() - _SSIM_CONSTRAINTS.keys()))
+        unknown = sorted(map(str, changes.keys() - SSIM_CONSTRAINTS.keys()))
         if unknown:
             raise ValueError(
-                f"residual_params must name parameters of SSIM, {sorted(_SSIM_CONSTRAINTS)}, got "
+                f"residual_params must name parameters of SSIM, {sorted(SSIM_CONSTRAINTS)}, got "
                 f"{unknown} instead."
             )
         validate_parameter_constraints(
-            {name: _SSIM_CONSTRAINTS[name] for name in changes},
+            {name: SSIM_CONSTRAINTS[name] for name in changes},
             changes,
             caller_name=f"{type(self).__name__}.residual_params",
         )
         if "window_size" in changes:
-            self._check_window_size("residual_params['window_size']", changes["window_size"])
+            name, size = "residual_params['window_size']", changes["window_size"]
+            check_window_size(name, size, self.patch_size)
 
     def _dissimilarity(self) -> Any:
         """Return the loss of training with the parameters that `residual_params` overrides."""
@@ -203,8 +206,16 @@ class SSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
         changes = {name: as_python_number(value) for name, value in self.residual_params.items()}
         return criterion.replace(**changes)
 
-    def _check_window_size(self, name: str, size: int) -> None:
-        if size % 2 == 0 or size > self.patch_size:
-            raise ValueError(
-                f"{name} must be odd and at most patch_size={self.patch_size}, got {size} instead."
-            )
+
+def check_window_size(name: str, size: int, patch_size: int) -> None:
+    """Check the side of a window.
+
+    Raises
+    ------
+    ValueError
+        If it is even, or larger than a patch; the message begins with `name`.
+    """
+    if size % 2 == 0 or size > patch_size:
+        raise ValueError(
+            f"{name} must be odd and at most patch_size={patch_size}, got {size} instead."
+        )

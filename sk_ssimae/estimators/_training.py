@@ -72,12 +72,12 @@ def train(
         batch_size=segmenter.batch_size,
         dihedral=segmenter.augmentation == "dihedral",
         cutout=segmenter.cutout,
-        generator=_torch_generator(rng, device),
+        generator=torch_generator(rng, device),
     )
-    weights_generator = _torch_generator(rng, torch.device("cpu"))
-    noise_generator = _torch_generator(rng, device)
+    weights_generator = torch_generator(rng, torch.device("cpu"))
+    noise_generator = torch_generator(rng, device)
     # Layers draw default weights when they are made, those of further parts of a net included.
-    with DrawFrom(_torch_generator(rng, torch.device("cpu"))):
+    with DrawFrom(torch_generator(rng, torch.device("cpu"))):
         module = segmenter.make_module(sampler.n_channels, noise_generator)
         loss = segmenter.make_loss()
         segmenter.check_hooks(module, loss)
@@ -155,5 +155,6 @@ def _callbacks(segmenter: "BaseAutoencoderSegmenter", lr: float) -> list[Any]:
     return callbacks + copy.deepcopy(segmenter.callbacks or [])
 
 
-def _torch_generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
+def torch_generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
+    """Return a generator on a device, with a seed drawn from another one."""
     return torch.Generator(device).manual_seed(int(rng.integers(2**63)))

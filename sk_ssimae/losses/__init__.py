@@ -1,7 +1,8 @@
 """Losses, each with its residual map."""
 
 from sk_ssimae.losses._feature_matching import FeatureMatchingLoss
-from sk_ssimae.losses._reconstruction import L2Loss
+from sk_ssimae.losses._multi_scale import MultiScaleSSIMLoss
+from sk_ssimae.losses._reconstruction import L1Loss, L2Loss
 from sk_ssimae.losses._ssim import SSIMComponents, SSIMLoss, ssim_components, ssim_map
 from sk_ssimae.losses._variational import EvidenceLowerBound, kl_divergence
 
@@ -10,7 +11,9 @@ __all__ = [
     "ssim_components",
     "SSIMComponents",
     "SSIMLoss",
+    "MultiScaleSSIMLoss",
     "L2Loss",
+    "L1Loss",
     "EvidenceLowerBound",
     "kl_divergence",
     "FeatureMatchingLoss",

@@ -34,7 +34,7 @@ def ssim(
 ) -> Tensor:
     """Compute SSIM of images (N, C, H, W) for all windows inside them."""
     if has_product_form(*exponents):
-        _, _, m = _moments(x, y, kernel)
+        _, _, m = channel_moments(x, y, kernel)
         return _as_images(similarity(m, c1, c2).product, x)
     product: Tensor = weighted_product(ssim_parts(x, y, kernel, c1, c2), *exponents)
     return product
@@ -64,7 +64,7 @@ class _MeanSimilarity(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, y: Tensor, kernel: Tensor, c1: float, c2: float) -> Tensor:
         ctx.shape = x.shape
-        x, y, m = _moments(x, y, kernel)
+        x, y, m = channel_moments(x, y, kernel)
         parts = similarity(m, c1, c2)
         product: Tensor = parts.product
         pairs = (x, y, m), (y, x, _swapped(m))
@@ -117,7 +117,7 @@ def _swapped(m: Moments) -> Moments:
     return m._replace(mean_x=m.mean_y, mean_y=m.mean_x, level_x=m.level_y, level_y=m.level_x)
 
 
-def _moments(x: Tensor, y: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor, Moments]:
+def channel_moments(x: Tensor, y: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor, Moments]:
     """Compute the centred images as the channels of one, and their moments."""
     # Autocast would compute the averages in half precision.
     with torch.autocast(x.device.type, enabled=False):
@@ -126,7 +126,7 @@ def _moments(x: Tensor, y: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor, Mome
 
 
 def _centred(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    x, y = _at_least_float32(x), _at_least_float32(y)
+    x, y = at_least_float32(x), at_least_float32(y)
     offset = common_offset(x.detach(), y.detach())
     return as_channels(x - offset), as_channels(y - offset), as_channels(offset)
 
@@ -140,5 +140,5 @@ def _as_images(channels: Tensor, images: Tensor) -> Tensor:
     return channels.reshape(*images.shape[:2], *channels.shape[-2:])
 
 
-def _at_least_float32(images: Tensor) -> Tensor:
+def at_least_float32(images: Tensor) -> Tensor:
     return images if images.dtype == torch.float64 else images.float()

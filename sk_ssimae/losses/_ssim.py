@@ -141,7 +141,7 @@ def ssim_components(
     (True, True)
     """
     loss = SSIMLoss(window_size, window, c1=c1, c2=c2)
-    _check_images(x=x, y=y)
+    check_images(x=x, y=y)
     components = loss.components(*(pad_symmetric(image, window_size // 2) for image in (x, y)))
     return SSIMComponents(*(component.contiguous() for component in components))
 
@@ -214,12 +214,8 @@ class SSIMLoss(nn.Module):
 
     def forward(self, reconstruction: Tensor, target: Tensor) -> Tensor:
         """Compute the loss, a scalar in [0, 2]."""
-        _check_images(reconstruction=reconstruction, target=target)
-        if min(target.shape[-2:]) < self.window_size:
-            raise ValueError(
-                f"target must be at least window_size={self.window_size} pixels high and wide, got "
-                f"{tuple(target.shape[-2:])} instead."
-            )
+        check_images(reconstruction=reconstruction, target=target)
+        check_window_fits(target, self.window_size)
         if has_product_form(self.alpha, self.beta, self.gamma):
             mean = mean_similarity(target, reconstruction, self.kernel, self.c1, self.c2)
         else:
@@ -233,7 +229,7 @@ class SSIMLoss(nn.Module):
 
     def similarity_map(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute SSIM at every pixel of two batches (N, C, H, W), in the same shape."""
-        _check_images(x=x, y=y)
+        check_images(x=x, y=y)
         return torch.cat(list(self._iter_strips(x, y)), dim=-2)
 
     @property
@@ -243,7 +239,7 @@ class SSIMLoss(nn.Module):
 
     def residual_map(self, image: Tensor, reconstruction: Tensor) -> Tensor:
         """Average 1 - SSIM over channels: (N, C, H, W) to (N, H, W), in [0, 2]."""
-        _check_images(image=image, reconstruction=reconstruction)
+        check_images(image=image, reconstruction=reconstruction)
         strips = self._iter_strips(image, reconstruction)
         return torch.cat([1 - strip.mean(dim=1) for strip in strips], dim=-2)
 
@@ -260,7 +256,7 @@ class SSIMLoss(nn.Module):
         return ssim(x, y, self.kernel, self.c1, self.c2, (self.alpha, self.beta, self.gamma))
 
 
-def _check_images(**images: Any) -> None:
+def check_images(**images: Any) -> None:
     """Check that two images, passed by name, can be compared.
 
     Raises
@@ -282,4 +278,19 @@ def _check_images(**images: Any) -> None:
         raise ValueError(
             f"{names} must be non-empty tensors of the same shape (N, C, H, W), got "
             f"{tuple(x.shape)} and {tuple(y.shape)} instead."
+        )
+
+
+def check_window_fits(target: Tensor, window_size: int) -> None:
+    """Check that images (N, C, H, W) are at least as large as the window.
+
+    Raises
+    ------
+    ValueError
+        If they are smaller.
+    """
+    if min(target.shape[-2:]) < window_size:
+        raise ValueError(
+            f"target must be at least window_size={window_size} pixels high and wide, got "
+            f"{tuple(target.shape[-2:])} instead."
         )

@@ -13,6 +13,7 @@ from sk_ssimae.persistence._container import TensorHeader, Tensors
 # seconds, and dictionaries without a network do without.
 _MODULES = {
     "BaseAutoencoderSegmenter": "_autoencoder",
+    "VariationalAutoencoderSegmenter": "_variational",
     "PatchDictionarySegmenter": "_patch_dictionary",
     "FeatureDictionarySegmenter": "_feature_dictionary",
     "EnsembleSegmenter": "_ensemble",

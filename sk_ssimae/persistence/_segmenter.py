@@ -31,8 +31,9 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     The file is in the safetensors format: the tensors of the results of `fit`, such as weights,
     and one JSON document with the class, the parameters, the threshold and how it was found, the
     losses of the epochs, and the versions of the libraries. It is about 40 kB larger than the
-    weights. The file of an ensemble contains its members. Either the whole file is written, or an
-    error is raised and a file that was there before is unchanged.
+    weights, and the posteriors of a variational autoencoder. The file of an ensemble contains its
+    members. Either the whole file is written, or an error is raised and a file that was there
+    before is unchanged.
 
     Parameters
     ----------

@@ -10,7 +10,9 @@ import tifffile
 import torch
 
 from sk_ssimae import (
+    L1AutoencoderSegmenter,
     L2AutoencoderSegmenter,
+    MultiScaleSSIMAutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
@@ -131,6 +133,9 @@ def fitted(cls, threshold, variance=None, **parameters):
         ),
         (fitted(VariationalAutoencoderSegmenter, 2.0, residual="kl"), 0, 128),
         (fitted(VariationalAutoencoderSegmenter, 0.0, residual="kl"), 0, 65.535),
+        (fitted(VariationalAutoencoderSegmenter, 0.5, residual="reconstruction_error"), 0, 1),
+        (fitted(L1AutoencoderSegmenter, 0.5), 0, 1),
+        (fitted(MultiScaleSSIMAutoencoderSegmenter, 0.3), 0, 2),
     ],
 )
 def test_scale_depends_on_the_model_only(segmenter, low, high):

@@ -113,7 +113,10 @@ def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, b
         (SSIMAutoencoderSegmenter, {**FAR, "absolute_weight": 3}),
         (SSIMAutoencoderSegmenter, {**FAR, "test_time_augmentation": "dihedral"}),
         (SSIMAutoencoderSegmenter, {**FAR, "inference_batch_size": 3}),
-        (VariationalAutoencoderSegmenter, {**FAR, "residual": "kl"}),
+        *(
+            (VariationalAutoencoderSegmenter, {**FAR, "residual": residual})
+            for residual in ("reconstruction_error", "kl", "euclidean", "bhattacharyya")
+        ),
         (
             VariationalAutoencoderSegmenter,
             {**PLAIN, "test_time_augmentation": "dihedral", "n_samples": 1},

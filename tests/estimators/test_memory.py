@@ -16,7 +16,9 @@ from sk_ssimae import (
     EnsembleSegmenter,
     FeatureDictionarySegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    L1AutoencoderSegmenter,
     L2AutoencoderSegmenter,
+    MultiScaleSSIMAutoencoderSegmenter,
     PatchDictionarySegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
@@ -63,7 +65,9 @@ def make_segmenters(tiny):
     autoencoder = L2AutoencoderSegmenter(**(tiny | {"random_state": None}))
     segmenters = [
         SSIMAutoencoderSegmenter(**tiny),
+        MultiScaleSSIMAutoencoderSegmenter(**tiny),
         L2AutoencoderSegmenter(**tiny),
+        L1AutoencoderSegmenter(**tiny),
         VariationalAutoencoderSegmenter(**tiny),
         FeatureMatchingAutoencoderSegmenter(feature_extractor=torch.nn.AvgPool2d(4), **tiny),
         FeatureDictionarySegmenter(
@@ -91,6 +95,7 @@ def results(segmenter, images):
         "maps": segmenter.decision_function(images),
         "calibration": (segmenter.calibration_, segmenter.tail_),
         "fitted": segmenter.fitted_parameters_,
+        "posteriors": [part.tolist() for part in getattr(segmenter, "posteriors_", ())],
         "correlation": getattr(segmenter, "structure_correlation_", None),
         "history": [
             {name: value for name, value in row.items() if name != "dur"}

@@ -15,7 +15,7 @@ from sk_ssimae import (
     VariationalAutoencoderSegmenter,
 )
 from sk_ssimae._inference._decision import open_map, opening_radius, smooth, smoothing_sigma
-from sk_ssimae.estimators._ssim import _SSIM_CONSTRAINTS
+from sk_ssimae.estimators._ssim import SSIM_CONSTRAINTS
 
 # A value of each numeric parameter that float16, or uint8, represents exactly.
 NUMBERS = {
@@ -49,12 +49,13 @@ NUMBERS = {
     "c1": 2**-10,
     "c2": 2**-9,
     "n_samples": 2,
+    "n_posteriors": 50,
     "kl_weight": 2,
     "absolute_weight": 3,
     "feature_weight": 2,
 }
 OWN = {
-    VariationalAutoencoderSegmenter: ("n_samples", "kl_weight"),
+    VariationalAutoencoderSegmenter: ("n_samples", "n_posteriors", "kl_weight"),
     FeatureMatchingAutoencoderSegmenter: ("feature_weight",),
 }
 CLASS_OF = {name: cls for cls, names in OWN.items() for name in names}
@@ -120,7 +121,7 @@ def test_numbers_of_numpy_act_like_those_of_python(fit, name, type_):
     assert threshold == expected_threshold
 
 
-@pytest.mark.parametrize("name", sorted(_SSIM_CONSTRAINTS.keys() - {"window"}))
+@pytest.mark.parametrize("name", sorted(SSIM_CONSTRAINTS.keys() - {"window"}))
 def test_residual_params_take_numbers_of_numpy(tiny, good, name):
     segmenter = SSIMAutoencoderSegmenter(**tiny).fit(good)
     maps = []

@@ -18,7 +18,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter, paper_protocol
 from sk_ssimae._inference._decision import open_map, smooth
 from sk_ssimae._patches import taper_weights
-from sk_ssimae.losses import L2Loss, SSIMLoss
+from sk_ssimae.losses import L1Loss, L2Loss, MultiScaleSSIMLoss, SSIMLoss
 from sk_ssimae.metrics import pixel_roc_auc_score
 from sk_ssimae.model_selection import DefectFreeKFold, extreme_value_threshold
 from sk_ssimae.model_selection._extremes import block_maxima
@@ -72,7 +72,9 @@ def test_sequence_in_list_out(segmenter_class, fitted, good):
 def test_residual_is_that_of_the_loss(all_segmenter_classes, fitted, good):
     losses = {
         "SSIMAutoencoderSegmenter": SSIMLoss(),
+        "MultiScaleSSIMAutoencoderSegmenter": MultiScaleSSIMLoss(n_scales=1),
         "L2AutoencoderSegmenter": L2Loss(),
+        "L1AutoencoderSegmenter": L1Loss(),
         "FeatureMatchingAutoencoderSegmenter": L2Loss(),
     }
     # The variational residual is averaged over samples: see test_variational.py.

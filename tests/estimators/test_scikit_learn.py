@@ -115,7 +115,7 @@ QUICK = {
     "random_state": 0,
 }
 QUICK_OWN = {
-    "VariationalAutoencoderSegmenterOfRows": {"n_samples": 1},
+    "VariationalAutoencoderSegmenterOfRows": {"n_samples": 1, "n_posteriors": 20},
     "FeatureDictionarySegmenterOfRows": {"dictionary_size": 50},
     "PatchDictionarySegmenterOfRows": {"stride": 4, "dictionary_size": 50},
 }

@@ -97,6 +97,81 @@ def test_divergence_is_spread_over_windows(with_params, good):
     assert segmenter.predict(good).shape == good.shape
 
 
+@torch.inference_mode()
+def test_reconstruction_error_is_the_mean_over_a_patch_and_samples(with_params, good):
+    image = good[0, :16, :16]
+    segmenter = with_params(residual="reconstruction_error", n_samples=3, threshold=1.0)
+    _, loss, _ = one_window(segmenter, image)
+    improbability = mean_improbability(segmenter, image, 0).mean()
+    # The likelihood with one variance is the error but for a factor and a constant.
+    variance = float(loss.variance)
+    expected = 2 * variance * (improbability - 0.5 * np.log(2 * np.pi * variance))
+    np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-4)
+    far = segmenter.decision_function([1 - image])[0]
+    assert far.min() > 2 * expected
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("residual", ["euclidean", "bhattacharyya"])
+def test_distances_are_those_to_the_nearest_posterior(with_params, good, residual):
+    image = good[0, :16, :16]
+    segmenter = with_params(residual=residual, threshold=1.0)
+    network, _, window = one_window(segmenter, image)
+    mean, log_variance = network.encode(window)
+    own = (mean,) if residual == "euclidean" else (mean, log_variance)
+    expected = float(getattr(segmenter.posteriors_, residual)(*own))
+    assert expected > 0
+    np.testing.assert_allclose(segmenter.decision_function([image])[0], expected, rtol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("augmentation", [None, "dihedral"])
+def test_posteriors_are_those_of_training_patches(tiny, good, augmentation):
+    params = tiny | {"augmentation": augmentation, "patch_size": 32, "n_patches": 4}
+    # The only places of a patch are the nine of the two regions without the held-out band.
+    images = good[:2, :34, :34]
+    segmenter = VariationalAutoencoderSegmenter(
+        **params, n_posteriors=200, threshold=1.0, residual="euclidean", smoothing=0
+    ).fit(images)
+    posteriors = segmenter.posteriors_
+    assert posteriors.mean.shape == posteriors.log_variance.shape == (200, 8)
+    # To rounding, each is one of 2 * 9 patches, or of these turned and flipped.
+    n_different = len(np.unique(posteriors.mean.round(3), axis=0))
+    assert n_different <= 18 * (1 if augmentation is None else 8)
+    assert n_different > 12 * (1 if augmentation is None else 3)
+    patch = images[0, 1:33, 2:34]
+    assert segmenter.decision_function([patch])[0].max() < 1e-4
+    turned = segmenter.decision_function([np.ascontiguousarray(patch[::-1])])[0].max()
+    assert (turned < 1e-4) == (augmentation == "dihedral")
+
+
+def test_partial_fit_keeps_posteriors_of_the_new_images(tiny, good):
+    segmenter = VariationalAutoencoderSegmenter(**tiny, n_posteriors=20).fit(good)
+    before = segmenter.posteriors_
+    segmenter.set_params(patch_size=32, n_posteriors=30).partial_fit(1 - good)
+    assert segmenter.posteriors_.mean.shape == (30, 8)
+    assert not np.isin(segmenter.posteriors_.mean, before.mean).any()
+
+
+def test_posteriors_show_inspected_pixels_only(tiny, good):
+    images = good.copy()
+    images[:, :, 28:] = 0  # Not inspected.
+    roi = np.zeros(good.shape[1:], bool)
+    roi[:, :28] = True
+    params = tiny | {"residual": "euclidean", "smoothing": 0, "threshold": 1.0}
+    segmenter = VariationalAutoencoderSegmenter(**params).fit(images, roi=roi)
+    other = VariationalAutoencoderSegmenter(**params).fit(good, roi=roi)
+    np.testing.assert_array_equal(segmenter.posteriors_.mean, other.posteriors_.mean)
+
+
+@pytest.mark.parametrize("residual", ["reconstruction_error", "euclidean", "bhattacharyya"])
+def test_measures_find_images_of_another_texture(tiny, good, residual):
+    params = tiny | {"max_epochs": 20, "residual": residual}
+    segmenter = VariationalAutoencoderSegmenter(**params).fit(good)
+    noise = np.random.default_rng(0).random(good.shape, dtype=np.float32)
+    assert segmenter.score_images(noise).min() > segmenter.score_images(good).max()
+
+
 def test_reconstruction_decodes_the_mean(segmenter, good):
     image = good[0, :16, :16]
     network, _, window = one_window(segmenter, image)
@@ -124,7 +199,7 @@ def test_variance_is_fitted(tiny, good):
 def test_grid_search(tiny, good, defective):
     images, masks = defective
     X, y = np.concatenate([good, images]), np.concatenate([np.zeros_like(masks), masks])
-    grid = {"kl_weight": [0.1, 1], "n_samples": [1, 2], "residual": ["likelihood", "kl"]}
+    grid = {"kl_weight": [0.1, 1], "n_samples": [1, 2], "residual": ["likelihood", "euclidean"]}
     search = GridSearchCV(VariationalAutoencoderSegmenter(**tiny), grid, cv=DefectFreeKFold(2))
     assert np.isfinite(search.fit(X, y).cv_results_["mean_test_score"]).all()
 
@@ -135,6 +210,8 @@ def test_grid_search(tiny, good, defective):
         ({"n_samples": 0}, "'n_samples' parameter"),
         ({"kl_weight": -1}, "'kl_weight' parameter"),
         ({"residual": "l2"}, "'residual' parameter"),
+        ({"n_posteriors": 0}, "'n_posteriors' parameter"),
+        ({"n_posteriors": 100_001}, "'n_posteriors' parameter"),
     ],
 )
 def test_wrong_parameters(params, message, tiny, good):

@@ -5,7 +5,9 @@ import pytest
 
 from sk_ssimae import (
     FeatureMatchingAutoencoderSegmenter,
+    L1AutoencoderSegmenter,
     L2AutoencoderSegmenter,
+    MultiScaleSSIMAutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
@@ -27,8 +29,10 @@ def trained(tiny, good):
             residual_params={"c2": 3e-3},
             absolute_weight=0.5,
         ),
+        MultiScaleSSIMAutoencoderSegmenter(**tiny, window_size=5, window="gaussian"),
         L2AutoencoderSegmenter(**tiny, normalization=None),
-        VariationalAutoencoderSegmenter(**tiny, n_samples=2),
+        L1AutoencoderSegmenter(**tiny),
+        VariationalAutoencoderSegmenter(**tiny, n_samples=2, n_posteriors=20),
         FeatureMatchingAutoencoderSegmenter(**tiny, **named),
     ]
     return {type(segmenter): segmenter.fit(good) for segmenter in segmenters}

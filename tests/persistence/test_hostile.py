@@ -7,6 +7,7 @@ import math
 import re
 import time
 
+import numpy as np
 import pytest
 from hostile import HUGE, VALUES, exchanged, paths
 
@@ -86,6 +87,19 @@ def test_every_value_of_a_document_exchanged(documents, write, cls, share):
     pairs = list(itertools.product(paths(document), VALUES))
     for path, name in pairs[share::N_SHARES]:
         outcome(write(exchanged(document, path, VALUES[name]), tensors))
+
+
+def test_posteriors_that_no_fit_keeps(documents, write):
+    document, tensors = documents[VariationalAutoencoderSegmenter]
+    name = "posteriors.log_variance"
+    for value in (-20.5, 10.5):
+        found = outcome(write(document, tensors | {name: np.full_like(tensors[name], value)}))
+        assert "its log-variances of posteriors must be from -20 to 10" in found
+    for count in (0, 100_001):
+        found = outcome(write(document | {"n_posteriors": count}, tensors))
+        assert "its n_posteriors must be an integer in" in found
+    found = outcome(write(document | {"n_posteriors": 99_999}, tensors))
+    assert "its document describes posteriors." in found
 
 
 def test_a_megabyte_of_text(documents, write):

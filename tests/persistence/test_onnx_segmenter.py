@@ -17,6 +17,7 @@ from torch import nn
 from sk_ssimae import (
     FeatureMatchingAutoencoderSegmenter,
     L2AutoencoderSegmenter,
+    MultiScaleSSIMAutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
@@ -93,6 +94,8 @@ def test_families_agree(segmenter, images, tmp_path):
         (L2AutoencoderSegmenter, {"taper": 1}),
         (VariationalAutoencoderSegmenter, {"n_samples": 3, "inference_batch_size": 5}),
         (VariationalAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
+        (MultiScaleSSIMAutoencoderSegmenter, {"smoothing": 0, "stride": 5}),
+        (VariationalAutoencoderSegmenter, {"residual": "reconstruction_error", "stride": 5}),
         (VariationalAutoencoderSegmenter, {"residual": "kl", "smoothing": 0}),
         (VariationalAutoencoderSegmenter, {"residual": "kl", "test_time_augmentation": "dihedral"}),
     ],
@@ -301,6 +304,16 @@ def test_only_segmenters_with_a_known_residual_are_exported(ssim, trained, tiny,
     with pytest.raises(ValueError, match="stride must be at most the patch_size of fit, 16"):
         export_onnx(copy.deepcopy(ssim).set_params(patch_size=32, stride=20), path)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("residual", ["euclidean", "bhattacharyya"])
+def test_distances_to_training_patches_are_not_exported(trained, images, tmp_path, residual):
+    segmenter = copy.deepcopy(trained[VariationalAutoencoderSegmenter]).set_params(
+        residual=residual
+    )
+    with pytest.raises(TypeError, match=f"residual='{residual}' cannot be exported: .*posteriors_"):
+        export_onnx(segmenter.calibrate(images), tmp_path / "a.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_module_as_feature_extractor_is_left_behind(tiny, good, images, tmp_path):

@@ -109,6 +109,8 @@ def test_round_trip_of_parameters_set_after_fit(ssim, images, tmp_path, params):
     [
         (L2AutoencoderSegmenter, {"latent_dim": 5, "patch_size": 32, "normalization": "batch"}),
         (VariationalAutoencoderSegmenter, {"kl_weight": 3, "n_samples": 4, "residual": "kl"}),
+        (VariationalAutoencoderSegmenter, {"residual": "euclidean", "n_posteriors": 7}),
+        (VariationalAutoencoderSegmenter, {"residual": "bhattacharyya", "latent_dim": 3}),
         (FeatureMatchingAutoencoderSegmenter, {"feature_weight": 7, "feature_extractor": "a.pth"}),
         (FeatureMatchingAutoencoderSegmenter, {"feature_extractor": Path("../b.pth")}),
     ],

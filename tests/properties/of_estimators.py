@@ -5,7 +5,7 @@ import functools
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,6 +27,7 @@ from values import (
 
 import sk_ssimae
 from sk_ssimae import estimators, persistence, plotting
+from sk_ssimae.estimators._variational import Measure
 
 _TINY = {
     "latent_dim": 2,
@@ -40,13 +41,16 @@ _TINY = {
 }
 _CLASSES = {
     "SSIMAutoencoderSegmenter": {},
+    "MultiScaleSSIMAutoencoderSegmenter": {"window_size": 5},
     "L2AutoencoderSegmenter": {},
-    "VariationalAutoencoderSegmenter": {"n_samples": 2},
+    "L1AutoencoderSegmenter": {},
+    "VariationalAutoencoderSegmenter": {"n_samples": 2, "n_posteriors": 5},
     "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": nn.AvgPool2d(4)},
 }
 # Parameters whose valid values may need too much memory or time.
 _TOO_LARGE = {
     *("latent_dim", "patch_size", "image_size", "n_patches", "max_epochs", "n_samples"),
+    "n_posteriors",
 }
 
 
@@ -235,11 +239,19 @@ _OF_CLASS = {
         "residual_params": _some((None, {}, {"gamma": 3, "c2": 3e-3}, {"window_size": 3})),
         "absolute_weight": st.floats(0, 1000),
     },
+    "MultiScaleSSIMAutoencoderSegmenter": {
+        "window_size": _some((3, 5, 11, 15)),
+        "window": _some(("uniform", "gaussian")),
+        "c1": st.floats(1e-6, 1e6),
+        "c2": st.floats(1e-6, 1e6),
+    },
     "L2AutoencoderSegmenter": {},
+    "L1AutoencoderSegmenter": {},
     "VariationalAutoencoderSegmenter": {
         "n_samples": st.integers(1, 3),
         "kl_weight": st.floats(0, 1e6),
-        "residual": _some(("likelihood", "kl")),
+        "residual": _some(get_args(Measure)),
+        "n_posteriors": st.integers(1, 9),
     },
     "FeatureMatchingAutoencoderSegmenter": {"feature_weight": st.floats(0, 1e6)},
 }

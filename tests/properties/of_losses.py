@@ -80,6 +80,11 @@ def _loss(x: Any, y: Any, **parameters: Any) -> Any:
     return loss(x, y), loss.residual_map(x, y)
 
 
+def _multi_scale_loss(x: Any, y: Any, **parameters: Any) -> Any:
+    loss = losses.MultiScaleSSIMLoss(**parameters)
+    return loss(x, y), loss.residual_map(x, y)
+
+
 def _large_pair(parameters: dict[str, Any]) -> Any:
     pairs = st.builds(
         lambda seed: {name: _tensor((1, 1, 16, 12), seed + ord(name)) for name in "xy"}, seeds
@@ -176,6 +181,14 @@ CALLS = [
         _is_loss,
         {},
         _refused | _of_exponents,
+    ),
+    Call(
+        "losses.MultiScaleSSIMLoss",
+        _multi_scale_loss,
+        _large_pair(_parameters | {"n_scales": st.integers(1, 5)}),
+        _is_loss,
+        {},
+        _refused | {"n_scales": no_integers | st.sampled_from((0, 6, -1, 2.5))},
     ),
     Call(
         "losses.EvidenceLowerBound",

@@ -50,7 +50,7 @@ def test_many(call):
 # Types of results, and names that the other calls cover.
 COVERED_BY_OTHERS = {
     *("SSIMComponents", "PixelF1Max", "DefectiveImages", "SelectionSet", "VariationalOutput"),
-    *("L2Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
+    *("L2Loss", "L1Loss", "load_feature_extractor", "ImageNetFeatures", "initialize_autoencoder"),
     *(
         "fold_normalization",
         "InterruptedFitWarning",
@@ -60,13 +60,14 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
-    *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
+    *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability", "Posteriors"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
     *("BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
-    *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
+    *("L2Residual", "L1Residual", "SSIMResidual", "MultiScaleSSIMResidual"),
+    *("LikelihoodResidual", "ReconstructionErrorResidual", "DivergenceResidual"),
     *("SegmenterParameters", "AutoencoderParameters", "all_segmenters"),
     # Its fit is the template that the families cover; arguments of its own are few, and covered by
     # tests/estimators/test_ensemble.py.

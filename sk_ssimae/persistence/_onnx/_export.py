@@ -53,8 +53,8 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
     sklearn.exceptions.NotFittedError
         If the segmenter is not fitted, or has no threshold.
     TypeError
-        If it has no network of this package, as with a Pipeline, or its class does not implement
-        `numpy_residual`.
+        If it has no network of this package, as with a Pipeline, its class does not implement
+        `numpy_residual`, or its residual needs the posteriors of training patches.
     ValueError
         If a parameter is out of its interval, weights are not finite, the network was replaced
         after `fit`, or the file would be larger than `OnnxSegmenter` reads.

@@ -5,12 +5,16 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
+from sk_ssimae._formulas._multi_scale import count_scales
 from sk_ssimae._intensity import IntensityRange
 from sk_ssimae.estimators._residuals import (
     LARGEST_ABSOLUTE_WEIGHT,
     DivergenceResidual,
+    L1Residual,
     L2Residual,
     LikelihoodResidual,
+    MultiScaleSSIMResidual,
+    ReconstructionErrorResidual,
     Residual,
     SSIMResidual,
 )
@@ -30,11 +34,15 @@ FORMAT_VERSION = 1
 
 # As for the parameters of segmenters, in modules that import scikit-learn.
 _LARGEST_LENGTH, _LARGEST_AREA, _LARGEST_EXPONENT, _CONSTANTS = 1000, 10**6, 100, (1e-6, 1e6)
+_SMALLEST_WINDOW = 3
 
 _RESIDUALS: dict[str, type[Residual]] = {
     "l2": L2Residual,
+    "l1": L1Residual,
     "ssim": SSIMResidual,
+    "ms-ssim": MultiScaleSSIMResidual,
     "likelihood": LikelihoodResidual,
+    "reconstruction_error": ReconstructionErrorResidual,
     "divergence": DivergenceResidual,
 }
 
@@ -94,12 +102,15 @@ class Settings(NamedTuple):
     @property
     def is_variational(self) -> bool:
         """Whether the network computes distributions of latent vectors."""
-        return isinstance(self.residual, LikelihoodResidual | DivergenceResidual)
+        return isinstance(
+            self.residual, LikelihoodResidual | ReconstructionErrorResidual | DivergenceResidual
+        )
 
     @property
     def n_samples(self) -> int:
         """Number of samples of each patch."""
-        return self.residual.n_samples if isinstance(self.residual, LikelihoodResidual) else 1
+        n_samples: int = getattr(self.residual, "n_samples", 1)
+        return n_samples
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -188,13 +199,17 @@ def _read_residual(stored: Any, patch_size: int) -> Residual:
         )
     cls = _RESIDUALS[kind]
     check_keys(stored, ("kind", *cls._fields), "its residual")
-    readers = _READERS | {"kernel": partial(_read_kernel, patch_size=patch_size)}
+    readers = _READERS | {
+        "kernel": partial(_read_kernel, patch_size=patch_size),
+        "n_scales": partial(_read_scales, patch_size=patch_size),
+    }
     values: dict[str, Any] = {name: readers[name](stored[name], name) for name in cls._fields}
     return cls(**values)
 
 
 def _read_kernel(stored: Any, name: str, patch_size: int) -> tuple[float, ...]:
-    if type(stored) is not list or not 3 <= len(stored) <= patch_size or len(stored) % 2 == 0:
+    is_list = type(stored) is list
+    if not is_list or not _SMALLEST_WINDOW <= len(stored) <= patch_size or len(stored) % 2 == 0:
         raise ValueError(
             f"its {name} must be an odd number of weights, at most patch_size={patch_size}."
         )
@@ -202,6 +217,11 @@ def _read_kernel(stored: Any, name: str, patch_size: int) -> tuple[float, ...]:
     if not math.isclose(sum(weights), 1, rel_tol=1e-6):
         raise ValueError(f"its {name} must have the sum 1, got {sum(weights):g} instead.")
     return weights
+
+
+def _read_scales(stored: Any, name: str, patch_size: int) -> int:
+    most = count_scales((patch_size, patch_size), _SMALLEST_WINDOW)
+    return check_count(stored, name, least=1, below=most + 1)
 
 
 def _read_positive(stored: Any, name: str) -> float:
