@@ -20,6 +20,7 @@ from ._region_table import regions_to_pandas
 from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
+from ._sparse_dictionary import SparseDictionarySegmenter
 from ._ssim import SSIMAutoencoderSegmenter
 from ._tail import TailProbability
 from ._variational import VariationalAutoencoderSegmenter
@@ -31,6 +32,7 @@ __all__ = [
     "FeatureMatchingAutoencoderSegmenter",
     "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
+    "SparseDictionarySegmenter",
     "EnsembleSegmenter",
     "make_default_ensemble",
     "paper_protocol",

@@ -14,6 +14,7 @@ from sk_ssimae.persistence._container import TensorHeader, Tensors
 _MODULES = {
     "BaseAutoencoderSegmenter": "_autoencoder",
     "PatchDictionarySegmenter": "_patch_dictionary",
+    "SparseDictionarySegmenter": "_sparse_dictionary",
     "FeatureDictionarySegmenter": "_feature_dictionary",
     "EnsembleSegmenter": "_ensemble",
 }

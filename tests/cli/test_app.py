@@ -44,7 +44,8 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     (patches,) = options["patches"].annotation.__metadata__
     assert f"By default {total}." in patches.help
     listed = re.findall(r"^    - ([a-z0-9-]+): ", _app.fit.__doc__, re.MULTILINE)
-    assert listed == ["auto", "ssim", "l2", "vae", "patch-dictionary", "feature-dictionary"]
+    dictionaries = ["patch-dictionary", "feature-dictionary", "sparse-dictionary"]
+    assert listed == ["auto", "ssim", "l2", "vae", *dictionaries]
     assert set(listed) == set(methods())
     assert options["method"].default in listed
 

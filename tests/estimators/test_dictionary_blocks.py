@@ -10,6 +10,7 @@ from sk_ssimae import (
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
 )
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
@@ -76,6 +77,14 @@ def test_types_and_colours(image):
     colour = np.random.default_rng(0).integers(0, 256, (3, 40, 36, 3), dtype=np.uint8)
     segmenter = PatchDictionarySegmenter(**FEW).fit(colour)
     check_equals_whole(segmenter, colour[0], 15)
+
+
+@pytest.mark.parametrize("block_size", [31, 64, 1000])
+@pytest.mark.parametrize("stride", [3, 8])
+def test_sparse_dictionaries(good, image, stride, block_size):
+    few = {"n_atoms": 12, "n_training_patches": 60, "n_density_patches": 60, "random_state": 0}
+    segmenter = SparseDictionarySegmenter(**few, patch_size=8, stride=stride).fit(good)
+    check_equals_whole(segmenter, image[:91, :103], block_size)
 
 
 def network(*layers):

@@ -63,7 +63,7 @@ COVERED_BY_OTHERS = {
     *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
-    *("BaseDictionarySegmenter", "DictionaryParameters"),
+    *("SparseDictionarySegmenter", "BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "SSIMResidual", "LikelihoodResidual", "DivergenceResidual"),
