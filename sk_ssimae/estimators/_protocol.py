@@ -73,7 +73,7 @@ def self_similarity_protocol() -> dict[str, Any]:
     Returns
     -------
     dict
-        Parameters of a feature dictionary. The network is not among them: the publication uses
+        Parameters of a feature dictionary. The network is not among them: theirs is
         ResNet-18 trained on ImageNet, which this package does not have; its own number of centres
         is 10, 100, 500 or 1000. The size 32 and stride 8 of subregions are those of an independent
         implementation.

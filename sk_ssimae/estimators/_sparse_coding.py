@@ -1,11 +1,9 @@
 """Sparse codes of patches, the density of their indicators, and the vote of patches."""
 
-import warnings
+import math
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import MiniBatchDictionaryLearning
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso
 from sklearn.neighbors import KernelDensity
 
@@ -17,14 +15,21 @@ Numbers = NDArray[np.float64]
 # right to about 1e-4, which is far below its spread among good patches.
 _TOLERANCE = 1e-5
 _MOST_SWEEPS = 100_000
-# Passes over the training patches: on 1000 of nanofibres, learning stops by itself after nine.
-_N_EPOCHS = 10
+# Passes over the training patches.
+_N_ITERATIONS = 10
+# Standard deviation of the noise of first atoms, relative to their own.
+_NOISE = 0.01
 # Standard deviation added to indicators, which would have none where good patches are constant.
 _LEAST_DEVIATION = 1e-3
 
 
-def learn_atoms(patches: Numbers, n_atoms: int, sparsity: float, seed: int) -> NDArray[np.float32]:
+def learn_atoms(
+    patches: Numbers, n_atoms: int, sparsity: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """Learn a dictionary in which patches have sparse codes.
+
+    Codes and atoms are optimised in turn, each atom as in Mairal et al., algorithm 2. (The
+    dictionaries of scikit-learn draw from NumPy's global generator.)
 
     Parameters
     ----------
@@ -34,25 +39,44 @@ def learn_atoms(patches: Numbers, n_atoms: int, sparsity: float, seed: int) -> N
         Number of atoms K.
     sparsity : float
         Weight of the l1 norm of a code.
-    seed : int
-        Seed of the order of patches.
+    rng : Generator
+        Source of the first atoms, which are patches.
 
     Returns
     -------
     array of float32, shape (K, d)
-        Atoms of norm 1, or 0 if there are fewer patches with any structure.
+        Atoms of norm 1, or 0 if no patch has any structure.
+
+    References
+    ----------
+    J. Mairal, F. Bach, J. Ponce, G. Sapiro, "Online Dictionary Learning for Sparse Coding", ICML
+    2009.
     """
     structured = patches[np.abs(patches).max(axis=1) > 0]
     if len(structured) == 0:
         return np.zeros((n_atoms, patches.shape[1]), dtype=np.float32)
-    learner = MiniBatchDictionaryLearning(
-        n_atoms, alpha=sparsity, fit_algorithm="cd", max_iter=_N_EPOCHS, random_state=seed
-    )
-    with warnings.catch_warnings():
-        # Its lasso asks for more digits than some patches reach, and warns about each of them.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        learner.fit(structured)
-    return np.ascontiguousarray(learner.components_, dtype=np.float32)
+    # With fewer patches than atoms, some are drawn twice: noise tells them apart.
+    drawn = structured[np.resize(rng.permutation(len(structured)), n_atoms)]
+    scale = np.linalg.norm(drawn, axis=1, keepdims=True) / math.sqrt(drawn.shape[1])
+    atoms = _normalized(drawn + _NOISE * scale * rng.standard_normal(drawn.shape))
+    for _ in range(_N_ITERATIONS):
+        codes = SparseCoder(atoms, sparsity).encode(structured)
+        _update(atoms, codes.T @ codes, codes.T @ structured)
+    return atoms.astype(np.float32)
+
+
+def _update(atoms: Numbers, products: Numbers, targets: Numbers) -> None:
+    """Move each atom to where the error of all codes is least; one that no code uses stays."""
+    for index in np.flatnonzero(np.diag(products) > 0):
+        error = targets[index] - products[index] @ atoms
+        moved = atoms[index] + error / products[index, index]
+        if moved.any():
+            atoms[index] = _normalized(moved)
+
+
+def _normalized(atoms: Numbers) -> Numbers:
+    normalized: Numbers = atoms / np.linalg.norm(atoms, axis=-1, keepdims=True)
+    return normalized
 
 
 class SparseCoder:
@@ -68,13 +92,13 @@ class SparseCoder:
         Weight λ.
     """
 
-    def __init__(self, atoms: NDArray[np.float32], sparsity: float) -> None:
+    def __init__(self, atoms: NDArray[np.floating], sparsity: float) -> None:
         self.atoms = np.asarray(atoms, dtype=np.float64)
         self.sparsity = sparsity
         self.products = self.atoms @ self.atoms.T
 
-    def indicators(self, patches: Numbers) -> Numbers:
-        """Compute ‖s - xD‖₂ and ‖x‖₁ of patches (n, d) less their means, as (n, 2)."""
+    def encode(self, patches: Numbers) -> Numbers:
+        """Compute the codes (n, K) of patches (n, d) less their means."""
         codes = np.zeros((len(patches), len(self.atoms)))
         # The code of all others is 0.
         is_coded = np.abs(patches @ self.atoms.T).max(axis=1) > self.sparsity
@@ -85,8 +109,14 @@ class SparseCoder:
                 precompute=self.products,
                 tol=_TOLERANCE,
                 max_iter=_MOST_SWEEPS,
+                random_state=np.random.RandomState(0),  # Else it draws from the global generator.
             )
             codes[is_coded] = lasso.fit(self.atoms.T, patches[is_coded].T).coef_
+        return codes
+
+    def indicators(self, patches: Numbers) -> Numbers:
+        """Compute ‖s - xD‖₂ and ‖x‖₁ of patches (n, d) less their means, as (n, 2)."""
+        codes = self.encode(patches)
         errors = np.linalg.norm(patches - codes @ self.atoms, axis=1)
         return np.stack([errors, np.abs(codes).sum(axis=1)], axis=1)
 
@@ -95,8 +125,8 @@ class IndicatorDensity:
     """Kernel density of the indicators of good patches.
 
     Kernels are Gaussians with the covariance of the points, scaled by Scott's rule as in
-    ``scipy.stats.gaussian_kde``. Its logarithm is computed as a sum of logarithms, so that it goes
-    on falling where the density itself is 0 in floating-point numbers.
+    ``scipy.stats.gaussian_kde``. Logarithms are added rather than densities, so that the result
+    still falls where the density itself is 0 in floating-point numbers.
 
     Parameters
     ----------

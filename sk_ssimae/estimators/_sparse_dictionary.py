@@ -42,7 +42,7 @@ class SparseDictionarySegmenter(BaseSegmenter):
     from which the dictionary was not learned. The score of a patch is :math:`-\log p`, counted from
     the most probable point, and that of a pixel is the largest value that more than half of the
     patches that cover it reach. So a pixel exceeds a threshold if more than half of its patches do,
-    as in the publication, whatever the threshold.
+    as with Carrera et al., whatever the threshold.
 
     It is good at structures of the size of a patch that good images lack, in textures without
     order, and needs few images and no torch. It sees nothing larger than a patch, and hardly any
@@ -64,7 +64,7 @@ class SparseDictionarySegmenter(BaseSegmenter):
         the density is estimated.
     min_brightness : float, default=0
         Mean in [0, 1) of the darkest patches that count. Darker ones are not learned from and score
-        0: the publication uses 0.15, because the dark gaps between nanofibres are no defects. On
+        0: Carrera et al. use 0.15, because the dark gaps between nanofibres are no defects. On
         other surfaces that would hide dark defects.
     stride : int, default=4
         Distance between patches in pixels, at most `patch_size`.
@@ -161,7 +161,7 @@ class SparseDictionarySegmenter(BaseSegmenter):
         eligible = _eligible(regions, inside, size, self.min_brightness)
         for_atoms, for_density = _divide(eligible, size, rng)
         patches = _draw(regions, for_atoms, self.n_training_patches, size, rng)
-        dictionary = learn_atoms(patches, n_atoms, sparsity, int(rng.integers(2**31)))
+        dictionary = learn_atoms(patches, n_atoms, sparsity, rng)
         self.set_dictionary(dictionary, sparsity)
         patches = _draw(regions, for_density, self.n_density_patches, size, rng)
         self.set_indicators(self._coder.indicators(patches).astype(np.float32))

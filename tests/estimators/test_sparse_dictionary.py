@@ -65,7 +65,7 @@ def test_the_dictionary_codes_patches_better_than_their_principal_components():
     for code in codes:
         code[rng.choice(24, 3, replace=False)] = rng.uniform(1, 2, 3)
     patches = codes @ atoms
-    learned = learn_atoms(patches[:500], 24, 0.1, 0)
+    learned = learn_atoms(patches[:500], 24, 0.1, np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.norm(learned, axis=1), 1, rtol=1e-5)
     components = np.linalg.svd(patches[:500], full_matrices=False)[2]
 

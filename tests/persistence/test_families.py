@@ -140,7 +140,7 @@ def test_parameters_set_after_fit(segmenter, images, path):
         name = segmenter.segmenters[1][0]
         segmenter.set_params(**{f"{name}__n_filters": 3, "combination": "max"})
     elif isinstance(segmenter, SparseDictionarySegmenter):
-        segmenter.set_params(stride=3, patch_size=20, n_atoms=5, sparsity=1.0, n_jobs=2)
+        segmenter.set_params(stride=3, patch_size=20, n_atoms=5, sparsity=1.0)
     else:
         segmenter.set_params(n_neighbors=9, dictionary_size=3, n_components=2)
     loaded = round_trip(segmenter, path)
