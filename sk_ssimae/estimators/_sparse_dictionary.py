@@ -47,7 +47,7 @@ class SparseDictionarySegmenter(BaseSegmenter):
     It is good at structures of the size of a patch that good images lack, in textures without
     order, and needs few images and no torch. It sees nothing larger than a patch, and hardly any
     change of brightness. It is the slowest dictionary: a megapixel takes about a minute on one
-    core, in memory of two rows of patches. It trains in half a minute.
+    core, in memory of two rows of patches. It trains in about ten seconds.
 
     Parameters
     ----------
