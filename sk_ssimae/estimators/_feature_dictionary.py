@@ -28,7 +28,7 @@ from sk_ssimae.estimators._dictionary import (
     Features,
 )
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
-from sk_ssimae.estimators._net import resolve_device, to_tensor
+from sk_ssimae.estimators._net import resolve_device, rounding_inputs, to_tensor
 from sk_ssimae.estimators._onnx_features import OnnxFeatures
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
@@ -155,6 +155,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
                     f"got {self.pooling} instead."
                 )
         resolve_device(self.device)
+
+    def learning_inputs(self) -> dict[str, Any]:
+        """Return parameters, with the network itself, which its name does not determine."""
+        extractor = for_pickling(_load_network(self.feature_extractor))
+        own = {"feature_extractor": extractor} | rounding_inputs(self.device)
+        return super().learning_inputs() | own
 
     def fit_features(
         self,
