@@ -19,6 +19,13 @@ OWN = {
     estimators.FeatureMatchingAutoencoderSegmenter: {"feature_extractor": torch.nn.AvgPool2d(4)},
     estimators.VariationalAutoencoderSegmenter: {"n_samples": 2},
     estimators.PatchDictionarySegmenter: {"dictionary_size": 50},
+    estimators.SparseDictionarySegmenter: {
+        "patch_size": 6,
+        "stride": 4,
+        "n_atoms": 12,
+        "n_training_patches": 60,
+        "n_density_patches": 60,
+    },
     estimators.FeatureDictionarySegmenter: {
         "feature_extractor": torch.nn.AvgPool2d(4),
         "layers": None,

@@ -182,6 +182,7 @@ def fit(
     - vae: like l2, with the improbability of each pixel; minutes to train
     - patch-dictionary: regular textures; seconds to train
     - feature-dictionary: irregular textures; seconds; extra: features
+    - sparse-dictionary: small structures on irregular textures; slow to predict
 
     Ctrl-C, SIGTERM or SIGHUP stops training. If at least one epoch is complete, the model trained
     so far is saved. The exit code is 130. With --overwrite, an interrupted run keeps the old model

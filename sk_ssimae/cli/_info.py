@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae.cli._model import fitted_parts, open_model, promise, stopped_early
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseDictionarySegmenter, BaseSegmenter
+from sk_ssimae.estimators import BaseDictionarySegmenter, BaseSegmenter, SparseDictionarySegmenter
 
 
 def info(model: Path, terminal: Terminal) -> None:
@@ -81,6 +81,9 @@ def _say_part(part: Any) -> str:
     if isinstance(part, BaseDictionarySegmenter):
         features, dimensions = part.dictionary_.shape
         return f"{count(features, 'feature')} kept, {count(dimensions, 'component')} each"
+    if isinstance(part, SparseDictionarySegmenter):
+        n_atoms, n_pairs = len(part.dictionary_), len(part.indicators_)
+        return f"{count(n_atoms, 'atom')}, {count(n_pairs, 'pair')} of indicators"
     losses = [row["train_loss"] for row in part.history_ if "train_loss" in row]
     seconds = sum(row.get("dur", 0.0) for row in part.history_)
     text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"

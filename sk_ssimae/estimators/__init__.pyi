@@ -18,7 +18,7 @@ from ._net import ReconstructionNet
 from ._parameters import Parameter, Role, SegmenterParameters
 from ._patch_dictionary import PatchDictionarySegmenter
 from ._posteriors import Posteriors
-from ._protocol import paper_protocol
+from ._protocol import paper_protocol, self_similarity_protocol
 from ._region_table import regions_to_pandas
 from ._residuals import (
     DivergenceResidual,
@@ -31,6 +31,7 @@ from ._residuals import (
 )
 from ._results import SegmentedBlock, SegmentedImage
 from ._segmentation import Segmentation
+from ._sparse_dictionary import SparseDictionarySegmenter
 from ._ssim import SSIMAutoencoderSegmenter
 from ._tail import TailProbability
 from ._variational import VariationalAutoencoderSegmenter
@@ -44,9 +45,11 @@ __all__ = [
     "FeatureMatchingAutoencoderSegmenter",
     "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
+    "SparseDictionarySegmenter",
     "EnsembleSegmenter",
     "make_default_ensemble",
     "paper_protocol",
+    "self_similarity_protocol",
     "all_segmenters",
     "Segmentation",
     "BaseSegmenter",

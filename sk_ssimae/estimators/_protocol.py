@@ -1,4 +1,4 @@
-"""The settings of the paper."""
+"""The settings of the paper, and of a method that it compares with."""
 
 from typing import Any, Literal
 
@@ -60,4 +60,45 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "smoothing": 0,
         "test_time_augmentation": None,
         "opening_diameter": 4,
+    }
+
+
+def self_similarity_protocol() -> dict[str, Any]:
+    """Return the settings of Napoletano et al., for ``set_params`` of `FeatureDictionarySegmenter`.
+
+    Subregions are enlarged to 224 pixels per side. Their features are averaged, as in the last
+    layer but one of a ResNet, divided by their l1 norm, and reduced to 95 % of the variance. The
+    residual is the distance to the nearest of 500 centres of k-means.
+
+    Returns
+    -------
+    dict
+        Parameters of a feature dictionary. The network is not among them: theirs is
+        ResNet-18 trained on ImageNet, which this package does not have; its own number of centres
+        is 10, 100, 500 or 1000. The size 32 and stride 8 of subregions are those of an independent
+        implementation.
+
+    References
+    ----------
+    P. Napoletano, F. Piccoli, R. Schettini, "Anomaly Detection in Nanofibrous Materials by
+    CNN-Based Self-Similarity", Sensors 18(1), 2018.
+
+    Examples
+    --------
+    >>> from sk_ssimae import FeatureDictionarySegmenter, self_similarity_protocol
+    >>> segmenter = FeatureDictionarySegmenter().set_params(**self_similarity_protocol())
+    >>> segmenter.dictionary, segmenter.n_components, segmenter.subregions
+    ('kmeans', 0.95, (32, 8, 224))
+    """
+    return {
+        "pooling": 1,
+        "normalization": "l1",
+        "subregions": (32, 8, 224),
+        "dictionary": "kmeans",
+        "dictionary_size": 500,
+        "n_components": 0.95,
+        "whitening": 0,
+        "n_neighbors": 1,
+        "density_neighbors": 0,
+        "smoothing": 0,
     }

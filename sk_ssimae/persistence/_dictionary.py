@@ -63,7 +63,8 @@ def restore_dictionary(segmenter: BaseDictionarySegmenter, stored: Any) -> Dicti
         raise ValueError(f"its dictionary must be a JSON object, got {quote(stored)} instead.")
     check_keys(stored, _FACTS, "its dictionary")
     n_features = check_count(stored["n_features"], "n_features", least=1)
-    most = min(n_features, int(fitted["n_components"]))
+    asked = fitted["n_components"]  # A number, or a share of the variance.
+    most = min(n_features, int(asked) if asked >= 1 else n_features)
     n_components = check_count(stored["n_components"], "n_components", least=1, below=most + 1)
     n_entries = check_count(
         stored["n_entries"], "n_entries", least=1, below=int(fitted["dictionary_size"]) + 1

@@ -15,6 +15,7 @@ _MODULES = {
     "BaseAutoencoderSegmenter": "_autoencoder",
     "VariationalAutoencoderSegmenter": "_variational",
     "PatchDictionarySegmenter": "_patch_dictionary",
+    "SparseDictionarySegmenter": "_sparse_dictionary",
     "FeatureDictionarySegmenter": "_feature_dictionary",
     "EnsembleSegmenter": "_ensemble",
 }

@@ -45,7 +45,8 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     assert f"By default {total}." in patches.help
     listed = re.findall(r"^    - ([a-z0-9-]+): ", _app.fit.__doc__, re.MULTILINE)
     autoencoders = ["ssim", "ms-ssim", "l2", "l1", "vae"]
-    assert listed == ["auto", *autoencoders, "patch-dictionary", "feature-dictionary"]
+    dictionaries = ["patch-dictionary", "feature-dictionary", "sparse-dictionary"]
+    assert listed == ["auto", *autoencoders, *dictionaries]
     assert set(listed) == set(methods())
     assert options["method"].default in listed
 

@@ -95,9 +95,10 @@ def test_options_of_other_methods_are_refused(method, name, value, option, reaso
     options, patches = ({}, value) if name == "n_patches" else ({name: value}, None)
     with pytest.raises(ValueError, match=f"{option}: --method {method} ") as error:
         make_segmenter(method, options, [], patches)
+    others = "sparse-dictionary, vae" if name == "patch_size" else "vae"
     assert str(error.value) == (
         f"{option}: --method {method} has no such option: {reason}. Leave it out, or choose a "
-        "method that has it: auto, l2, ssim, vae."
+        f"method that has it: auto, l2, ssim, {others}."
     )
 
 

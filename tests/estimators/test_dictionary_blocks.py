@@ -10,6 +10,7 @@ from sk_ssimae import (
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
 )
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
@@ -78,6 +79,14 @@ def test_types_and_colours(image):
     check_equals_whole(segmenter, colour[0], 15)
 
 
+@pytest.mark.parametrize("block_size", [31, 64, 1000])
+@pytest.mark.parametrize("stride", [3, 8])
+def test_sparse_dictionaries(good, image, stride, block_size):
+    few = {"n_atoms": 12, "n_training_patches": 60, "n_density_patches": 60, "random_state": 0}
+    segmenter = SparseDictionarySegmenter(**few, patch_size=8, stride=stride).fit(good)
+    check_equals_whole(segmenter, image[:91, :103], block_size)
+
+
 def network(*layers):
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -115,6 +124,21 @@ def test_feature_dictionaries(good, image, device, name, pooling, block_size):
         pooling=pooling,
         device=device,
         **FEW,
+    ).fit(good)
+    check_equals_whole(segmenter, image, block_size)
+
+
+@pytest.mark.parametrize("block_size", [23, 1000])
+def test_subregions(good, image, device, block_size):
+    segmenter = FeatureDictionarySegmenter(
+        feature_extractor=network(*NETWORKS["padded"]),
+        layers=("1", "2"),
+        subregions=(13, 7, 24),
+        normalization="l1",
+        n_components=0.9,
+        dictionary_size=30,
+        device=device,
+        random_state=0,
     ).fit(good)
     check_equals_whole(segmenter, image, block_size)
 

@@ -3,9 +3,10 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import nn
 
-from sk_ssimae import FeatureDictionarySegmenter
+from sk_ssimae import FeatureDictionarySegmenter, self_similarity_protocol
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 
 GOOD = make_woven_fabric(4, shape=(64, 80), random_state=0)
@@ -83,6 +84,58 @@ def test_parameters_of_the_network_take_effect_in_fit_alone(segmenter):
     np.testing.assert_array_equal(segmenter.decision_function(GOOD), before)
 
 
+def test_subregions_are_enlarged_and_averaged(segmenter, network):
+    segmenter.set_params(layers=("1", "3"), subregions=(12, 8, 32)).fit(GOOD)
+    features = segmenter.compute_features(GOOD[0][..., np.newaxis])
+    assert features.shape == (8, 10, 14)
+    # Squares of 12 pixels around cells of 8; those at the edge are mirrored there.
+    mirrored = np.pad(GOOD[0], 2, mode="symmetric")
+    for row, column in ((0, 0), (3, 5), (7, 9)):
+        place = slice(8 * row, 8 * row + 12), slice(8 * column, 8 * column + 12)
+        pixels = torch.from_numpy(mirrored[place])[None, None]
+        enlarged = nn.functional.interpolate(pixels, size=(32, 32), mode="bilinear")
+        with torch.no_grad():
+            expected = [m(enlarged).mean(dim=(2, 3))[0] for m in (network[:2], network)]
+        np.testing.assert_allclose(features[row, column], torch.cat(expected), atol=1e-5)
+
+
+def test_the_l1_norm_of_features_is_1(segmenter):
+    image = GOOD[0][..., np.newaxis]
+    plain = segmenter.fit(GOOD).compute_features(image)
+    normalized = segmenter.set_params(normalization="l1").fit(GOOD).compute_features(image)
+    np.testing.assert_allclose(np.abs(normalized).sum(axis=2), 1, rtol=1e-5)
+    np.testing.assert_allclose(
+        normalized * np.abs(plain).sum(axis=2, keepdims=True), plain, atol=1e-5
+    )
+    assert (segmenter._normalize(np.zeros((2, 3, 4), np.float32)) == 0).all()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.7, 0.95, 0.9999])
+def test_components_keep_a_share_of_the_variance(segmenter, share):
+    segmenter.set_params(n_components=share, whitening=0, threshold=1.0).fit(GOOD)
+    features = np.concatenate(
+        [segmenter.compute_features(image[..., np.newaxis]).reshape(-1, 14) for image in GOOD]
+    )
+    expected = PCA(share).fit(features).n_components_
+    assert segmenter.projection_.shape == segmenter.fit(GOOD).projection_.shape == (14, expected)
+
+
+def test_the_protocol_of_self_similarity(network, device):
+    protocol = self_similarity_protocol() | {"subregions": (16, 8, 32), "dictionary_size": 40}
+    layers = nn.Sequential(*network, nn.AdaptiveAvgPool2d(1))  # It depends on whole images.
+    segmenter = FeatureDictionarySegmenter(
+        feature_extractor=layers, layers=None, random_state=0, device=device
+    ).set_params(**protocol)
+    maps = segmenter.fit(GOOD).decision_function(GOOD)
+    again = pickle.loads(pickle.dumps(segmenter))
+    np.testing.assert_array_equal(again.decision_function(GOOD), maps)
+    features = segmenter.compute_features(GOOD[0][..., np.newaxis])
+    reduced = (features - segmenter.feature_mean_) @ segmenter.projection_
+    differences = reduced[:, :, np.newaxis] - segmenter.dictionary_
+    expected = np.linalg.norm(differences, axis=3).min(axis=2)
+    np.testing.assert_allclose(segmenter._distances(features), expected, rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -95,6 +148,12 @@ def test_parameters_of_the_network_take_effect_in_fit_alone(segmenter):
             {"feature_extractor": nn.Flatten(), "layers": None},
             r"return features \(N, K, h, w\)",
         ),
+        ({"subregions": (8, 4)}, r"must be three integers .*, got \(8, 4\) instead"),
+        ({"subregions": (8, 9, 16)}, "a stride of at most the size"),
+        ({"subregions": (8, 0, 16)}, "must be three integers of at least 1"),
+        ({"subregions": (8, 4, 16), "pooling": 3}, "pooling must be 1 with subregions, .*, got 3"),
+        ({"normalization": "l2"}, "The 'normalization' parameter of FeatureDictionarySegmenter"),
+        ({"n_components": 1.5}, "The 'n_components' parameter of FeatureDictionarySegmenter must"),
         ({"device": "cuda:99"}, "device must be 'auto' or a device that torch can use here"),
     ],
 )

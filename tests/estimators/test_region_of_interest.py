@@ -13,6 +13,7 @@ from sk_ssimae import (
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
     SSIMAutoencoderSegmenter,
 )
 from sk_ssimae._inference._decision import open_map, smooth
@@ -31,6 +32,8 @@ ROWS, COLUMNS = np.indices(SHAPE)
 DISC = (ROWS - 30) ** 2 + (COLUMNS - 36) ** 2 <= 27**2
 TINY = {"patch_size": 16, "stride": 16, "n_patches": 16, "max_epochs": 1, "latent_dim": 8}
 
+SMALL = {"n_atoms": 12, "n_training_patches": 60, "n_density_patches": 60}
+
 FAMILIES = {
     "patch": functools.partial(PatchDictionarySegmenter, random_state=0),
     "features": functools.partial(
@@ -40,6 +43,7 @@ FAMILIES = {
         random_state=0,
         device="cpu",
     ),
+    "sparse": functools.partial(SparseDictionarySegmenter, **SMALL, patch_size=8, random_state=0),
     "ssim": functools.partial(SSIMAutoencoderSegmenter, **TINY, random_state=0, device="cpu"),
     "ensemble": lambda **params: EnsembleSegmenter(
         [

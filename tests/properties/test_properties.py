@@ -60,10 +60,12 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
+    # It has no arguments; its docstring runs it.
+    "self_similarity_protocol",
     *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability", "Posteriors"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
-    *("BaseDictionarySegmenter", "DictionaryParameters"),
+    *("SparseDictionarySegmenter", "BaseDictionarySegmenter", "DictionaryParameters"),
     # Base classes and their tables, covered by the families.
     *("Segmentation", "BaseAutoencoderSegmenter", "ReconstructionNet", "Parameter", "Role"),
     *("L2Residual", "L1Residual", "SSIMResidual", "MultiScaleSSIMResidual"),
