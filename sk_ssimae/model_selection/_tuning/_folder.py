@@ -92,7 +92,8 @@ class TuningFolder:
 
     def read_trial(self, number: int) -> dict[str, Any] | None:
         """Return what is known of a candidate; None if it was not begun."""
-        return self._read(f"{number:02}.json")
+        content: dict[str, Any] | None = self._read(f"{number:02}.json")
+        return content
 
     def write_trial(self, number: int, content: dict[str, Any]) -> None:
         """Write what is known of a candidate."""

@@ -133,7 +133,7 @@ def scale_size(image_size: Any, part: Shape, whole: Shape) -> Any:
 
 
 def find_severities(
-    division: Division, families: Sequence[str], alpha_channel: str, seed: int
+    division: Division, families: Sequence[str], alpha_channel: Any, seed: int
 ) -> dict[str, float]:
     """Find the severity of each family at the limit of detection of a small patch dictionary.
 
@@ -156,7 +156,7 @@ def find_severities(
         random_state=seed,
     ).fit(training)
     indices = np.arange(min(len(division.parts), _MOST_OF_PILOT))
-    maps = segmenter.decision_function([division.parts[index] for index in indices])
+    maps: Any = segmenter.decision_function([division.parts[index] for index in indices])
     pilot = Pilot(segmenter, GoodImages(division.parts), indices, maps, seed)
     return pilot.find_severities(list(families))
 

@@ -34,11 +34,9 @@ class TuningStep(NamedTuple):
     seconds_left: float
 
     def __str__(self) -> str:
+        left = format_seconds(self.seconds_left)
         then = f", then {self.following}" if self.following else ""
-        return (
-            f"step {self.number} of {self.total}, at most {format_seconds(self.seconds_left)} left: "
-            f"{self.doing}{then}"
-        )
+        return f"step {self.number} of {self.total}, at most {left} left: {self.doing}{then}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from sk_ssimae.model_selection._selection_report import rank_scores
 from sk_ssimae.model_selection._tuning._candidates import Candidate
 from sk_ssimae.model_selection._tuning._folder import TuningFolder
@@ -103,7 +101,7 @@ class Search:
         return [self._outcome(number) for number in range(len(self.candidates))]
 
     def _outcome(self, number: int) -> Outcome:
-        known = self.folder and self.folder.read_trial(number)
+        known = None if self.folder is None else self.folder.read_trial(number)
         if known and known["status"] == "scored":
             return self._restore(number, known)
         try:
@@ -206,7 +204,7 @@ class Search:
         return Outcome(candidate.name, " ".join(status.split()), [{}])
 
     def _store(self, number: int, outcome: Outcome) -> None:
-        assert self.folder is not None and outcome.scored is not None  # noqa: S101, PT018
+        assert self.folder is not None and outcome.scored is not None  # noqa: PT018
         content = asdict(outcome)
         content["scored"].pop("maps")
         # Settings follow from the candidate.
@@ -216,7 +214,7 @@ class Search:
         self.folder.update_plan(spent=self.clock.elapsed)
 
     def _restore(self, number: int, known: dict[str, Any]) -> Outcome:
-        assert self.folder is not None  # noqa: S101
+        assert self.folder is not None
         maps = self.folder.read_maps(number)
         known = dict(known, settings=self.candidates[number].settings())
         known["scored"] = Scored(**known["scored"], maps=maps)

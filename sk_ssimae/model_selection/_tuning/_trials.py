@@ -119,17 +119,19 @@ class Bench:
         for index in indices:
             image = self.selection.X[index]
             with _resizing_parts(fitted, image.shape[:2], self.shapes[index]):
-                yield fitted.decision_function([image])[0]
+                (residual_map,) = fitted.decision_function([image])
+            yield residual_map
 
     def _smoothed(self, maps: Sequence[Map], fitted: Any, setting: Setting) -> list[Map]:
         """Smooth by the sigma of the whole images, of which the set has parts."""
         from sk_ssimae._inference._decision import smooth, smoothing_sigma
 
         smoothing = setting.get("smoothing", fitted.smoothing)
-        return [
+        smoothed: list[Map] = [
             smooth(one, smoothing_sigma(smoothing, shape))
             for one, shape in zip(maps, self.shapes, strict=True)
         ]
+        return smoothed
 
 
 def n_passes(settings: Sequence[Setting]) -> int:

@@ -73,8 +73,8 @@ def tune(
 
     The budget is a time of the wall clock. 30 % of it are kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
-    its own number. A network for which not even 5 % of that number fit is skipped, and so is another
-    segmenter if the slowest so far took more than what is left. The first is always tried.
+    its own number. A network for which not even 5 % of that number fit is skipped. So is any other
+    segmenter if the slowest so far took more than what is left; the first is always tried.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def tune(
     clock = Clock(60.0 * budget_minutes)
     images, shapes = open_images(X, alpha_channel)
     group_of = np.arange(len(shapes)) if groups is None else number_groups(groups, len(shapes))
-    plan = {"seed": seed, "n_pixels": n_scored_pixels(budget_minutes)}
+    plan: dict[str, Any] = {"seed": seed, "n_pixels": n_scored_pixels(budget_minutes)}
     store = None if folder is None else TuningFolder(folder)
     if store is not None:
         options = {

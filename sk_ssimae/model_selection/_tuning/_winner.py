@@ -85,7 +85,7 @@ def _choose_patches(
     outcome: Outcome, total: int, shapes: Sequence[Shape], division: Division, clock: Clock
 ) -> int:
     """Choose the number of patches for the time that the calibration leaves."""
-    assert outcome.speed is not None and outcome.scored is not None  # noqa: S101, PT018
+    assert outcome.speed is not None and outcome.scored is not None  # noqa: PT018
     n_images = len(shapes)
     n_held_out = max(_HELD_OUT_SHARE * n_images, min(_FEWEST_HELD_OUT, n_images / 2))
     pixels = sum(map(math.prod, shapes)) / n_images
