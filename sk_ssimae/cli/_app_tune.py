@@ -52,7 +52,7 @@ def tune(
     there is no time are skipped.
 
     Ctrl-C, SIGTERM or SIGHUP stops it, with exit code 130. What was found is kept in a folder next
-    to the model, as in model.tuning, and the same command goes on. The folder is removed at the
+    to the model, as in model.tuning, and the same command continues. The folder is removed at the
     end.
     """
     with reporting(quiet) as terminal:

@@ -89,7 +89,7 @@ def tune(
             )
     except KeyboardInterrupt:
         if folder.exists():
-            terminal.note(f"What was found is in {str(folder)!r}: the same command goes on.")
+            terminal.note(f"What was found is in {str(folder)!r}: the same command continues.")
         raise
     persistence.save(result.segmenter, output)
     result.to_csv(table)
@@ -122,7 +122,7 @@ class _Shown:
 
 
 class _TimeLeft(ProgressColumn):
-    """Shows the time that is left, which goes on while a step takes long."""
+    """Shows the time that is left, which continues while a step takes long."""
 
     def render(self, task: Task) -> Text:
         ends = task.fields.get("ends")

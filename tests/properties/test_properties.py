@@ -60,6 +60,8 @@ COVERED_BY_OTHERS = {
         "SmallImageWarning",
         "image_estimator_checks",
     ),
+    # It trains candidates for seconds; tests/model_selection/test_tune.py covers it.
+    *("tune", "TuningResult", "Trial", "Candidate", "TuningStep", "BudgetWarning"),
     *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),

@@ -1,4 +1,4 @@
-"""The folder of a tuning, by which an interrupted one goes on."""
+"""The folder of a tuning, by which an interrupted one continues."""
 
 import hashlib
 import io
@@ -67,11 +67,19 @@ class TuningFolder:
 
         Raises
         ------
+        FileExistsError
+            If the folder has other files.
         ValueError
             If the folder belongs to a tuning of other images or options.
         """
         stored = self._read(_PLAN)
         if stored is None:
+            others = sorted(entry.name for entry in self.path.iterdir())
+            if others:
+                raise FileExistsError(
+                    f"folder must be empty or have the files of a tuning, got {str(self.path)!r} "
+                    f"with {others[0]!r} instead. Choose another folder."
+                )
             content = {"format": _FORMAT, "images": images, "options": options, "plan": plan}
             self._write(_PLAN, content)
             return plan

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 _PROBE_BATCHES = 4
 _PROBE_EPOCHS = 2
 # Share of its own number of patches below which a network is not trained.
-LEAST_SHARE = 0.05
+LEAST_SHARE = 0.04
 
 
 class Speed(NamedTuple):

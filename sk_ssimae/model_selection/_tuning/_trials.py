@@ -99,11 +99,12 @@ class Bench:
         """
         from sk_ssimae.estimators import TailProbability
 
-        combined = []
+        combined: list[Map] = []
         tails = [TailProbability.fit([own[index] for index in self.good]) for own in maps]
         for of_image in zip(*maps, strict=True):
             surprises = [tail.surprise(m) for tail, m in zip(tails, of_image, strict=True)]
-            combined.append(np.sum(surprises, axis=0, dtype=np.float32))
+            summed: Map = np.sum(surprises, axis=0, dtype=np.float32)
+            combined.append(summed)
         return combined
 
     def _unsmoothed_maps(self, fitted: Any, setting: Setting) -> list[Map]:
@@ -119,7 +120,7 @@ class Bench:
         for index in indices:
             image = self.selection.X[index]
             with _resizing_parts(fitted, image.shape[:2], self.shapes[index]):
-                (residual_map,) = fitted.decision_function([image])
+                residual_map: Any = fitted.decision_function([image])[0]
             yield residual_map
 
     def _smoothed(self, maps: Sequence[Map], fitted: Any, setting: Setting) -> list[Map]:

@@ -73,7 +73,7 @@ def tune(
 
     The budget is a time of the wall clock. 30 % of it are kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
-    its own number. A network for which not even 5 % of that number fit is skipped. So is any other
+    its own number. A network for which not even 4 % of that number fit is skipped. So is any other
     segmenter if the slowest so far took more than what is left; the first is always tried.
 
     Parameters
@@ -96,7 +96,7 @@ def tune(
         image is its own.
     folder : path or None, default=None
         Folder for the results of each candidate, created if it does not exist. An interrupted
-        tuning goes on if it is called again with the same images and options; `budget_minutes` may
+        tuning continues if it is called again with the same images and options; `budget_minutes` may
         change, and includes the time spent before. The folder is kept at the end. None writes
         nothing.
     random_state : int, RandomState, Generator or None, default=None
@@ -152,11 +152,11 @@ def tune(
     ...         Candidate("filters", PatchDictionarySegmenter(), {"smoothing": [1, 4]}),
     ...         Candidate("grey values", PatchDictionarySegmenter(contrast_sigma=0)),
     ...     ],
-    ...     families=["scar", "missing_line"],
+    ...     families=["scar"],
     ...     random_state=0,
     ... )
     >>> result.report.scores.shape, len(result.trials)
-    ((2, 2), 3)
+    ((2, 1), 3)
     >>> result.segmenter.predict(good).shape
     (4, 64, 64)
     """
@@ -240,7 +240,7 @@ def _rank(outcomes: Sequence[Outcome], families: list[str]) -> tuple[SelectionRe
         reasons = "; ".join(f"{outcome.name}: {outcome.status}" for outcome in outcomes)
         raise ValueError(
             f"candidates must contain one that can be trained on these images, got {reasons} "
-            "Change their parameters, or pass other images."
+            "Change their parameters, raise budget_minutes, or pass other images."
         )
     by_family = {
         family: [outcome.best_scores[index] for outcome in scored]
