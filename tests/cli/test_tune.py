@@ -50,7 +50,7 @@ def test_it_equals_tune_and_writes_what_was_tried(run, good_dir, tmp_path):
     model = load(tmp_path / "model.safetensors")
     assert model.threshold_ == expected.segmenter.threshold_
     assert model.smoothing == expected.segmenter.smoothing
-    rows = list(csv.DictReader((tmp_path / "model.tuning.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "model.tuning.csv").read_text().splitlines()))
     assert [float(row["scar"]) for row in rows[:2]] == pytest.approx(
         [trial.scores["scar"] for trial in expected.trials[:2]], rel=1e-5
     )

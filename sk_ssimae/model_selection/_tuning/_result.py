@@ -22,7 +22,7 @@ class Trial:
     parameters : dict
         Parameters of inference that were set; of the ensemble, the names of its members.
     status : str
-        "scored"; or "skipped" or "failed", with the reason.
+        "scored"; or it begins with "skipped" or "failed", and says why.
     scores : dict of str to float
         Scores by family; empty unless scored.
     is_best : bool

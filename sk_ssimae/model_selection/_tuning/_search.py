@@ -28,11 +28,13 @@ FINAL_SHARE = 0.3
 #: Parameters by which images are read; members of an ensemble have them in common.
 OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
 ENSEMBLE = "ensemble"
+#: Beginning of the status of a candidate that did not fit into the time that was left.
+NO_TIME = "skipped for lack of time"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a candidate; `scored`, `speed` and `n_patches` are None if unknown."""
+    """Result of a candidate; `scored`, `speed` and `n_patches` are None if unknown."""
 
     name: str
     status: str
@@ -107,7 +109,7 @@ class Search:
         try:
             outcome = self._try(number, known)
         except _NoTimeError as reason:
-            return self._not_tried(number, f"skipped: {reason}")
+            return self._not_tried(number, f"{NO_TIME}: {reason}")
         except ImportError as error:
             return self._not_tried(number, f"skipped: {error}")
         except ValueError as error:
@@ -193,7 +195,7 @@ class Search:
     def _check_time_of_others(self, number: int) -> None:
         """Skip what is not trained in epochs if the slowest so far would not fit; try the first."""
         left = self.clock.left_but(FINAL_SHARE)
-        if self._slowest > left:
+        if self._slowest and self._slowest > left:
             raise _NoTimeError(
                 f"a similar candidate took {format_seconds(self._slowest)}, and "
                 f"{format_seconds(max(left, 0))} were left."

@@ -38,6 +38,7 @@ from sk_ssimae.model_selection._tuning._progress import Clock, Reporter, TuningS
 from sk_ssimae.model_selection._tuning._result import Trial, TuningResult
 from sk_ssimae.model_selection._tuning._search import (
     ENSEMBLE,
+    NO_TIME,
     Outcome,
     Search,
     try_ensemble,
@@ -96,8 +97,8 @@ def tune(
         image is its own.
     folder : path or None, default=None
         Folder for the results of each candidate, created if it does not exist. An interrupted
-        tuning continues if it is called again with the same images and options; `budget_minutes` may
-        change, and includes the time spent before. The folder is kept at the end. None writes
+        tuning continues if it is called again with the same images and options; `budget_minutes`
+        may change, and includes the time spent before. The folder is kept at the end. None writes
         nothing.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the choice of images, the defects, and candidates without one. The same integer
@@ -312,6 +313,8 @@ def _warn_of_budget(
     clock: Clock, minutes: float, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
 ) -> None:
     networks = {c.name for c in candidates if trains_in_epochs(c.segmenter)}
+    of_networks = [outcome for outcome in outcomes if outcome.name in networks]
+    skipped = [o.name for o in of_networks if o.status.startswith(NO_TIME)]
     if clock.elapsed > _TOLERANCE * clock.budget:
         warnings.warn(
             f"Tuning took {clock.elapsed / 60:.1f} minutes, more than budget_minutes={minutes:g}: "
@@ -320,11 +323,10 @@ def _warn_of_budget(
             BudgetWarning,
             stacklevel=3,
         )
-    elif networks and not any(o.scored for o in outcomes if o.name in networks):
-        skipped = [f"{o.name} ({o.status})" for o in outcomes if o.name in networks]
+    elif skipped and not any(outcome.scored for outcome in of_networks):
         warnings.warn(
-            f"No network was tried in budget_minutes={minutes:g}: {'; '.join(skipped)}. Choose a "
-            "larger budget to try them.",
+            f"budget_minutes={minutes:g} was too short for any network: {', '.join(skipped)}. "
+            "Choose a larger budget to try them; the table says how much each needs.",
             BudgetWarning,
             stacklevel=3,
         )
