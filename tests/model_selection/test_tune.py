@@ -16,6 +16,7 @@ from sk_ssimae import (
 )
 from sk_ssimae._images import Images
 from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.estimators import ReconstructionNet
 from sk_ssimae.exceptions import BudgetWarning, SelectionWarning
 from sk_ssimae.model_selection import (
     Candidate,
@@ -243,12 +244,23 @@ def test_an_interrupted_tuning_goes_on(result, tmp_path):
     )
 
 
+def test_an_interrupt_between_epochs_is_one(tmp_path, set_speed, monkeypatch):
+    def interrupt(self, net, **kwargs):
+        if len(net.history) == 1:
+            raise KeyboardInterrupt
+
+    set_speed(Speed(0.0, 1e6))
+    monkeypatch.setattr(ReconstructionNet, "on_epoch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tuned(candidates=[SSIM])
+
+
 class InterruptOnce(Callback):
     """Interrupts the first training that has a third epoch, unlike the one that measures speed."""
 
     interrupts: ClassVar[bool] = True
 
-    def on_epoch_end(self, net, **kwargs):
+    def on_batch_end(self, net, **kwargs):
         if InterruptOnce.interrupts and len(net.history) == 3:
             InterruptOnce.interrupts = False
             raise KeyboardInterrupt
@@ -421,6 +433,7 @@ def test_table_file_and_picture(result, tmp_path):
             ValueError,
             "candidates must have the same alpha_channel, got",
         ),
+        ({"ensemble": "no"}, TypeError, "ensemble must be True or False, got 'no'"),
         ({"families": ["hole"]}, ValueError, "families"),
         ({"groups": [0, 1]}, ValueError, "groups must name one group for each of the 5 images"),
         ({"progress": 3}, TypeError, "progress must be callable or None, got 3"),

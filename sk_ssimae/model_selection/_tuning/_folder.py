@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._atomic import remove_temporaries, replace_file
+from sk_ssimae._images import Images
 from sk_ssimae._validation import to_array
 
 _PLAN = "tuning.json"
@@ -168,17 +169,18 @@ class TuningFolder:
         )
 
 
-def checksum_images(X: Any) -> list[str]:
+def checksum_images(images: Images) -> list[str]:
     """Return a checksum of the content of each image."""
-    return [_checksum(X[index], f"X[{index}]") for index in range(len(X))]
+    return [_checksum(images.take([index])[0], f"X[{index}]") for index in range(len(images))]
 
 
 def describe_segmenter(segmenter: Any) -> dict[str, str]:
     """Describe all that changes the results of a segmenter."""
     from sk_ssimae.estimators import Role
 
-    machine = {name.rpartition("__")[2] for name in segmenter.parameter_names(Role.MACHINE)}
     params = segmenter.get_params()
+    parts = [segmenter, *(value for value in params.values() if hasattr(value, "parameter_names"))]
+    machine = {name for part in parts for name in part.parameter_names(Role.MACHINE)}
     described = {
         name: _OBJECT_ADDRESS.sub("", repr(value))
         for name, value in sorted(params.items())

@@ -3,8 +3,7 @@
 import copy
 import time
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, NamedTuple
 
 # Batches per epoch, and epochs, of the training by which the speed is measured. The first epoch
@@ -76,10 +75,11 @@ def prepared(segmenter: Any, seed: int, checkpoint_dir: Any = None) -> Any:
 
     copied = clone(segmenter)
     for name in owners(copied, "random_state"):
-        if not isinstance(copied.get_params()[name], int):
+        if not isinstance(copied.get_params()[name], Integral):
             copied.set_params(**{name: seed})
-    if checkpoint_dir is not None:
-        copied.set_params(**dict.fromkeys(owners(copied, "checkpoint_dir"), checkpoint_dir))
+    for name in owners(copied, "checkpoint_dir"):
+        if copied.get_params()[name] is None:
+            copied.set_params(**{name: checkpoint_dir})
     return copied
 
 
@@ -123,14 +123,13 @@ def fit_quietly(segmenter: Any, X: Any) -> Any:
     """Fit without warnings about a short training; an interrupted training is an interrupt."""
     from sk_ssimae.exceptions import UnlearnedTextureWarning
 
-    with warnings.catch_warnings(), stopping_when_interrupted():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnlearnedTextureWarning)
-        return segmenter.fit(X)
+        return fit_completely(segmenter, X)
 
 
-@contextmanager
-def stopping_when_interrupted() -> Iterator[None]:
-    """Turn the warning of a training that the keyboard interrupted into the interrupt itself.
+def fit_completely(segmenter: Any, X: Any) -> Any:
+    """Fit; a training that the keyboard interrupted is an interrupt, not a shorter training.
 
     Raises
     ------
@@ -142,6 +141,12 @@ def stopping_when_interrupted() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", InterruptedFitWarning)
         try:
-            yield
+            fitted = segmenter.fit(X)
         except InterruptedFitWarning:
             raise KeyboardInterrupt from None
+    for part in parts_of(fitted):
+        # Between two epochs an interrupt is not recorded, as when a callback ends training.
+        trains = hasattr(part, "history_") and not part.callbacks
+        if trains and len(part.history_) < part.max_epochs:
+            raise KeyboardInterrupt
+    return fitted

@@ -3,7 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -167,6 +167,8 @@ def tune(
     _check_budget(budget_minutes)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable or None, got {progress!r} instead.")
+    if not isinstance(ensemble, bool | np.bool_):
+        raise TypeError(f"ensemble must be True or False, got {ensemble!r} instead.")
     names = list(dict.fromkeys(check_families(families)))
     chosen = default_candidates(X) if candidates is None else candidates
     checked = check_candidates(chosen)
@@ -182,11 +184,11 @@ def tune(
             "families": names,
             "ensemble": bool(ensemble),
             "groups": None if groups is None else group_of.tolist(),
-            "random_state": random_state if isinstance(random_state, int) else None,
+            "random_state": int(random_state) if isinstance(random_state, Integral) else None,
             "version": sk_ssimae.__version__,
             **{f"candidate {c.name}": _describe(c) for c in checked},
         }
-        plan = store.open_plan(checksum_images(images.take(range(len(images)))), options, plan)
+        plan = store.open_plan(checksum_images(images), options, plan)
         clock = Clock(clock.budget, spent=clock.elapsed + plan.get("spent", 0.0))
     steps = [_SELECTION_SET, *(c.name for c in checked), *([ENSEMBLE] if ensemble else []), STEP]
     report = Reporter(progress, clock, steps)

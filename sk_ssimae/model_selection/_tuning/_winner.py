@@ -12,10 +12,10 @@ from sk_ssimae.model_selection._tuning._progress import Clock, Reporter
 from sk_ssimae.model_selection._tuning._search import OF_IMAGES, Outcome
 from sk_ssimae.model_selection._tuning._training import (
     LEAST_SHARE,
+    fit_completely,
     owners,
     parts_of,
     prepared,
-    stopping_when_interrupted,
     total_patches,
     trains_in_epochs,
     with_patches,
@@ -74,8 +74,7 @@ def train_winner(
         winner = with_patches(winner, n_patches)
         doing += f", with {total_patches(winner)} patches"
     report(STEP, doing)
-    with stopping_when_interrupted():
-        winner.fit(X)
+    fit_completely(winner, X)
     if folder is not None:
         _forget_checkpoints(winner, folder.checkpoints)
     return winner
