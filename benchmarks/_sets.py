@@ -77,7 +77,7 @@ def split(files: Sequence[Path], n_test_objects: int) -> tuple[list[Path], list[
     ValueError
         If no object would be left for training.
     """
-    objects = sorted({_object_of(file) for file in files})
+    objects = sorted({object_of(file) for file in files})
     if n_test_objects >= len(objects):
         raise ValueError(
             f"n_test_objects must be below {len(objects)}, the number of objects in the good "
@@ -85,10 +85,11 @@ def split(files: Sequence[Path], n_test_objects: int) -> tuple[list[Path], list[
         )
     test = set(objects[len(objects) - n_test_objects :])
     return (
-        [file for file in files if _object_of(file) not in test],
-        [file for file in files if _object_of(file) in test],
+        [file for file in files if object_of(file) not in test],
+        [file for file in files if object_of(file) in test],
     )
 
 
-def _object_of(file: Path) -> str:
+def object_of(file: Path) -> str:
+    """Return the object that an image shows: its name up to the first underscore."""
     return file.stem.split("_")[0]

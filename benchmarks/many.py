@@ -1,4 +1,4 @@
-"""Measure memory for many images, for eight threads, and for one large image.
+"""Measure memory for many images, for eight threads, for one large image, and for a fit.
 
 python benchmarks/many.py [--images 10000] [--side 6000] [--out many.json]
 
@@ -24,6 +24,7 @@ from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.datasets import make_woven_fabric
 
 N_IN_THREADS = 2_000
+TRAINING_IMAGES = (60, 2_000, 2_000)
 BLOCK_SIZES = (512, 1001, 2048)
 
 
@@ -55,6 +56,8 @@ def main() -> None:
         results["whole"] = alone(whole, folder)
         for block_size in BLOCK_SIZES:
             results[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
+    results["fit"] = alone(fit_many, "in memory")
+    results["fit to files"] = alone(fit_many, "memory-mapped")
     save(results, arguments)
 
 
@@ -124,6 +127,22 @@ def blocks(folder: str, block_size: int) -> dict:
             error = np.abs(block.residual_map - expected[block.rows, block.columns])
             difference = max(difference, float(error.max()))
     return growth | {"largest difference": difference}
+
+
+def fit_many(kind: str) -> dict:
+    """Fit to 60 images of 4 megapixels, beyond which memory grows."""
+    segmenter = fit().set_params(n_patches=640)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        images = np.empty(TRAINING_IMAGES, dtype=np.uint8)
+        if kind == "memory-mapped":
+            path = Path(folder) / "images.npy"
+            images = np.lib.format.open_memmap(path, "w+", dtype=np.uint8, shape=images.shape)
+        for image in images:
+            image[:] = rng.integers(0, 256, image.shape, dtype=np.uint8)
+        with watch() as growth:
+            segmenter.fit(images)
+    return growth
 
 
 def fit() -> SSIMAutoencoderSegmenter:

@@ -11,7 +11,9 @@ not computed again. --summary writes the means over seeds next to that file; the
 shows them.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
---patches, and 500 latent dimensions on NanoTWICE; "ssim-tuned" adds `cutout=0.25, taper=1`. Members
+--patches, and 500 latent dimensions on NanoTWICE; "ssim-tuned" adds `cutout=0.25, taper=1`, and
+"ssim-64" has `patch_size=64, stride=16`, as in `make_default_ensemble`, twice the patches, which is
+half the pixels, and always 100 latent dimensions. Members
 of an ensemble are trained on the same images as alone, and each holds out a fifth of them for its
 calibration. Their calibrated maps are added, as by `EnsembleSegmenter`, whose `fit` would hold
 out images for its threshold as well; no score here depends on a threshold.
@@ -53,12 +55,14 @@ RESULTS = Path(__file__).parent / "results"
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
     "ssim-tuned": (SSIMAutoencoderSegmenter, {"cutout": 0.25, "taper": 1}),
+    "ssim-64": (SSIMAutoencoderSegmenter, {"patch_size": 64, "stride": 16}),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
 ENSEMBLES = {
-    "ensemble": ("ssim", "patch-dictionary"),
+    "ensemble": ("ssim-64", "patch-dictionary"),
+    "ensemble-128": ("ssim", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
 }
 IDENTITY = ("set", "method", "settings", "patches", "seed")
@@ -125,8 +129,9 @@ def make(run: Run, member: str) -> BaseSegmenter:
     segmenter_class, changes = SEGMENTERS[member]
     segmenter = segmenter_class(random_state=run.seed, **changes)
     if is_autoencoder(member):
-        n_patches = run.patches // N_EPOCHS
-        latent_dim = SETS[run.set].latent_dim
+        is_small = changes.get("patch_size") == 64
+        n_patches = run.patches * (2 if is_small else 1) // N_EPOCHS
+        latent_dim = 100 if is_small else SETS[run.set].latent_dim
         segmenter.set_params(n_patches=n_patches, max_epochs=N_EPOCHS, latent_dim=latent_dim)
     return segmenter
 

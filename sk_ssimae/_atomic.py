@@ -152,7 +152,7 @@ def _create_temporary(path: Path, mode: int) -> tuple[BinaryIO, Path]:
         temporary = path.with_name(_prefix(path.name) + secrets.token_hex(8))
         file = open(temporary, "xb", opener=partial(os.open, mode=mode))  # noqa: SIM115
         with contextlib.suppress(OSError):  # A file system without locks.
-            _lock(file.fileno(), wait=True)
+            lock(file.fileno(), wait=True)
         if temporary.exists():
             return file, temporary
         file.close()  # Another process removed it before it was locked.
@@ -165,13 +165,13 @@ def _remove_unless_in_use(temporary: Path) -> None:
             return
         descriptor = os.open(temporary, os.O_RDWR | CAREFULLY)
         try:
-            _lock(descriptor, wait=False)
+            lock(descriptor, wait=False)
             temporary.unlink()
         finally:
             os.close(descriptor)
 
 
-def _lock(descriptor: int, *, wait: bool) -> None:
+def lock(descriptor: int, *, wait: bool) -> None:
     """Lock a file until it is closed; on Windows, an open file is safe without.
 
     Raises

@@ -167,7 +167,7 @@ def test_a_temporary_file_that_was_removed_is_created_again(tmp_path, monkeypatc
         monkeypatch.undo()
         remove_temporaries(tmp_path)
 
-    monkeypatch.setattr(_atomic, "_lock", remove_once)
+    monkeypatch.setattr(_atomic, "lock", remove_once)
     replace_file(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
 
@@ -178,7 +178,7 @@ def test_folders_without_locks_or_that_cannot_be_listed_are_written_to(tmp_path,
 
     left = tmp_path / f"{_atomic._prefix('a')}{'0' * 16}"
     left.touch()
-    monkeypatch.setattr(_atomic, "_lock", refuse)
+    monkeypatch.setattr(_atomic, "lock", refuse)
     replace_file(tmp_path / "a", b"new")
     assert left.exists()  # Nothing says whether it is in use.
     monkeypatch.setattr(Path, "iterdir", refuse)

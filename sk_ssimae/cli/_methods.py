@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "checkpoint_dir": "--checkpoint-dir",
     "verbose": "--quiet",
     "callbacks": "Python",
+    "memory": "Python",
     "net_params": "Python",
     "segmenters": "Python",
 }

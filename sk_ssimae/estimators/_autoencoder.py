@@ -22,7 +22,12 @@ from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
 from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._learning import judge
 from sk_ssimae.estimators._loading import GoodImages
-from sk_ssimae.estimators._net import ReconstructionNet, resolve_device, to_tensor
+from sk_ssimae.estimators._net import (
+    ReconstructionNet,
+    resolve_device,
+    rounding_inputs,
+    to_tensor,
+)
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
 from sk_ssimae.estimators._results import Mask
@@ -190,6 +195,14 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
                 f"net_class of {cls.__name__} must be a subclass of ReconstructionNet, got "
                 f"{cls.net_class!r} instead."
             )
+
+    def learning_inputs(self) -> dict[str, Any]:
+        """Return parameters, and what else of the machine the weights depend on."""
+        return super().learning_inputs() | rounding_inputs(self.device)
+
+    def is_finished(self) -> bool:
+        """Tell whether training came to its end, without an interrupt from the keyboard."""
+        return not self.net_.interrupted_
 
     def fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
         """Train on defect-free images and find the threshold on some that were held out.

@@ -4,11 +4,13 @@ import copy
 import html
 import inspect
 import math
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
+import joblib
 import numpy as np
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import estimator_html_repr
@@ -27,6 +29,7 @@ from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._drift import Drift, compare, keep_typical, typical_residual
 from sk_ssimae.estimators._holdout import Split, hold_out
 from sk_ssimae.estimators._loading import GoodImages, load_good_images, load_more_images
+from sk_ssimae.estimators._memory import learn_or_recall
 from sk_ssimae.estimators._parameters import (
     Parameter,
     ParameterTable,
@@ -111,6 +114,14 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     min_region_area : int, default=0
         Smallest number of pixels above the threshold, connected at edges, that count as a region,
         at most 1,000,000: residual maps are also opened by area.
+    memory : str, path, joblib.Memory or None, default=None
+        Folder in which the results of learning are kept, created if it does not exist. A later
+        `fit` of the same class with the same images, whatever their names, and the same parameters
+        but those of inference and decision takes them from there, bit for bit, and only calibrates.
+        Callbacks are then not called, and no checkpoint is read. A search over inference settings
+        trains once for each fold, and an interrupted one continues. Keep only folders that you
+        trust: reading a pickle runs the code in it. Delete the folder after changing the code of
+        your own segmenter. None keeps nothing.
 
     Attributes
     ----------
@@ -165,6 +176,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         "validation_fraction": Parameter(Role.TRAINING, Interval(Real, 0, 1, closed="neither")),
         "opening_diameter": Parameter(Role.DECISION, Interval(Integral, 0, 1000, closed="both")),
         "min_region_area": Parameter(Role.DECISION, Interval(Integral, 0, 10**6, closed="both")),
+        "memory": Parameter(Role.MACHINE, str, os.PathLike, joblib.Memory, None),
     }
 
     #: Name of the family on the command line; None if it is not offered there.
@@ -186,6 +198,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         validation_fraction: float = 0.2,
         opening_diameter: int = 4,
         min_region_area: int = 0,
+        memory: str | os.PathLike[str] | joblib.Memory | None = None,
     ) -> None:
         self.image_size = image_size
         self.intensity_range = intensity_range
@@ -200,6 +213,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.validation_fraction = validation_fraction
         self.opening_diameter = opening_diameter
         self.min_region_area = min_region_area
+        self.memory = memory
 
     @abstractmethod
     def fit_regions(
@@ -249,6 +263,25 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             f"{type(self).__name__} cannot continue from an earlier fit: it has no update_regions. "
             "Fit again with the earlier and the new images."
         )
+
+    def learning_inputs(self) -> dict[str, Any]:
+        """Return everything but images and random numbers that :meth:`fit_regions` depends on.
+
+        With another value of one of them, `memory` learns again.
+
+        Returns
+        -------
+        dict of str to object
+            Values that can be pickled, by name. By default they are the parameters of network and
+            training. A family whose network is read from a file adds a checksum of its weights.
+        """
+        inputs = self._values(Role.NETWORK, Role.TRAINING)
+        del inputs["random_state"]
+        return inputs
+
+    def is_finished(self) -> bool:
+        """Tell whether learning came to its end: `memory` does not keep an interrupted one."""
+        return True
 
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
         """Warn if good regions, held out if there are any, show that `fit` learned nothing."""
@@ -497,6 +530,11 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             check_image_size(self.image_size, self._smallest_side())
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
+        if self.memory is not None and self.random_state is None:
+            raise ValueError(
+                "random_state must not be None with memory: each fit would learn something else. "
+                "Choose an integer."
+            )
 
     def _load_good(self, X: Any, y: Any, roi: Any) -> GoodImages:
         images = Images(
@@ -543,6 +581,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         return hold_out(good, self.validation_fraction, smallest_side, rng)
 
     def _learn(self, good: GoodImages, rng: np.random.Generator) -> None:
+        if self.memory is not None:
+            learn_or_recall(self, good.regions, rng)
+            return
         self._pass_regions(self.fit_regions, good.regions, rng)
 
     def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:

@@ -1,7 +1,6 @@
 """Checkpoints: the whole state of training, from which an interrupted fit resumes."""
 
 import copy
-import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from sk_ssimae.estimators._checkpoint_file import (
     read,
     refusing,
 )
+from sk_ssimae.estimators._memory import hash_parameter
 from sk_ssimae.estimators._parameters import Role
 from sk_ssimae.estimators._sampler import PatchSampler
 
@@ -191,13 +191,7 @@ def make_checkpoint(
 def _hash(value: Any, name: str) -> str:
     if isinstance(value, nn.Module):  # Its weights are among the tensors of the loss.
         value = str(value)
-    try:
-        return str(joblib.hash(value))
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            f"{name} must be picklable with checkpoint_dir, which tells runs apart by it: define "
-            f"functions and classes in a module, not inside others ({error})."
-        ) from error
+    return hash_parameter(value, name, "checkpoint_dir")
 
 
 def _array(tensor: Tensor) -> np.ndarray:

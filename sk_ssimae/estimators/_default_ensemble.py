@@ -13,6 +13,9 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     regular textures and on defects of grey value; see the page "Which segmenter?" of the
     documentation. The sum of their calibrated maps is seldom far from the better of the two.
 
+    The autoencoder has patches of 64 pixels, unlike that of the paper with 128: it learns more
+    textures, in half the time or less; see the page "Choosing parameters".
+
     Parameters
     ----------
     **params : dict
@@ -24,7 +27,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     -------
     EnsembleSegmenter
         Unfitted, with the segmenters "autoencoder", an :class:`SSIMAutoencoderSegmenter`, and
-        "dictionary", a :class:`PatchDictionarySegmenter`.
+        "dictionary", a :class:`PatchDictionarySegmenter`. The autoencoder has ``patch_size=64`` and
+        ``stride=16``; other parameters have their defaults.
 
     Raises
     ------
@@ -51,7 +55,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
 
     members = [
-        ("autoencoder", SSIMAutoencoderSegmenter()),
+        ("autoencoder", SSIMAutoencoderSegmenter(patch_size=64, stride=16)),
         ("dictionary", PatchDictionarySegmenter()),
     ]
     return EnsembleSegmenter(members).set_params(**params)

@@ -47,7 +47,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     segmenters : list of (str, segmenter)
         Names and segmenters. `set_params` reaches their parameters as ``name__parameter``, and
         replaces a segmenter by its name. Segmenters whose `random_state` is None get a seed from
-        the `random_state` of the ensemble.
+        the `random_state` of the ensemble, and those whose `memory` is None get that of the
+        ensemble: each is kept by itself.
     combination : {"sum", "max"}, default="sum"
         "sum" adds the calibrated maps, as for segmenters that err independently; "max" is for
         segmenters that each find other defects.
@@ -262,6 +263,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         copy.set_params(threshold="pixel_fpr")
         if copy.random_state is None:
             copy.set_params(random_state=seed)
+        if copy.memory is None:
+            copy.set_params(memory=self.memory)
         return copy
 
     def _residual_map(self, region: Region) -> Map:

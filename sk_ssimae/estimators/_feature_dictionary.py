@@ -25,7 +25,7 @@ from sk_ssimae.estimators._dictionary import (
     Features,
 )
 from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
-from sk_ssimae.estimators._net import resolve_device, to_tensor
+from sk_ssimae.estimators._net import resolve_device, rounding_inputs, to_tensor
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._pickling import for_pickling
 from sk_ssimae.estimators._results import Mask
@@ -123,6 +123,12 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
                 f"layers must be names of submodules, or None, got {layers!r} instead."
             )
         resolve_device(self.device)
+
+    def learning_inputs(self) -> dict[str, Any]:
+        """Return parameters, with the network itself, which its name does not determine."""
+        extractor = for_pickling(load_feature_extractor(self.feature_extractor))
+        own = {"feature_extractor": extractor} | rounding_inputs(self.device)
+        return super().learning_inputs() | own
 
     def fit_features(
         self,

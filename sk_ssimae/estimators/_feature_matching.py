@@ -89,6 +89,11 @@ class FeatureMatchingAutoencoderSegmenter(BaseAutoencoderSegmenter):
         self.feature_extractor = feature_extractor
         self.feature_weight = feature_weight
 
+    def learning_inputs(self) -> dict[str, Any]:
+        """Return parameters, with the extractor itself, which its name does not determine."""
+        extractor = for_pickling(load_feature_extractor(self.feature_extractor))
+        return super().learning_inputs() | {"feature_extractor": extractor}
+
     def make_loss(self) -> FeatureMatchingLoss:
         """Load the feature extractor and return the loss."""
         return FeatureMatchingLoss(

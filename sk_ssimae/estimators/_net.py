@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
+import skorch
 import torch
 from skorch import NeuralNet
 from skorch.callbacks import Callback, LRScheduler
@@ -379,6 +380,15 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"instead ({str(error).splitlines()[0]})."
         ) from error
     return resolved
+
+
+def rounding_inputs(device: str | torch.device) -> dict[str, Any]:
+    """Return properties of the machine by which results are rounded differently."""
+    return {
+        "device": resolve_device(device).type,
+        "n_threads": torch.get_num_threads(),
+        "torch_versions": (str(torch.__version__), skorch.__version__),
+    }
 
 
 def to_tensor(image: Any, device: torch.device) -> Tensor:

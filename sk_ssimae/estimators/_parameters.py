@@ -3,11 +3,13 @@
 import difflib
 import inspect
 import math
+import os
 import re
 from enum import Enum
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypedDict
 
+import joblib
 import numpy as np
 from sklearn.base import BaseEstimator
 
@@ -29,6 +31,7 @@ class ParametersButSmoothing(TypedDict, total=False):
     validation_fraction: float
     opening_diameter: int
     min_region_area: int
+    memory: str | os.PathLike[str] | joblib.Memory | None
 
 
 class SegmenterParameters(ParametersButSmoothing, total=False):

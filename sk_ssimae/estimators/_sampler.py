@@ -1,6 +1,7 @@
-"""Random patches, cut on the device from a single copy of the images there."""
+"""Random patches, cut from the images where they are, or on a device from a copy there."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import joblib
 import numpy as np
@@ -15,8 +16,9 @@ from sk_ssimae._pixels import as_unit_float
 class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     """Draw new random patches; all valid positions in all images are equally likely.
 
-    The pixels of all images are in one buffer on the device, uint8 if all images are; a batch is
-    one indexing operation, whatever the sizes of the images.
+    On a CPU, patches are cut from the images themselves, which may be arrays in files. On another
+    device is a copy of all pixels in one buffer, uint8 if all images are; a batch is one indexing
+    operation there, whatever the sizes of the images.
 
     Parameters
     ----------
@@ -36,7 +38,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         Side of the square that is painted over in the input, as a share of `patch_size`; 0 for
         none. Its centre is anywhere in the patch, and its grey anywhere in [0, 1].
     generator : torch.Generator
-        Source of the random numbers; the buffer is on its device.
+        Source of the random numbers; patches are on its device.
 
     References
     ----------
@@ -63,11 +65,12 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self.dihedral = dihedral
         self.cutout = cutout
         self.generator = generator
-        self._buffer = _flatten(images).to(generator.device)
+        self._images = images
+        on_cpu = generator.device.type == "cpu"
+        self._pixels: _Pixels = _HostPixels(images) if on_cpu else _DevicePixels(images, generator)
         shapes = np.array([image.shape[:2] for image in images])
         origins_per_image = np.prod(shapes - patch_size + 1, axis=1)
         self._widths = self._tensor(shapes[:, 1])
-        self._offsets = self._tensor(np.cumsum([0, *np.prod(shapes, axis=1)[:-1]]))
         self._first_origins = self._tensor(np.cumsum([0, *origins_per_image[:-1]]))
         self._n_origins = int(origins_per_image.sum())
         self._allowed = None
@@ -98,36 +101,39 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     @property
     def n_channels(self) -> int:
         """Number of channels of the images."""
-        return self._buffer.shape[0]
+        return int(self._images[0].shape[2])
 
     @property
     def mean_intensity(self) -> Tensor:
-        """Mean of the images per channel, in [0, 1]."""
-        # Integers are summed exactly, without a float copy of all pixels.
-        dtype = torch.int64 if self._buffer.dtype == torch.uint8 else torch.float64
-        total = self._buffer.sum(dim=1, dtype=dtype).double()
-        return (_unit_float(total, self._buffer.dtype) / self._buffer.shape[1]).float()
+        """Mean of the images per channel, in [0, 1], on the CPU."""
+        totals = np.zeros(self.n_channels)
+        for image in self._images:
+            # Bytes are summed exactly. Channel by channel, NumPy needs no copy of all pixels.
+            exact = np.int64 if image.dtype == np.uint8 else np.float64
+            sums = [image[..., channel].sum(dtype=exact) for channel in range(self.n_channels)]
+            totals += np.array(sums) / (255 if image.dtype == np.uint8 else 1)
+        n_pixels = sum(image.shape[0] * image.shape[1] for image in self._images)
+        return torch.from_numpy(totals / n_pixels).float()
 
     def hash_images(self) -> str:
         """Hash the pixels and sizes of the images, and the patches that may be drawn."""
-        parts = [self._buffer, self._widths, self._offsets]
+        parts = [joblib.hash(image, coerce_mmap=True) for image in self._images]
         if self._allowed is not None:
-            parts.append(self._allowed)
-        return str(joblib.hash([part.cpu().numpy() for part in parts]))
+            parts.append(joblib.hash(self._allowed.cpu().numpy()))
+        return str(joblib.hash(parts))
 
     def _cut(self, origins: Tensor, symmetries: Tensor | None) -> Tensor:
+        """Cut the patches (N, C, P, P) that begin at origins, counted over all images."""
         image = torch.searchsorted(self._first_origins, origins, right=True) - 1
-        width = self._widths[image]
         origin = origins - self._first_origins[image]
-        row = origin // (width - self.patch_size + 1)
-        column = origin % (width - self.patch_size + 1)
-        first = self._offsets[image] + row * width + column
-        rows, columns = self._coordinates(symmetries)
-        indices = first[:, None, None] + rows * width[:, None, None] + columns
-        patches = self._buffer[:, indices].transpose(0, 1)
-        return _unit_float(patches, self._buffer.dtype).contiguous(
-            memory_format=torch.channels_last
+        n_columns = self._widths[image] - self.patch_size + 1
+        flips = None if symmetries is None else [(symmetries >> bit & 1).bool() for bit in range(3)]
+        patches = self._pixels.cut(
+            image, origin // n_columns, origin % n_columns, flips, self.patch_size
         )
+        # Divided as in `as_unit_float`, so that training with bytes and floats is identical.
+        patches = patches / 255 if patches.dtype == torch.uint8 else patches
+        return patches.contiguous(memory_format=torch.channels_last)
 
     def _paint_over(self, patches: Tensor, squares: Tensor) -> Tensor:
         """Paint a square over each patch (N, C, P, P), by its grey and its centre in [0, 1]."""
@@ -138,46 +144,99 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         columns = (pixels - column * self.patch_size).abs() < reach
         return torch.where(rows & columns, grey, patches)
 
-    def _coordinates(self, symmetries: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return the rows and columns to read, broadcasting to (N, P, P)."""
-        forward = torch.arange(self.patch_size, device=self._buffer.device)
-        rows, columns = forward[None, :, None], forward[None, None, :]
-        if symmetries is None:
-            return rows, columns
-        flip_rows, flip_columns, transpose = (
-            (symmetries >> bit & 1).bool()[:, None, None] for bit in range(3)
-        )
-        last = self.patch_size - 1
-        rows = torch.where(flip_rows, last - rows, rows)
-        columns = torch.where(flip_columns, last - columns, columns)
-        return torch.where(transpose, columns, rows), torch.where(transpose, rows, columns)
-
     def _randint(self, high: int, size: int) -> Tensor:
-        device = self._buffer.device
+        device = self.generator.device
         return torch.randint(high, (size,), generator=self.generator, device=device)
 
     def _rand(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.generator, device=self._buffer.device)
+        return torch.rand(shape, generator=self.generator, device=self.generator.device)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.int64, device=self._buffer.device)
+        return torch.as_tensor(values, dtype=torch.int64, device=self.generator.device)
 
 
-def _flatten(images: Sequence[Image]) -> Tensor:
-    """Copy all pixels into one buffer (C, pixels), one image at a time."""
-    all_bytes = all(image.dtype == np.uint8 for image in images)
-    n_pixels = sum(image.shape[0] * image.shape[1] for image in images)
-    buffer = np.empty((images[0].shape[2], n_pixels), dtype=np.uint8 if all_bytes else np.float32)
-    start = 0
-    for image in images:
-        pixels = image.reshape(-1, image.shape[2]).T
-        if image.dtype == np.uint8 and not all_bytes:
-            pixels = as_unit_float(pixels)
-        buffer[:, start : start + pixels.shape[1]] = pixels
-        start += pixels.shape[1]
-    return torch.from_numpy(buffer)
+class _Pixels(Protocol):
+    """Pixels of all images, from which patches are cut."""
+
+    def cut(
+        self, image: Tensor, row: Tensor, column: Tensor, flips: list[Tensor] | None, size: int
+    ) -> Tensor:
+        """Cut patches.
+
+        Parameters
+        ----------
+        image, row, column : Tensor of int, shape (N,)
+            Index of the image, and place of the first pixel, of each patch.
+        flips : list of three Tensor of bool, shape (N,), or None
+            Whether the rows, then the columns, of each patch are reversed, and whether it is
+            transposed.
+        size : int
+            Side of a patch in pixels.
+
+        Returns
+        -------
+        Tensor of shape (N, C, size, size)
+            uint8 or float32 in [0, 1].
+        """
 
 
-def _unit_float(values: Tensor, stored: torch.dtype) -> Tensor:
-    # Divided as in `as_unit_float`, so that training with bytes and floats is identical.
-    return values / 255 if stored == torch.uint8 else values
+class _HostPixels:
+    """The images themselves, in memory or in files."""
+
+    def __init__(self, images: Sequence[Image]) -> None:
+        self._images = images
+        self._all_bytes = all(image.dtype == np.uint8 for image in images)
+
+    def cut(
+        self, image: Tensor, row: Tensor, column: Tensor, flips: list[Tensor] | None, size: int
+    ) -> Tensor:
+        dtype = np.uint8 if self._all_bytes else np.float32
+        patches = np.empty((len(image), size, size, self._images[0].shape[2]), dtype=dtype)
+        turns: Any = [[False] * 3] * len(image)
+        if flips is not None:
+            turns = torch.stack(flips, dim=1).tolist()
+        places = zip(image.tolist(), row.tolist(), column.tolist(), turns, strict=True)
+        for patch, (index, top, left, (up, across, transposed)) in zip(
+            patches, places, strict=True
+        ):
+            pixels = self._images[index][top : top + size, left : left + size]
+            if transposed:
+                pixels = pixels.swapaxes(0, 1)
+            pixels = pixels[:: -1 if up else 1, :: -1 if across else 1]
+            patch[...] = pixels if self._all_bytes else as_unit_float(pixels)
+        return torch.from_numpy(patches).permute(0, 3, 1, 2)
+
+
+class _DevicePixels:
+    """A copy of all pixels on a device, in one buffer (C, pixels)."""
+
+    def __init__(self, images: Sequence[Image], generator: torch.Generator) -> None:
+        sizes = [image.shape[0] * image.shape[1] for image in images]
+        device = generator.device
+        all_bytes = all(image.dtype == np.uint8 for image in images)
+        dtype = torch.uint8 if all_bytes else torch.float32
+        shape = images[0].shape[2], sum(sizes)
+        self._buffer = torch.empty(shape, dtype=dtype, device=device)
+        self._widths = torch.tensor([image.shape[1] for image in images], device=device)
+        self._offsets = torch.tensor([0, *np.cumsum(sizes)[:-1]], device=device)
+        for image, start, size in zip(images, self._offsets.tolist(), sizes, strict=True):
+            pixels = image.reshape(-1, image.shape[2]).T
+            pixels = pixels if all_bytes else as_unit_float(pixels)
+            self._buffer[:, start : start + size] = torch.from_numpy(np.array(pixels))
+
+    def cut(
+        self, image: Tensor, row: Tensor, column: Tensor, flips: list[Tensor] | None, size: int
+    ) -> Tensor:
+        width = self._widths[image][:, None, None]
+        first = (self._offsets[image] + row * self._widths[image] + column)[:, None, None]
+        forward = torch.arange(size, device=self._buffer.device)
+        rows, columns = forward[None, :, None], forward[None, None, :]
+        if flips is not None:
+            up, across, transposed = (each[:, None, None] for each in flips)
+            rows = torch.where(up, size - 1 - rows, rows)
+            columns = torch.where(across, size - 1 - columns, columns)
+            rows, columns = (
+                torch.where(transposed, columns, rows),
+                torch.where(transposed, rows, columns),
+            )
+        return self._buffer[:, first + rows * width + columns].transpose(0, 1)

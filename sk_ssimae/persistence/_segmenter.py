@@ -40,8 +40,8 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
         Fitted. Three parameters that only training uses cannot be stored: `callbacks`,
         `net_params`, and a `random_state` that is a generator. They are None when loaded.
         Parameters of the machine are not stored either, and have their defaults when loaded:
-        `device`, `verbose`, `checkpoint_dir`, `inference_batch_size`, `n_jobs` and
-        `max_image_pixels`. A feature extractor is stored by its name or path.
+        `device`, `verbose`, `checkpoint_dir`, `memory`, `inference_batch_size`, `n_jobs`
+        and `max_image_pixels`. A feature extractor is stored by its name or path.
     path : path
         File to write, usually with the suffix ".safetensors".
 

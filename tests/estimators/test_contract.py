@@ -69,7 +69,7 @@ def test_a_segmenter_without_a_network(good):
         *("image_size", "intensity_range", "alpha_channel", "max_image_pixels"),
         *("random_state", "smoothing", "threshold", "target_fpr"),
         *("extent_threshold", "extent_fpr", "min_region_area"),
-        *("validation_fraction", "opening_diameter"),
+        *("validation_fraction", "opening_diameter", "memory"),
     }
     segmenter = BrightnessSegmenter(random_state=0, image_size=(20, 28)).fit(good)
     assert segmenter.predict(good).shape == good.shape

@@ -1,8 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
-from sk_ssimae.estimators._sampler import PatchSampler
+from sk_ssimae.estimators._sampler import PatchSampler, _DevicePixels
 
 SHAPES = [(20, 30), (16, 40), (25, 16)]
 
@@ -60,13 +62,41 @@ def test_bytes_are_kept_as_bytes_and_scaled_in_patches():
         make_sampler(as_floats),
         make_sampler([*images[:2], as_floats[2]]),
     )
-    assert samplers[0]._buffer.dtype == torch.uint8
     batches = [next(iter(sampler))[0] for sampler in samplers]
     for batch in batches[1:]:
         torch.testing.assert_close(batch, batches[0])
     expected = np.concatenate([image.ravel() for image in as_floats]).mean()
     for sampler in samplers:
         assert sampler.mean_intensity.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_copy_on_a_device_leads_to_the_same_patches():
+    rng = np.random.default_rng(0)
+    of_bytes = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in SHAPES]
+    mixed = [of_bytes[0], *((image / 255).astype(np.float32) for image in of_bytes[1:])]
+    for images in (of_bytes, mixed):
+        here, there = (make_sampler(images, dihedral=True, n_patches=64) for _ in range(2))
+        there._pixels = _DevicePixels(images, there.generator)
+        all_bytes = images is of_bytes
+        assert there._pixels._buffer.dtype == (torch.uint8 if all_bytes else torch.float32)
+        for (patches, _), (others, _) in zip(here, there, strict=True):
+            torch.testing.assert_close(patches, others, rtol=0, atol=0)
+
+
+def test_images_are_not_copied(tmp_path):
+    """Not when a sampler is made, for their mean, or for patches of images in files."""
+    in_file = np.memmap(tmp_path / "images", np.uint8, "w+", shape=(4, 2000, 2000, 1))
+    in_file[:] = np.random.default_rng(0).integers(0, 256, in_file.shape, dtype=np.uint8)
+    tracemalloc.start()
+    try:
+        sampler = make_sampler(list(in_file), n_patches=256)
+        assert sampler.mean_intensity.item() == pytest.approx(0.5, abs=1e-3)
+        (patches, _), *_ = sampler
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert patches.shape == (256, 1, 16, 16)
+    assert peak < in_file[0].size / 2
 
 
 def painted_pixels(sampler):

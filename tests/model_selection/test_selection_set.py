@@ -6,7 +6,7 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
 
 from sk_ssimae import L2AutoencoderSegmenter, PatchDictionarySegmenter
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.metrics import pro_auc_score, pro_auc_scorer
+from sk_ssimae.metrics import pro_auc_score
 from sk_ssimae.model_selection import (
     DefectFreeKFold,
     FamilyScorer,
@@ -196,12 +196,22 @@ def test_search(selection):
     assert np.isfinite(scores).all()
 
 
+def test_mean_over_families(selection):
+    X, y = selection.X[[0, 6, 7]], selection.y[[0, 6, 7]]
+    scorer = FamilyScorer(selection)
+    fitted = PatchDictionarySegmenter(random_state=0).fit(GOOD)
+    areas = scorer(fitted, X, y)
+    assert scorer.mean(fitted, X, y) == pytest.approx(np.mean([*areas.values()]))
+    # A fold without one of the families.
+    assert scorer.mean(fitted, X[:2], y[:2]) == scorer(fitted, X[:2], y[:2])["scar"]
+
+
 def test_halving_over_epochs(tiny, selection):
     search = HalvingGridSearchCV(
         L2AutoencoderSegmenter(**tiny),
         {"latent_dim": [4, 8]},
         cv=DefectFreeKFold(2),
-        scoring=pro_auc_scorer,
+        scoring=FamilyScorer(selection).mean,
         resource="max_epochs",
         max_resources=2,
         factor=2,

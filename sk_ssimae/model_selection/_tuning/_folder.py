@@ -182,11 +182,17 @@ def describe_segmenter(segmenter: Any) -> dict[str, str]:
     parts = [segmenter, *(value for value in params.values() if hasattr(value, "parameter_names"))]
     machine = {name for part in parts for name in part.parameter_names(Role.MACHINE)}
     described = {
-        name: _OBJECT_ADDRESS.sub("", repr(value))
+        name: _describe(value)
         for name, value in sorted(params.items())
-        if name.rpartition("__")[2] not in machine and not hasattr(value, "get_params")
+        if name.rpartition("__")[2] not in {*machine, "segmenters"}  # Members have own names.
     }
     return {"class": type(segmenter).__name__, **described}
+
+
+def _describe(value: Any) -> str:
+    if hasattr(value, "get_params"):
+        return type(value).__name__
+    return _OBJECT_ADDRESS.sub("", repr(value))
 
 
 def _checksum(item: Any, name: str) -> str:

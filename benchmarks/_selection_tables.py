@@ -1,0 +1,118 @@
+"""Tables of the records of selection.py: agreement of rankings, and the regret of a choice."""
+
+import csv
+import warnings
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _common import write_whole
+from _curves import Curves
+from scipy.stats import kendalltau
+
+from sk_ssimae.exceptions import SelectionWarning
+from sk_ssimae.model_selection import SelectionReport
+
+REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
+_OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
+_N_RESAMPLINGS = 1000
+
+
+def summarise(path: Path, curves: Path | None, default: str) -> None:
+    """Write two tables beside the records: one row per data set and seed, and one per family.
+
+    Parameters
+    ----------
+    path : Path
+        CSV file of the records.
+    curves : Path or None
+        Folder of the curves of real defects. None leaves the intervals out.
+    default : str
+        Configuration that a user has without a choice.
+    """
+    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    with path.open(newline="") as file:
+        for row in csv.DictReader(file):
+            groups[row["set"], row["seed"]].append(row)
+    choices = [_choice(name, seed, rows, curves, default) for (name, seed), rows in groups.items()]
+    _write(path.with_name(f"{path.stem}_table.csv"), choices)
+    _write(path.with_name(f"{path.stem}_families.csv"), _by_family(groups))
+
+
+def _choice(
+    name: str, seed: str, rows: list[dict[str, str]], curves: Path | None, default: str
+) -> dict[str, Any]:
+    """Compare the choice by painted defects with the best, the default and a random one."""
+    report = _report(rows)
+    names = [row["configuration"] for row in rows]
+    chosen, usual = report.best_index, names.index(default)
+    out: dict[str, Any] = {"set": name, "seed": seed, "n": len(rows), "chosen": names[chosen]}
+    for label, column in REAL.items():
+        scores = np.array([float(row[column]) for row in rows])
+        regret = scores.max() - scores
+        out |= {
+            f"{label} best": f"{scores.max():.3f}",
+            f"{label} of": names[int(scores.argmax())],
+            f"{label} chosen": f"{scores[chosen]:.3f}",
+            f"{label} default": f"{scores[usual]:.3f}",
+            f"{label} regret": f"{regret[chosen]:.3f}",
+            f"{label} regret, default": f"{regret[usual]:.3f}",
+            f"{label} regret, random": f"{regret.mean():.3f}",
+            f"{label} τ": f"{kendalltau(-report.mean_ranks, scores).statistic:.2f}",
+        }
+    if curves is not None:
+        files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in names]
+        out |= _intervals([Curves.load(file) for file in files], chosen, usual)
+    return out
+
+
+def _intervals(curves: list[Curves], chosen: int, usual: int) -> dict[str, str]:
+    """Return the middle 90 % of the gain over the default, images of real defects resampled."""
+    rng = np.random.default_rng(0)
+    n_images = len(curves[0].good)
+    gains = []
+    for _ in range(_N_RESAMPLINGS):
+        images = rng.integers(n_images, size=n_images)
+        gains.append(np.subtract(curves[chosen].scores(images), curves[usual].scores(images)))
+    low, high = np.quantile(gains, (0.05, 0.95), axis=0)
+    return {
+        f"{label} gain, 90 %": f"{low[i]:+.3f} to {high[i]:+.3f}" for i, label in enumerate(REAL)
+    }
+
+
+def _by_family(groups: dict[tuple[str, str], list[dict[str, str]]]) -> Iterable[dict[str, Any]]:
+    """Return τ of each family with real defects, and the regret of a choice by it alone."""
+    for (name, seed), rows in groups.items():
+        report = _report(rows)
+        for family, ranks in zip(report.families, report.ranks.T, strict=True):
+            row: dict[str, Any] = {"set": name, "seed": seed, "family": family}
+            best = int(np.lexsort((report.mean_ranks, ranks))[0])
+            for label, column in REAL.items():
+                scores = np.array([float(row[column]) for row in rows])
+                row[f"{label} τ"] = f"{kendalltau(-ranks, scores).statistic:.2f}"
+                row[f"{label} regret"] = f"{scores.max() - scores[best]:.3f}"
+            yield row
+
+
+def _report(rows: list[dict[str, str]]) -> SelectionReport:
+    families = [key for key in rows[0] if key not in _OTHERS and key not in REAL.values()]
+    scores = {family: [float(row[family]) for row in rows] for family in families}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SelectionWarning)  # The table of families shows it.
+        return SelectionReport.from_scores(
+            scores, [{"configuration": row["configuration"]} for row in rows]
+        )
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    rows = list(rows)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_whole(path, write)
