@@ -83,6 +83,12 @@ class Images:
         """Read an image: (h, w, c), uint8 or float32, 0 and 1 at the ends of the range."""
         return self.read(index)[0]
 
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
+        """Return some of the images as they were given: part of an array, or else a list."""
+        if self.is_array:
+            return self._source[np.asarray(indices, dtype=np.intp)]
+        return [self._source[index] for index in indices]
+
     def read(self, index: int) -> tuple[Image, Inside | None]:
         """Read an image, and the mask (h, w) of its inspected pixels, None for all."""
         stored, inside, name = self.read_inspected(index)

@@ -1,12 +1,17 @@
 """Warnings that a caller may want to catch."""
 
 __all__ = [
+    "BudgetWarning",
     "IntensityRangeWarning",
     "InterruptedFitWarning",
     "SelectionWarning",
     "SmallImageWarning",
     "UnlearnedTextureWarning",
 ]
+
+
+class BudgetWarning(UserWarning):
+    """The time for a tuning was too short for some candidates, or was exceeded."""
 
 
 class IntensityRangeWarning(UserWarning):

@@ -26,8 +26,8 @@ DIRECTIONS = {
     **dict.fromkeys(LEAVES, LEAVES),
     "metrics": LEAVES,
     "_inference": LEAVES | {"metrics"},
-    # Estimators use its thresholds; it trains a pilot, imported when needed.
-    "model_selection": LEAVES | {"metrics", "datasets", "estimators"},
+    # Estimators use its thresholds; it trains candidates and draws, with imports when needed.
+    "model_selection": LEAVES | {"metrics", "datasets", "estimators", "_inference", "plotting"},
     "losses": LEAVES,
     "modules": LEAVES | {"losses"},
     "estimators": LEAVES | {"_inference", "metrics", "model_selection", "losses", "modules"},

@@ -8,6 +8,7 @@ import typer
 import sk_ssimae
 from sk_ssimae.cli._app_calibrate import calibrate
 from sk_ssimae.cli._app_inspect import evaluate, predict
+from sk_ssimae.cli._app_tune import tune
 from sk_ssimae.cli._app_update import update
 from sk_ssimae.cli._options import (
     BadImage,
@@ -220,6 +221,7 @@ def fit(
     raise typer.Exit(code)
 
 
+app.command()(tune)
 app.command()(calibrate)
 app.command()(update)
 app.command()(predict)

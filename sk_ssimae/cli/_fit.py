@@ -76,7 +76,7 @@ def fit(
         persistence.save(segmenter, output)
     except KeyboardInterrupt:
         return _end_interrupted(segmenter, len(images), output, terminal)
-    _summarize(segmenter, len(images), output, terminal)
+    summarize(segmenter, len(images), output, terminal)
     return 0
 
 
@@ -92,7 +92,7 @@ def _end_interrupted(
     path = _interrupted_file(output) if output.exists() else output
     persistence.save(segmenter, path)
     if hasattr(segmenter, "threshold_"):
-        _summarize(segmenter, n_images, path, terminal)
+        summarize(segmenter, n_images, path, terminal)
     kept = f" {str(output)!r} is unchanged." if path != output else ""
     terminal.complain(f"interrupted {_say_how_far(segmenter, path)}{kept}")
     if any(segmenter.get_params()[name] for name in owners_of(segmenter, "checkpoint_dir")):
@@ -115,7 +115,8 @@ def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
     return f"{text}, without a threshold. sk-ssimae calibrate finds one on other good images."
 
 
-def _summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
+def summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
+    """Print what was trained, and the promise of its threshold."""
     name, images = type(segmenter).__name__, count(n_images, "image")
     terminal.say(f"{name} trained on {images} and saved to {str(output)!r}.")
     if segmenter.intensity_range_ is not None:

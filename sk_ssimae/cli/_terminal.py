@@ -1,7 +1,7 @@
 """Output of the commands: results, progress, warnings, and errors without tracebacks."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -61,19 +62,24 @@ class Terminal:
         """Print an error in one line, even when quiet."""
         self.err.print(f"error: {one_line(error)}", soft_wrap=True)
 
-    def progress(self, *, counted: bool = True) -> Progress:
+    def progress(
+        self, *, counted: bool = True, columns: Sequence[ProgressColumn] | None = None
+    ) -> Progress:
         """Make a progress bar, which prints nothing unless there is a terminal.
 
         Parameters
         ----------
         counted : bool, default=True
             Show counts, such as 3/10, instead of a percentage.
+        columns : sequence of ProgressColumn or None
+            What to show after the description, instead of a bar, the count and the time.
         """
+        if columns is None:
+            count = MofNCompleteColumn() if counted else TaskProgressColumn()
+            columns = [BarColumn(), count, TimeRemainingColumn()]
         return Progress(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn() if counted else TaskProgressColumn(),
-            TimeRemainingColumn(),
+            *columns,
             console=self.err,
             disable=self.quiet or not self.err.is_terminal,
         )

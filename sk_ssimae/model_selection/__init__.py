@@ -6,6 +6,10 @@ from sk_ssimae.model_selection._selection_report import SelectionReport, choose_
 from sk_ssimae.model_selection._selection_set import SelectionSet, make_selection_set
 from sk_ssimae.model_selection._split import DefectFreeKFold
 from sk_ssimae.model_selection._threshold import image_fpr_threshold, pixel_fpr_threshold
+from sk_ssimae.model_selection._tuning._candidates import Candidate, default_candidates
+from sk_ssimae.model_selection._tuning._progress import TuningStep
+from sk_ssimae.model_selection._tuning._result import Trial, TuningResult
+from sk_ssimae.model_selection._tuning._tune import tune
 
 __all__ = [
     "DefectFreeKFold",
@@ -15,6 +19,12 @@ __all__ = [
     "FamilyScorer",
     "choose_by_rank",
     "SelectionReport",
+    "tune",
+    "Candidate",
+    "default_candidates",
+    "TuningResult",
+    "Trial",
+    "TuningStep",
     "pixel_fpr_threshold",
     "image_fpr_threshold",
 ]

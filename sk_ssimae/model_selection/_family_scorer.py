@@ -98,11 +98,37 @@ class FamilyScorer:
         """
         check_masks(y)
         check_some_defective(y, count_images(X))
+        return self.score_maps(y, estimator.decision_function(X))
+
+    def score_maps(self, y: Any, residual_maps: Any) -> dict[str, float]:
+        """Score residual maps that have been computed.
+
+        Parameters
+        ----------
+        y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+            Masks of some images of the selection set.
+        residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
+            Their residual maps.
+
+        Returns
+        -------
+        dict of str to float
+            The area by family, in [0, 1]; NaN for a family of which there is no image.
+
+        Raises
+        ------
+        ValueError
+            If `y` contains no mask of a defect, or one of another set, or masks and maps differ in
+            number or shape.
+        """
+        check_masks(y)
+        check_some_defective(y, len(residual_maps))
         masks = [check_mask(mask, f"y[{index}]") for index, mask in enumerate(y)]
         families = [self._find_family(mask, index) for index, mask in enumerate(masks)]
-        maps = estimator.decision_function(X)
-        check_mask_shapes(masks, maps)
-        return {family: self._score(family, families, masks, maps) for family in self.families}
+        check_mask_shapes(masks, residual_maps)
+        return {
+            family: self._score(family, families, masks, residual_maps) for family in self.families
+        }
 
     def mean(self, estimator: Any, X: Any, y: Any) -> float:
         """Score a fitted estimator by the mean over families, for searches that need one number.

@@ -266,6 +266,17 @@ def choose_by_rank(cv_results: Mapping[str, Any]) -> int:
     return SelectionReport.from_cv_results(cv_results).best_index
 
 
+def best_by_rank(scores: Sequence[Sequence[float]]) -> int:
+    """Return the index of the candidate with the best mean rank; one row of scores for each."""
+    table = np.array(scores, dtype=float)
+    return _choose(_rank(table), table)
+
+
+def rank_scores(scores: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Return the ranks within each family; one row of scores for each candidate."""
+    return _rank(np.array(scores, dtype=float))
+
+
 def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.stats import rankdata
 

@@ -1,7 +1,7 @@
 """Good images and painted defects, to choose settings without labels."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
@@ -60,7 +60,7 @@ def make_selection_set(
     *,
     families: Sequence[str] = DEFAULT_FAMILIES,
     n_per_family: int | None = None,
-    severity: float | Literal["pilot"] = "pilot",
+    severity: float | Mapping[str, float] | Literal["pilot"] = "pilot",
     pilot: Any = None,
     groups: ArrayLike | None = None,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
@@ -87,12 +87,13 @@ def make_selection_set(
     n_per_family : int or None, default=None
         Number of good images that are painted, each once with every family. None for all of them,
         but at most 8. A search needs at least as many as folds.
-    severity : float in (0, 1] or "pilot", default="pilot"
-        Severity around which defects are painted. "pilot" finds one for each family.
+    severity : float in (0, 1], dict of str to float, or "pilot", default="pilot"
+        Severity around which defects are painted; a dict has one for each family, such as
+        `severities` of another set. "pilot" finds one for each family.
     pilot : segmenter or None, default=None
         Segmenter, not necessarily fitted, of which a copy is trained. None is a
-        :class:`~sk_ssimae.PatchDictionarySegmenter`, which takes seconds. Unused if `severity` is a
-        number.
+        :class:`~sk_ssimae.PatchDictionarySegmenter`, which takes seconds. Unused unless `severity`
+        is "pilot".
     groups : array of shape (n,), optional
         Group of each image, such as the part that it shows. None if each image is its own.
     random_state : int, RandomState, Generator or None, default=None
@@ -135,14 +136,11 @@ def make_selection_set(
     names = check_families(families)
     names = list(dict.fromkeys(names))
     _check_n_per_family(n_per_family, n_images)
-    _check_severity(severity)
+    given = _check_severity(severity, names)
     group_of = np.arange(n_images) if groups is None else number_groups(groups, n_images)
     rng = make_rng(random_state)
     order = _spread_over_groups(group_of, rng)
-    if severity == "pilot":
-        severities = _make_pilot(pilot, good, X, group_of, order, rng).find_severities(names)
-    else:
-        severities = dict.fromkeys(names, float(severity))
+    severities = given or _make_pilot(pilot, good, X, group_of, order, rng).find_severities(names)
     chosen = order[: min(n_images, _MOST_PAINTED) if n_per_family is None else n_per_family]
     painted, masks = [], []
     seen: set[bytes] = set()
@@ -275,10 +273,26 @@ def _check_n_per_family(n_per_family: Any, n_images: int) -> None:
         )
 
 
-def _check_severity(severity: Any) -> None:
-    is_number = isinstance(severity, Real) and not isinstance(severity, bool)
-    number: Any = severity
-    if not (is_number and 0 < number <= 1) and not (
-        isinstance(severity, str) and severity == "pilot"
-    ):
-        raise ValueError(f"severity must lie in (0, 1] or be 'pilot', got {severity!r} instead.")
+def _check_severity(severity: Any, families: list[str]) -> dict[str, float] | None:
+    """Return the severity of each family, or None if a pilot is to find them."""
+    if isinstance(severity, str) and severity == "pilot":
+        return None
+    if isinstance(severity, Mapping):
+        missing = [family for family in families if family not in severity]
+        if missing:
+            raise ValueError(
+                f"severity must have a number for each of the families, got none for {missing}."
+            )
+        return {
+            family: _check_level(severity[family], f"severity[{family!r}]") for family in families
+        }
+    return dict.fromkeys(families, _check_level(severity, "severity"))
+
+
+def _check_level(level: Any, name: str) -> float:
+    is_number = isinstance(level, Real) and not isinstance(level, bool)
+    number: Any = level
+    if not (is_number and 0 < number <= 1):
+        alternative = " or be 'pilot'" if name == "severity" else ""
+        raise ValueError(f"{name} must lie in (0, 1]{alternative}, got {level!r} instead.")
+    return float(number)

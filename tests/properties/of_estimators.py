@@ -558,6 +558,27 @@ CALLS = [
         {"image": anything},
         {"block_size": no_integers | st.sampled_from((0, -1))},
     ),
+    Call(
+        "plotting.SelectionDisplay",
+        _close(lambda **given: plotting.SelectionDisplay(**given).plot()),
+        st.fixed_dictionaries(
+            {
+                "scores": st.sampled_from(([[0.5, 1], [0, 0.2]], np.ones((2, 2)))),
+                "families": st.just(["scar", "blur"]),
+                "candidates": st.just(["ssim", "l2"]),
+                "mean_ranks": st.sampled_from(([1, 2], np.array([1.5, 1.5]))),
+                "best_index": st.sampled_from((0, 1)),
+            }
+        ),
+        _is_drawn,
+        {},
+        {
+            "scores": st.sampled_from((None, [[1, 2]], np.ones(2), "text")),
+            "mean_ranks": st.sampled_from((None, [1], np.ones((2, 2)), "text")),
+            "best_index": st.sampled_from((-1, 2)),
+        },
+        share=1,
+    ),
     Call("plotting.ResidualMapDisplay", _display, _shown(), _is_drawn, _arrays, _options, share=2),
     *(
         Call(

@@ -241,7 +241,34 @@ def _is_index(result: Any, arguments: dict[str, Any]) -> None:
     assert result in range(len(arguments["cv_results"]["params"]))
 
 
+def _are_candidates(result: Any, _: Any) -> None:
+    assert {type(candidate) for candidate in result} == {model_selection.Candidate}
+    for candidate in result:
+        candidate.segmenter.check_parameters()
+        assert candidate.settings()
+
+
 CALLS = [
+    Call(
+        "model_selection.default_candidates",
+        model_selection.default_candidates,
+        st.fixed_dictionaries(
+            {
+                "X": st.sampled_from(
+                    (
+                        np.zeros((2, 40, 56)),
+                        np.zeros((1, 8, 9, 3), "u1"),
+                        [np.zeros((600, 520), "u2"), np.zeros((500, 700), "u2")],
+                    )
+                ),
+                "device": st.sampled_from(("auto", "cpu")),
+            }
+        ),
+        _are_candidates,
+        {},
+        {"X": st.sampled_from((None, 3, "text", [], np.zeros((4, 5)), np.zeros((0, 4, 5))))},
+        share=1,
+    ),
     Call(
         "model_selection.make_selection_set",
         model_selection.make_selection_set,

@@ -63,6 +63,8 @@ COVERED_BY_OTHERS = {
     # It has no arguments; its docstring runs it.
     "self_similarity_protocol",
     *("SegmentedBlock", "SegmentedImage", "ParityReport", "TailProbability", "Posteriors"),
+    # It trains candidates for seconds; tests/model_selection/test_tune.py covers it.
+    *("tune", "TuningResult", "Trial", "Candidate", "TuningStep", "BudgetWarning"),
     # Run by image_estimator_checks.
     *("PatchDictionarySegmenter", "FeatureDictionarySegmenter", "EnsembleSegmenter"),
     *("SparseDictionarySegmenter", "BaseDictionarySegmenter", "DictionaryParameters"),

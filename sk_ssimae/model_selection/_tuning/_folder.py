@@ -1,0 +1,211 @@
+"""The folder of a tuning, by which an interrupted one continues."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae._atomic import remove_temporaries, replace_file
+from sk_ssimae._images import Images
+from sk_ssimae._validation import to_array
+
+_PLAN = "tuning.json"
+_CHECKPOINTS = "checkpoints"
+_FORMAT = 1
+_OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+
+
+class TuningFolder:
+    """Results of the candidates of one tuning, in files.
+
+    ``tuning.json`` describes the images and the options, so that those of another tuning are
+    refused. Each candidate that was scored has a file ``NN.json`` with its scores, and ``NN.npz``
+    with its best residual maps. Autoencoders have their checkpoints in ``checkpoints``.
+
+    Parameters
+    ----------
+    path : path
+        The folder; created if it does not exist.
+
+    Raises
+    ------
+    OSError
+        If it cannot be created.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        if self.path.exists() and not self.path.is_dir():
+            raise NotADirectoryError(
+                f"folder must be a folder, got the file {str(path)!r} instead."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of autoencoders."""
+        return self.path / _CHECKPOINTS
+
+    def open_plan(self, images: list[str], options: dict[str, Any], plan: dict[str, Any]) -> Any:
+        """Return the plan of the tuning that began here, or write this one.
+
+        Parameters
+        ----------
+        images : list of str
+            Checksum of each image.
+        options : dict
+            All that changes the results, as text.
+        plan : dict
+            Numbers that are drawn or chosen at the beginning.
+
+        Raises
+        ------
+        FileExistsError
+            If the folder has other files.
+        ValueError
+            If the folder belongs to a tuning of other images or options.
+        """
+        stored = self._read(_PLAN)
+        if stored is None:
+            others = sorted(entry.name for entry in self.path.iterdir())
+            if others:
+                raise FileExistsError(
+                    f"folder must be empty or have the files of a tuning, got {str(self.path)!r} "
+                    f"with {others[0]!r} instead. Choose another folder."
+                )
+            content = {"format": _FORMAT, "images": images, "options": options, "plan": plan}
+            self._write(_PLAN, content)
+            return plan
+        if stored.get("format") != _FORMAT:
+            self._refuse("was written by another version of sk_ssimae")
+        self._compare_images(stored["images"], images)
+        for name in sorted({*stored["options"], *options}):
+            there, here = stored["options"].get(name), options.get(name)
+            if there != here:
+                self._refuse(f"was begun with {name}={_short(there)}, not {_short(here)}")
+        return stored["plan"]
+
+    def update_plan(self, **values: Any) -> None:
+        """Add numbers to the plan."""
+        stored = self._read(_PLAN)
+        stored["plan"] |= values
+        self._write(_PLAN, stored)
+
+    def read_trial(self, number: int) -> dict[str, Any] | None:
+        """Return what is known of a candidate; None if it was not begun."""
+        content: dict[str, Any] | None = self._read(f"{number:02}.json")
+        return content
+
+    def write_trial(self, number: int, content: dict[str, Any]) -> None:
+        """Write what is known of a candidate."""
+        self._write(f"{number:02}.json", content)
+
+    def read_maps(self, number: int) -> list[NDArray[np.float32]]:
+        """Return the residual maps of a candidate."""
+        path = self.path / f"{number:02}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return [stored[f"arr_{index}"] for index in range(len(stored.files))]
+        except (OSError, ValueError, KeyError) as error:
+            raise self._damaged(path) from error
+
+    def write_maps(self, number: int, maps: Sequence[NDArray[np.float32]]) -> None:
+        """Write the residual maps of a candidate."""
+        content = io.BytesIO()
+        np.savez(content, *maps)
+        replace_file(self.path / f"{number:02}.npz", content.getvalue())
+
+    def remove(self) -> None:
+        """Remove the files of the tuning, and the folder if nothing else is in it."""
+        for entry in [*self.path.glob("[0-9][0-9].*"), self.path / _PLAN]:
+            entry.unlink(missing_ok=True)
+        for entry in self.checkpoints.glob("*.pt"):
+            entry.unlink()
+        for folder in (self.checkpoints, self.path):
+            remove_temporaries(folder)
+            with suppress(OSError):  # It has files of others, or was not made.
+                folder.rmdir()
+
+    def _compare_images(self, there: list[str], here: list[str]) -> None:
+        if len(there) != len(here):
+            self._refuse(f"was begun with {len(there)} images, not {len(here)}")
+        for index, pair in enumerate(zip(there, here, strict=True)):
+            if pair[0] != pair[1]:
+                self._refuse(f"was begun with another image in place of X[{index}]")
+
+    def _read(self, name: str) -> Any:
+        path = self.path / name
+        try:
+            content = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise self._damaged(path) from error
+        if not isinstance(content, dict):
+            raise self._damaged(path)
+        return content
+
+    def _write(self, name: str, content: Any) -> None:
+        replace_file(self.path / name, (json.dumps(content, indent=1) + "\n").encode())
+
+    def _refuse(self, reason: str) -> None:
+        raise ValueError(
+            f"folder: the tuning in {str(self.path)!r} {reason}. Continue it with the same images "
+            "and options, choose another folder, or delete this one to begin again."
+        )
+
+    def _damaged(self, path: Path) -> ValueError:
+        return ValueError(
+            f"folder: {str(path)!r} is damaged. Delete it to compute it again, or delete the "
+            "folder to begin again."
+        )
+
+
+def checksum_images(images: Images) -> list[str]:
+    """Return a checksum of the content of each image."""
+    return [_checksum(images.take([index])[0], f"X[{index}]") for index in range(len(images))]
+
+
+def describe_segmenter(segmenter: Any) -> dict[str, str]:
+    """Describe all that changes the results of a segmenter."""
+    from sk_ssimae.estimators import Role
+
+    params = segmenter.get_params()
+    parts = [segmenter, *(value for value in params.values() if hasattr(value, "parameter_names"))]
+    machine = {name for part in parts for name in part.parameter_names(Role.MACHINE)}
+    described = {
+        name: _describe(value)
+        for name, value in sorted(params.items())
+        if name.rpartition("__")[2] not in {*machine, "segmenters"}  # Members have own names.
+    }
+    return {"class": type(segmenter).__name__, **described}
+
+
+def _describe(value: Any) -> str:
+    if hasattr(value, "get_params"):
+        return type(value).__name__
+    return _OBJECT_ADDRESS.sub("", repr(value))
+
+
+def _checksum(item: Any, name: str) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    if isinstance(item, str | bytes | os.PathLike):
+        digest.update(Path(os.fsdecode(item)).read_bytes())
+    else:
+        array = to_array(item, name)
+        digest.update(f"{array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"

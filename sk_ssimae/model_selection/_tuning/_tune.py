@@ -1,0 +1,334 @@
+"""One call from good images to a calibrated segmenter."""
+
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+import sk_ssimae
+from sk_ssimae._validation import make_rng
+from sk_ssimae.exceptions import BudgetWarning
+from sk_ssimae.model_selection._selection_report import SelectionReport
+from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
+from sk_ssimae.model_selection._split import number_groups
+from sk_ssimae.model_selection._tuning._candidates import (
+    Candidate,
+    check_candidates,
+    default_candidates,
+)
+from sk_ssimae.model_selection._tuning._folder import (
+    TuningFolder,
+    checksum_images,
+    describe_segmenter,
+)
+from sk_ssimae.model_selection._tuning._images import (
+    Shape,
+    divide,
+    find_severities,
+    n_scored_pixels,
+    open_images,
+    paint,
+    scale_size,
+)
+from sk_ssimae.model_selection._tuning._progress import Clock, Reporter, TuningStep
+from sk_ssimae.model_selection._tuning._result import Trial, TuningResult
+from sk_ssimae.model_selection._tuning._search import (
+    ENSEMBLE,
+    NO_TIME,
+    Outcome,
+    Search,
+    try_ensemble,
+)
+from sk_ssimae.model_selection._tuning._training import trains_in_epochs
+from sk_ssimae.model_selection._tuning._trials import Bench
+from sk_ssimae.model_selection._tuning._winner import STEP, make_winner, train_winner
+
+_SELECTION_SET = "selection set"
+# Times its budget that a tuning may take without a warning.
+_TOLERANCE = 1.2
+
+
+def tune(
+    X: Any,
+    *,
+    budget_minutes: float = 30,
+    candidates: Sequence[Candidate] | None = None,
+    families: Sequence[str] = DEFAULT_FAMILIES,
+    ensemble: bool = True,
+    groups: ArrayLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    random_state: int | np.random.RandomState | np.random.Generator | None = None,
+    progress: Callable[[TuningStep], Any] | None = None,
+) -> TuningResult:
+    """Choose method and settings from good images alone, and train and calibrate the winner.
+
+    About a third of the good images, at most eight, are set aside, and defects of several families
+    are painted into copies of parts of them, near the limit of detection. The candidates are
+    trained on the others, and their settings of inference are searched without training again. The
+    candidate with the best mean rank over the families is trained on all good images, and
+    calibrated as in its `fit`.
+
+    The budget is a time of the wall clock. 30 % of it are kept for the last training. Speed is
+    measured: each network is trained on as many patches as fit into its share of the time, at most
+    its own number. A network for which not even 4 % of that number fit is skipped. So is any other
+    segmenter if the slowest so far took more than what is left; the first is always tried.
+
+    Parameters
+    ----------
+    X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
+        Good images: uint8, uint16, or floats in [0, 1]. A single image is divided.
+    budget_minutes : float, default=30
+        Minutes for everything, above 0. Of the selection set it also decides how many pixels it
+        has.
+    candidates : list of Candidate or None, default=None
+        Candidates, tried in their order. None is :func:`default_candidates`.
+    families : sequence of str
+        Families of defects, see :func:`~sk_ssimae.datasets.draw_defects`. By default scar, foreign
+        texture, crease, contamination, blur, warp and missing line.
+    ensemble : bool, default=True
+        Whether the best autoencoder and the best dictionary together, as an
+        :class:`~sk_ssimae.EnsembleSegmenter`, are a candidate too. It costs next to no time.
+    groups : array of shape (n,), optional
+        Group of each image, such as the part that it shows: groups are not divided. None if each
+        image is its own.
+    folder : path or None, default=None
+        Folder for the results of each candidate, created if it does not exist. An interrupted
+        tuning continues if it is called again with the same images and options; `budget_minutes`
+        may change, and includes the time spent before. The folder is kept at the end. None writes
+        nothing.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the choice of images, the defects, and candidates without one. The same integer
+        gives the same selection set for the same `budget_minutes`; how long networks are trained,
+        and so the choice, also depends on the speed of the machine.
+    progress : callable or None, default=None
+        Called with a :class:`TuningStep` when a step begins, such as ``print``.
+
+    Returns
+    -------
+    TuningResult
+        The winner, the ranking, and everything that was tried.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type, such as a candidate that is no segmenter.
+    ValueError
+        If an image or parameter is not as described, no candidate could be trained, or `folder`
+        belongs to a tuning of other images or options.
+    OSError
+        If a file cannot be read or written.
+    KeyboardInterrupt
+        If it was interrupted. With `folder`, it can go on.
+
+    Warns
+    -----
+    BudgetWarning
+        If the budget was too small for any network, or was exceeded by more than a fifth: the
+        first candidate and the last training are not left out.
+    SelectionWarning
+        If another candidate would be chosen without one of the families.
+
+    See Also
+    --------
+    make_selection_set : Paints the defects, for searches of your own.
+    sk_ssimae.plotting.SelectionDisplay : Draws the ranking.
+
+    References
+    ----------
+    See :doc:`/choosing` for what it cannot know.
+
+    Examples
+    --------
+    >>> from sk_ssimae import PatchDictionarySegmenter
+    >>> from sk_ssimae.datasets import make_woven_fabric
+    >>> from sk_ssimae.model_selection import Candidate, tune
+    >>> good = make_woven_fabric(4, shape=(64, 64), random_state=0)
+    >>> result = tune(
+    ...     good,
+    ...     candidates=[
+    ...         Candidate("filters", PatchDictionarySegmenter(), {"smoothing": [1, 4]}),
+    ...         Candidate("grey values", PatchDictionarySegmenter(contrast_sigma=0)),
+    ...     ],
+    ...     families=["scar"],
+    ...     random_state=0,
+    ... )
+    >>> result.report.scores.shape, len(result.trials)
+    ((2, 1), 3)
+    >>> result.segmenter.predict(good).shape
+    (4, 64, 64)
+    """
+    # These modules import scikit-learn, which the rest of this subpackage does without.
+    from sk_ssimae.datasets._defects import check_families
+
+    _check_budget(budget_minutes)
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress must be callable or None, got {progress!r} instead.")
+    if not isinstance(ensemble, bool | np.bool_):
+        raise TypeError(f"ensemble must be True or False, got {ensemble!r} instead.")
+    names = list(dict.fromkeys(check_families(families)))
+    chosen = default_candidates(X) if candidates is None else candidates
+    checked = check_candidates(chosen)
+    alpha_channel = _common_alpha_channel(checked)
+    seed = int(make_rng(random_state).integers(2**31))
+    clock = Clock(60.0 * budget_minutes)
+    images, shapes = open_images(X, alpha_channel)
+    group_of = np.arange(len(shapes)) if groups is None else number_groups(groups, len(shapes))
+    plan: dict[str, Any] = {"seed": seed, "n_pixels": n_scored_pixels(budget_minutes)}
+    store = None if folder is None else TuningFolder(folder)
+    if store is not None:
+        options = {
+            "families": names,
+            "ensemble": bool(ensemble),
+            "groups": None if groups is None else group_of.tolist(),
+            "random_state": int(random_state) if isinstance(random_state, Integral) else None,
+            "version": sk_ssimae.__version__,
+            **{f"candidate {c.name}": _describe(c) for c in checked},
+        }
+        plan = store.open_plan(checksum_images(images), options, plan)
+        clock = Clock(clock.budget, spent=clock.elapsed + plan.get("spent", 0.0))
+    steps = [_SELECTION_SET, *(c.name for c in checked), *([ENSEMBLE] if ensemble else []), STEP]
+    report = Reporter(progress, clock, steps)
+    try:
+        report(_SELECTION_SET, "painting defects")
+        rng = np.random.default_rng(plan["seed"])
+        division = divide(
+            images, group_of, plan["n_pixels"], 1 + len(names), _least_side_of(checked), rng
+        )
+        if "severities" not in plan:
+            plan["severities"] = find_severities(division, names, alpha_channel, plan["seed"])
+            if store is not None:
+                store.update_plan(severities=plan["severities"])
+        bench = Bench(*paint(division, names, plan["severities"], rng))
+        search = Search(checked, bench, division, clock, report, store, plan["seed"])
+        outcomes = search.run()
+        if ensemble:
+            report(ENSEMBLE, "scoring")
+            outcomes += [outcome for outcome in [try_ensemble(checked, outcomes, bench)] if outcome]
+        ranking, best = _rank(outcomes, names)
+        winner = make_winner(
+            best,
+            {c.name: c for c in checked},
+            {outcome.name: outcome.best_setting for outcome in outcomes},
+            plan["seed"],
+            None if store is None else store.checkpoints,
+        )
+        segmenter = train_winner(
+            X,
+            winner,
+            best,
+            shapes=shapes,
+            division=division,
+            clock=clock,
+            report=report,
+            folder=store,
+            plan=plan,
+        )
+    finally:
+        if store is not None:
+            store.update_plan(spent=clock.elapsed)
+    _warn_of_budget(clock, budget_minutes, checked, outcomes)
+    return TuningResult(
+        segmenter, ranking, _trials(outcomes), dict(plan["severities"]), clock.elapsed
+    )
+
+
+def _rank(outcomes: Sequence[Outcome], families: list[str]) -> tuple[SelectionReport, Outcome]:
+    """Rank the best settings of all candidates; return the report and the best candidate."""
+    scored = [outcome for outcome in outcomes if outcome.scored]
+    if not scored:
+        reasons = "; ".join(f"{outcome.name}: {outcome.status}" for outcome in outcomes)
+        raise ValueError(
+            f"candidates must contain one that can be trained on these images, got {reasons} "
+            "Change their parameters, raise budget_minutes, or pass other images."
+        )
+    by_family = {
+        family: [outcome.best_scores[index] for outcome in scored]
+        for index, family in enumerate(families)
+    }
+    report = SelectionReport.from_scores(
+        by_family, [{"candidate": o.name, **o.best_setting} for o in scored]
+    )
+    return report, scored[report.best_index]
+
+
+def _trials(outcomes: Sequence[Outcome]) -> tuple[Trial, ...]:
+    return tuple(
+        Trial(
+            outcome.name,
+            setting,
+            outcome.status,
+            outcome.scored.scores[index] if outcome.scored else {},
+            outcome.scored is not None and outcome.scored.best == index,
+            outcome.n_patches,
+            outcome.seconds,
+        )
+        for outcome in outcomes
+        for index, setting in enumerate(outcome.settings)
+    )
+
+
+def _least_side_of(candidates: Sequence[Candidate]) -> Callable[[Shape], int]:
+    """Return the function from the shape of an image to the least side of a part of it."""
+
+    def least_side(shape: Shape) -> int:
+        sides = [1]
+        for _, segmenter, _ in candidates:
+            patch_size = segmenter._smallest_side()
+            scaled = scale_size(segmenter.image_size, shape, shape) or shape
+            sides += [
+                min(n, -(-patch_size * n // working))
+                for n, working in zip(shape, scaled, strict=True)
+            ]
+        return max(sides)
+
+    return least_side
+
+
+def _common_alpha_channel(candidates: Sequence[Candidate]) -> str:
+    rules = {candidate.segmenter.alpha_channel for candidate in candidates}
+    if len(rules) > 1:
+        raise ValueError(
+            f"candidates must have the same alpha_channel, got {sorted(rules)}: they are ranked on "
+            "the same images."
+        )
+    return str(rules.pop())
+
+
+def _describe(candidate: Candidate) -> dict[str, Any]:
+    grid = {name: repr(list(values)) for name, values in candidate.grid.items()}
+    return {"segmenter": describe_segmenter(candidate.segmenter), "grid": grid}
+
+
+def _check_budget(budget_minutes: Any) -> None:
+    is_number = isinstance(budget_minutes, Real) and not isinstance(budget_minutes, bool)
+    if not (is_number and 0 < budget_minutes < np.inf):
+        raise ValueError(
+            f"budget_minutes must be a finite number above 0, got {budget_minutes!r} instead."
+        )
+
+
+def _warn_of_budget(
+    clock: Clock, minutes: float, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
+) -> None:
+    networks = {c.name for c in candidates if trains_in_epochs(c.segmenter)}
+    of_networks = [outcome for outcome in outcomes if outcome.name in networks]
+    skipped = [o.name for o in of_networks if o.status.startswith(NO_TIME)]
+    if clock.elapsed > _TOLERANCE * clock.budget:
+        warnings.warn(
+            f"Tuning took {clock.elapsed / 60:.1f} minutes, more than budget_minutes={minutes:g}: "
+            "the first candidate and the last training are never left out. Pass fewer or smaller "
+            "images, or a larger budget.",
+            BudgetWarning,
+            stacklevel=3,
+        )
+    elif skipped and not any(outcome.scored for outcome in of_networks):
+        warnings.warn(
+            f"budget_minutes={minutes:g} was too short for any network: {', '.join(skipped)}. "
+            "Choose a larger budget to try them; the table says how much each needs.",
+            BudgetWarning,
+            stacklevel=3,
+        )
