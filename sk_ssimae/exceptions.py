@@ -4,6 +4,7 @@ __all__ = [
     "BudgetWarning",
     "IntensityRangeWarning",
     "InterruptedFitWarning",
+    "ModeCollapseWarning",
     "SelectionWarning",
     "SmallImageWarning",
     "UnlearnedTextureWarning",
@@ -20,6 +21,10 @@ class IntensityRangeWarning(UserWarning):
 
 class InterruptedFitWarning(UserWarning):
     """Training was interrupted from the keyboard; the weights trained so far are kept."""
+
+
+class ModeCollapseWarning(UserWarning):
+    """A generator makes nearly the same patch from all latent vectors."""
 
 
 class SelectionWarning(UserWarning):

@@ -181,6 +181,8 @@ def fit(
     - l2: defects of colour or grey value; minutes to train
     - l1: like l2, with the absolute error; minutes to train
     - vae: like l2, with the improbability of each pixel; minutes to train
+    - adversarial: like l1, trained against a critic; slower to train
+    - gan: nearest patch of a generator, to compare with the literature; long to train
     - patch-dictionary: regular textures; seconds to train
     - feature-dictionary: irregular textures; seconds; extra: features
     - sparse-dictionary: small structures on irregular textures; slow to predict

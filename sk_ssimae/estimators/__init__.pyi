@@ -1,5 +1,6 @@
 # The one list of families: add a segmenter here, and the package, the command line, model files and
 # tests know it.
+from ._adversarial import AdversarialAutoencoderSegmenter
 from ._autoencoder import BaseAutoencoderSegmenter
 from ._autoencoder_parameters import AutoencoderParameters
 from ._base import BaseSegmenter
@@ -11,6 +12,7 @@ from ._drift import Drift
 from ._ensemble import EnsembleSegmenter
 from ._feature_dictionary import FeatureDictionarySegmenter
 from ._feature_matching import FeatureMatchingAutoencoderSegmenter
+from ._generative import GenerativeAdversarialSegmenter
 from ._l1 import L1AutoencoderSegmenter
 from ._l2 import L2AutoencoderSegmenter
 from ._multi_scale import MultiScaleSSIMAutoencoderSegmenter
@@ -43,6 +45,8 @@ __all__ = [
     "L1AutoencoderSegmenter",
     "VariationalAutoencoderSegmenter",
     "FeatureMatchingAutoencoderSegmenter",
+    "AdversarialAutoencoderSegmenter",
+    "GenerativeAdversarialSegmenter",
     "FeatureDictionarySegmenter",
     "PatchDictionarySegmenter",
     "SparseDictionarySegmenter",

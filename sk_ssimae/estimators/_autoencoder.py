@@ -135,6 +135,10 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         reconstructions: Tensor = self.net_.inference_module_(patches)
         return reconstructions
 
+    def net_settings(self) -> dict[str, Any]:
+        """Return further parameters of `net_class`; none by default."""
+        return {}
+
     def residual_loss(self) -> Any:
         """Return the loss whose residual is shown; by default that of training."""
         return self.net_.criterion_

@@ -15,8 +15,8 @@ from sk_ssimae.modules import Normalization
 _AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
 
 
-class AutoencoderParameters(SegmenterParameters, total=False):
-    """Types of the parameters of all autoencoders, for ``**shared: Unpack[...]``."""
+class AutoencoderParametersButRate(SegmenterParameters, total=False):
+    """Types of the parameters of autoencoders, for one with other defaults of the rate."""
 
     latent_dim: int
     patch_size: int
@@ -26,8 +26,6 @@ class AutoencoderParameters(SegmenterParameters, total=False):
     cutout: float
     max_epochs: int
     batch_size: int
-    lr: float
-    lr_schedule: Literal["one_cycle"] | None
     weight_decay: float
     device: str | torch.device
     verbose: int
@@ -38,6 +36,13 @@ class AutoencoderParameters(SegmenterParameters, total=False):
     taper: float
     inference_batch_size: int
     test_time_augmentation: Literal["dihedral"] | None
+
+
+class AutoencoderParameters(AutoencoderParametersButRate, total=False):
+    """Types of the parameters of all autoencoders, for ``**shared: Unpack[...]``."""
+
+    lr: float
+    lr_schedule: Literal["one_cycle"] | None
 
 
 class ParametrizedAutoencoder(BaseSegmenter):

@@ -103,6 +103,7 @@ def train(
             "device": device,
             "verbose": int(segmenter.verbose),
             "generator": noise_generator,
+            **segmenter.net_settings(),
         }
         net = _initialized_net(segmenter, settings, device)
         if start is not None:

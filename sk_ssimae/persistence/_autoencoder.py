@@ -134,7 +134,12 @@ def _are_as_fitted(parts: Parts, blueprint: Blueprint, fitted: dict[str, Any]) -
     """Compare the class of the loss, the parameters that both parts keep, and the tensors."""
     if not isinstance(parts.loss, type(blueprint.segmenter.make_residual_loss())):
         return False
-    kept = ((getattr(part, name, value), value) for part in parts for name, value in fitted.items())
+    kept = (
+        (getattr(part, name, value), value)
+        for part in parts
+        for name, value in fitted.items()
+        if name not in part._modules  # The parameter `encoder` names a kind of one.
+    )
     return all(now == then for now, then in kept) and blueprint.headers() == parts.headers()
 
 

@@ -44,7 +44,7 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     (patches,) = options["patches"].annotation.__metadata__
     assert f"By default {total}." in patches.help
     listed = re.findall(r"^    - ([a-z0-9-]+): ", _app.fit.__doc__, re.MULTILINE)
-    autoencoders = ["ssim", "ms-ssim", "l2", "l1", "vae"]
+    autoencoders = ["ssim", "ms-ssim", "l2", "l1", "vae", "adversarial", "gan"]
     dictionaries = ["patch-dictionary", "feature-dictionary", "sparse-dictionary"]
     assert listed == ["auto", *autoencoders, *dictionaries]
     assert set(listed) == set(methods())

@@ -304,7 +304,8 @@ STALE = {
     "smoothing": 2.0, "stride": 5, "taper": 1, "opening_diameter": 0, "target_fpr": 0.2,
     "test_time_augmentation": "dihedral", "n_samples": 2, "residual": "kl",
     "residual_params": {"gamma": 2}, "absolute_weight": 3, "threshold": "pixel_fpr",
-    "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "min_region_area": 5,
+    "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "min_region_area": 5, "search_steps": 9,
+    "search_lr": 0.5,
 }  # fmt: skip
 
 

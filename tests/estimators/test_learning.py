@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sk_ssimae import (
+    GenerativeAdversarialSegmenter,
     L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
@@ -87,7 +88,9 @@ def test_a_network_that_learned_does_not_warn(tiny, cls):
 
 
 def test_a_network_that_did_not_learn_warns_where_fit_was_called(tiny, good, segmenter_class):
-    segmenter = segmenter_class(**tiny).set_params(n_patches=16, max_epochs=1)
+    # A step for the generator, and one for the encoder.
+    n_steps = 2 if segmenter_class is GenerativeAdversarialSegmenter else 1
+    segmenter = segmenter_class(**tiny).set_params(n_patches=16, max_epochs=n_steps)
     with pytest.warns(
         UnlearnedTextureWarning, match=rf"{UNLEARNED}, below 0\.1\. .*{REMEDIES}"
     ) as w:

@@ -20,6 +20,7 @@ from sk_ssimae import (
     L2AutoencoderSegmenter,
     MultiScaleSSIMAutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
@@ -31,6 +32,7 @@ from sk_ssimae.model_selection import DefectFreeKFold
 
 LEARNING = [
     *("_autoencoder.BaseAutoencoderSegmenter", "_dictionary.BaseDictionarySegmenter"),
+    "_sparse_dictionary.SparseDictionarySegmenter",
 ]
 # Another value of each parameter that takes effect without training.
 OTHERS = {
@@ -74,6 +76,9 @@ def make_segmenters(tiny):
             feature_extractor=torch.nn.AvgPool2d(4), layers=None, random_state=0
         ),
         PatchDictionarySegmenter(random_state=0),
+        SparseDictionarySegmenter(
+            patch_size=8, n_atoms=24, n_training_patches=150, n_density_patches=150, random_state=0
+        ),
         EnsembleSegmenter(
             [("network", autoencoder), ("patches", PatchDictionarySegmenter())], random_state=0
         ),

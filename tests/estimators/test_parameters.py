@@ -9,7 +9,9 @@ from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 
 from sk_ssimae import (
+    AdversarialAutoencoderSegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    GenerativeAdversarialSegmenter,
     L2AutoencoderSegmenter,
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
@@ -53,10 +55,20 @@ NUMBERS = {
     "kl_weight": 2,
     "absolute_weight": 3,
     "feature_weight": 2,
+    "adversarial_weight": 2,
+    "critic_lr": 2**-12,
+    "encoder_share": 0.25,
+    "critic_steps": 2,
+    "search_steps": 3,
+    "search_lr": 2**-5,
 }
 OWN = {
     VariationalAutoencoderSegmenter: ("n_samples", "n_posteriors", "kl_weight"),
     FeatureMatchingAutoencoderSegmenter: ("feature_weight",),
+    AdversarialAutoencoderSegmenter: ("adversarial_weight", "critic_lr"),
+    GenerativeAdversarialSegmenter: (
+        *("encoder_share", "critic_steps", "search_steps", "search_lr"),
+    ),
 }
 CLASS_OF = {name: cls for cls, names in OWN.items() for name in names}
 INTEGERS = [np.uint8, np.int8, np.int64, np.uint16]

@@ -5,6 +5,7 @@ from sklearn.base import clone
 
 from sk_ssimae import (
     EnsembleSegmenter,
+    GenerativeAdversarialSegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
     SSIMAutoencoderSegmenter,
@@ -36,7 +37,8 @@ def test_training_continues_from_the_weights(segmenter_class, tiny, good):
     fitted = segmenter_class(**tiny).fit(good)
     before = weights(fitted)
     # With hardly any rate, the weights stay those of fit.
-    fitted.set_params(lr=1e-12).partial_fit(0.5 * good)
+    rates = {"lr", "critic_lr"} & {*fitted.get_params()}
+    fitted.set_params(**dict.fromkeys(rates, 1e-12)).partial_fit(0.5 * good)
     assert (weights(fitted) - before).abs().max() < 1e-6
     again = segmenter_class(**tiny).fit(good).partial_fit(0.5 * good)
     assert (weights(again) - before).abs().max() > 1e-5
@@ -54,7 +56,10 @@ def test_the_rate_is_lower_than_that_of_fit(tiny, good):
 # The extractor of feature matching is a module in these tests, which files do not store.
 @pytest.mark.parametrize(
     "segmenter_class",
-    [SSIMAutoencoderSegmenter, L2AutoencoderSegmenter, VariationalAutoencoderSegmenter],
+    [
+        *(SSIMAutoencoderSegmenter, L2AutoencoderSegmenter, VariationalAutoencoderSegmenter),
+        GenerativeAdversarialSegmenter,
+    ],
 )
 def test_training_continues_after_loading(segmenter_class, tiny, good, tmp_path):
     from sk_ssimae.persistence import load, save

@@ -4,7 +4,9 @@ import onnx
 import pytest
 
 from sk_ssimae import (
+    AdversarialAutoencoderSegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    GenerativeAdversarialSegmenter,
     L1AutoencoderSegmenter,
     L2AutoencoderSegmenter,
     MultiScaleSSIMAutoencoderSegmenter,
@@ -34,6 +36,8 @@ def trained(tiny, good):
         L1AutoencoderSegmenter(**tiny),
         VariationalAutoencoderSegmenter(**tiny, n_samples=2, n_posteriors=20),
         FeatureMatchingAutoencoderSegmenter(**tiny, **named),
+        AdversarialAutoencoderSegmenter(**tiny),
+        GenerativeAdversarialSegmenter(**tiny),
     ]
     return {type(segmenter): segmenter.fit(good) for segmenter in segmenters}
 

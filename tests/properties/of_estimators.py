@@ -46,11 +46,14 @@ _CLASSES = {
     "L1AutoencoderSegmenter": {},
     "VariationalAutoencoderSegmenter": {"n_samples": 2, "n_posteriors": 5},
     "FeatureMatchingAutoencoderSegmenter": {"feature_extractor": nn.AvgPool2d(4)},
+    "AdversarialAutoencoderSegmenter": {},
+    # Two steps: one for the generator, one for the encoder.
+    "GenerativeAdversarialSegmenter": {"batch_size": 2},
 }
 # Parameters whose valid values may need too much memory or time.
 _TOO_LARGE = {
     *("latent_dim", "patch_size", "image_size", "n_patches", "max_epochs", "n_samples"),
-    "n_posteriors",
+    *("n_posteriors", "search_steps"),
 }
 
 
@@ -254,6 +257,21 @@ _OF_CLASS = {
         "n_posteriors": st.integers(1, 9),
     },
     "FeatureMatchingAutoencoderSegmenter": {"feature_weight": st.floats(0, 1e6)},
+    "AdversarialAutoencoderSegmenter": {
+        "variational": st.booleans(),
+        "kl_weight": st.floats(0, 1e6),
+        "adversarial_weight": st.floats(0, 1e6),
+        "critic_lr": st.floats(1e-6, 1e-2),
+    },
+    "GenerativeAdversarialSegmenter": {
+        "encoder": _some(("after", "bigan", "search")),
+        "encoder_share": st.floats(0.01, 0.99),
+        "critic_steps": st.integers(1, 3),
+        "critic_lr": st.floats(1e-6, 1e-2),
+        "feature_weight": st.floats(0, 1e6),
+        "search_steps": st.integers(1, 3),
+        "search_lr": st.floats(1e-3, 1),
+    },
 }
 
 

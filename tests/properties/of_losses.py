@@ -142,19 +142,54 @@ _no_network = {
 }
 
 
-def _networks(name: str) -> Call:
+def _networks(name: str, **own: tuple[Any, Any]) -> Call:
+    """Call a network with valid parameters; `own` has values and refused ones of its own."""
+
     def call(**parameters: Any) -> Any:
         network = getattr(modules, name)(**parameters).eval()
         output = network(_tensor((2, parameters["n_channels"], *[parameters["patch_size"]] * 2), 0))
-        return output if name == "ConvolutionalAutoencoder" else output.reconstruction
+        return output.reconstruction if name == "VariationalAutoencoder" else output
 
     def check(result: Any, arguments: dict[str, Any]) -> None:
         assert result.shape[1:3] == (arguments["n_channels"], arguments["patch_size"])
         assert result.isfinite().all()
 
     return Call(
-        f"modules.{name}", call, st.fixed_dictionaries(_network), check, {}, _no_network, share=2
+        f"modules.{name}",
+        call,
+        st.fixed_dictionaries(_network | {key: values for key, (values, _) in own.items()}),
+        check,
+        {},
+        _no_network | {key: refused for key, (_, refused) in own.items()},
+        share=2,
     )
+
+
+def _variational_l1(kl_weight: Any) -> Any:
+    patches = _tensor((2, 1, 4, 4), 0)
+    output = patches + 0.1, torch.zeros(2, 3), torch.zeros(2, 3)
+    return losses.VariationalL1Loss(kl_weight)(output, patches)
+
+
+def _rate(n_channels: Any, patch_size: Any, latent_dim: Any) -> Any:
+    latent = None if latent_dim is None else _tensor((2, latent_dim), 0)
+    critic = modules.Critic(n_channels, patch_size, latent_dim)
+    return critic(_tensor((2, n_channels, patch_size, patch_size), 0), latent)
+
+
+def _are_ratings(result: Any, arguments: dict[str, Any]) -> None:
+    assert result.shape == (2,)
+    assert result.isfinite().all()
+
+
+def _penalty(real: Any, generated: Any) -> Any:
+    return losses.gradient_penalty(lambda x: (x**2).flatten(1).sum(dim=1), real, generated)
+
+
+@st.composite
+def _batches(draw: Any) -> dict[str, Any]:
+    shape = (draw(st.integers(1, 3)), 1, draw(st.integers(1, 3)), 2)
+    return {name: [_tensor(shape, draw(seeds))] for name in ("real", "generated")}
 
 
 CALLS = [
@@ -221,4 +256,47 @@ CALLS = [
     ),
     _networks("ConvolutionalAutoencoder"),
     _networks("VariationalAutoencoder"),
+    _networks(
+        "GenerativeAdversarialNetwork", encoding=(st.sampled_from(("after", "bigan")), others)
+    ),
+    Call(
+        "modules.Critic",
+        _rate,
+        st.fixed_dictionaries(
+            {
+                "n_channels": _network["n_channels"],
+                "patch_size": _network["patch_size"],
+                "latent_dim": st.none() | _network["latent_dim"],
+            }
+        ),
+        _are_ratings,
+        {},
+        {
+            "n_channels": _no_network["n_channels"],
+            "patch_size": _no_network["patch_size"],
+            "latent_dim": _no_network["latent_dim"].filter(lambda value: value is not None),
+        },
+        share=2,
+    ),
+    Call(
+        "losses.VariationalL1Loss",
+        _variational_l1,
+        st.fixed_dictionaries({"kl_weight": st.floats(0, 1e6)}),
+        _is_finite,
+        {},
+        {"kl_weight": _negative},
+        share=1,
+    ),
+    Call(
+        "losses.gradient_penalty",
+        _penalty,
+        _batches(),
+        _is_positive,
+        {},
+        dict.fromkeys(
+            ("real", "generated"),
+            others | other_tensors() | st.sampled_from(([], [None], [torch.ones(0, 2)])),
+        ),
+        share=1,
+    ),
 ]

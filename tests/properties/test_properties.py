@@ -56,6 +56,7 @@ COVERED_BY_OTHERS = {
         "InterruptedFitWarning",
         "SelectionWarning",
         "UnlearnedTextureWarning",
+        "ModeCollapseWarning",
         "IntensityRangeWarning",
         "SmallImageWarning",
         "image_estimator_checks",

@@ -98,8 +98,9 @@ def export_onnx(segmenter: BaseAutoencoderSegmenter, path: str | os.PathLike[str
 
     segmenter.check_ready()
     take_apart(segmenter)  # Raises if network or loss is not as fitted.
-    document = describe(_settings(segmenter, {"onnx": onnx.__version__}))
-    model = make_model(segmenter.net_.inference_module_)
+    settings = _settings(segmenter, {"onnx": onnx.__version__})
+    document = describe(settings)
+    model = make_model(segmenter.net_.inference_module_, samples=settings.is_variational)
     content = pack(model.SerializeToString(), document)
     try:
         read_model(content)

@@ -24,20 +24,23 @@ from sk_ssimae.modules._variational import INITIAL_LOG_VARIANCE, LOG_VARIANCE_RA
 from sk_ssimae.persistence._onnx._nodes import IR_VERSION, OPSET_VERSION, Interface, Shape
 
 
-def make_model(network: EncoderDecoder) -> onnx.ModelProto:
+def make_model(network: EncoderDecoder, *, samples: bool) -> onnx.ModelProto:
     """Return a network as a model from patches to reconstructions.
 
     Parameters
     ----------
     network : EncoderDecoder
         Network with its normalization folded.
+    samples : bool
+        Whether the residual needs samples of the posterior of a variational autoencoder; if not,
+        that of such a network decodes the mean.
 
     Returns
     -------
     ModelProto
-        From ``patches`` (N, C, P, P) to ``reconstructions`` of the same shape. That of a
-        variational autoencoder also takes ``noise`` (N, S, d), gives S reconstructions of each
-        patch, (N · S, C, P, P), and ``mean`` and ``log_variance`` (N, d).
+        From ``patches`` (N, C, P, P) to ``reconstructions`` of the same shape. One with samples
+        also takes ``noise`` (N, S, d), gives S reconstructions of each patch, (N · S, C, P, P), and
+        ``mean`` and ``log_variance`` (N, d).
 
     Raises
     ------
@@ -47,13 +50,13 @@ def make_model(network: EncoderDecoder) -> onnx.ModelProto:
         If a weight is NaN or infinite.
     """
     graph = _Graph()
-    is_variational = isinstance(network, VariationalAutoencoder)
     interface = Interface.of(
-        network.n_channels, network.patch_size, network.latent_dim if is_variational else None
+        network.n_channels, network.patch_size, network.latent_dim if samples else None
     )
     encoded = _add_layers(graph, network.encoder, "patches")
-    if is_variational:
-        encoded = _add_sampling(graph, encoded, network.latent_dim)
+    if isinstance(network, VariationalAutoencoder):
+        _add_moments(graph, encoded, network.latent_dim)
+        encoded = _add_sampling(graph, network.latent_dim) if samples else "mean"
     decoded = _add_layers(graph, network.decoder, encoded)
     graph.add("Identity", [decoded], outputs=["reconstructions"])
     model: onnx.ModelProto = helper.make_model(
@@ -125,14 +128,18 @@ def _add_layers(graph: _Graph, layers: nn.Module, value: str) -> str:
     return value
 
 
-def _add_sampling(graph: _Graph, encoded: str, latent_dim: int) -> str:
-    """Add the samples of the posterior that the noise selects: (N · S, d)."""
+def _add_moments(graph: _Graph, encoded: str, latent_dim: int) -> None:
+    """Add mean and log-variance, not yet shifted, of the posterior."""
     graph.add(
         "Split",
         [encoded, graph.constant([latent_dim, latent_dim])],
         outputs=["mean", "raw_log_variance"],
         axis=1,
     )
+
+
+def _add_sampling(graph: _Graph, latent_dim: int) -> str:
+    """Add the samples of the posterior that the noise selects: (N · S, d)."""
     shifted = graph.add("Add", ["raw_log_variance", graph.constant(float(INITIAL_LOG_VARIANCE))])
     limits = [graph.constant(float(limit)) for limit in LOG_VARIANCE_RANGE]
     graph.add("Clip", [shifted, *limits], outputs=["log_variance"])
