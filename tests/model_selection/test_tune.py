@@ -372,11 +372,12 @@ def test_default_candidates_suit_the_images():
     small = default_candidates(GOOD, device="cpu")
     assert {c.segmenter.patch_size for c in small if hasattr(c.segmenter, "patch_size")} == {16}
     assert small[0].grid == {"smoothing": [0.24, "auto", 0.96]}
-    assert not any("half" in candidate.name for candidate in small)
+    assert not any("half" in c.name or "128" in c.name for c in small)
     large = default_candidates([np.zeros((600, 700), dtype=np.uint8)], device="cpu")
     by_name = {candidate.name: candidate.segmenter for candidate in large}
     assert by_name["ssim half size"].image_size == (300, 350)
-    assert by_name["ssim"].patch_size == 128
+    assert by_name["ssim"].patch_size == 64
+    assert by_name["ssim patch_size=128"].patch_size == 128
     assert by_name["ssim"].device == by_name["feature-dictionary"].device == "cpu"
     assert len(dict(large[-1].grid)) == 3
 

@@ -12,7 +12,7 @@ from sk_ssimae._images import Images
 
 # The shorter side in pixels from which images of half the size are tried too.
 _LARGE = 512
-_PATCH_SIZE = 128
+_PATCH_SIZE, _LARGE_PATCH_SIZE = 64, 128
 _MOST_READ = 15
 
 
@@ -54,11 +54,12 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
 
     Patch dictionaries with and without normalized contrast, a feature dictionary, an SSIM and an L2
     autoencoder, and the SSIM autoencoder with ``cutout=0.25``, with images of half the size and
-    with 500 latent dimensions. Half the size is tried on images of at least 512 pixels per side.
+    with patches of 128 pixels and 500 latent dimensions, as in the paper. The last two are tried on
+    images of at least 512 pixels per side.
     Each is tried with half the automatic smoothing, with the automatic and with twice the
     automatic; autoencoders with a `taper` of 0.25 and 1, and those with SSIM with an
-    `absolute_weight` of 0, 3 and 10. Patches have 128 pixels, or half the shorter side of smaller
-    images.
+    `absolute_weight` of 0, 3 and 10. Other patches have 64 pixels, or half the shorter side of
+    smaller images.
 
     Parameters
     ----------
@@ -90,7 +91,6 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     ssim 18
     l2 6
     ssim cutout=0.25 18
-    ssim latent_dim=500 18
     """
     # They import scikit-learn and torch, which the rest of this subpackage does without.
     from sk_ssimae._inference._decision import smoothing_sigma
@@ -108,7 +108,7 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     ssim = autoencoder | {"absolute_weight": [0, 3, 10]}
     half = (shape[0] // 2, shape[1] // 2)
     network = {"device": device, "patch_size": _patch_size(min(shape))}
-    network["stride"] = min(30, network["patch_size"])
+    network["stride"] = min(16, network["patch_size"])
     candidates = [
         Candidate("patch-dictionary", PatchDictionarySegmenter(), smoothing),
         Candidate(
@@ -124,10 +124,17 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
         Candidate("l2", L2AutoencoderSegmenter(**network), autoencoder),
         Candidate("ssim cutout=0.25", SSIMAutoencoderSegmenter(cutout=0.25, **network), ssim),
         Candidate("ssim half size", SSIMAutoencoderSegmenter(image_size=half, **network), ssim),
-        Candidate("ssim latent_dim=500", SSIMAutoencoderSegmenter(latent_dim=500, **network), ssim),
+        Candidate(
+            "ssim patch_size=128",
+            SSIMAutoencoderSegmenter(
+                patch_size=_LARGE_PATCH_SIZE, latent_dim=500, stride=30, device=device
+            ),
+            ssim,
+        ),
     ]
+    for_large = {"patch-dictionary half size", "ssim half size", "ssim patch_size=128"}
     is_large = min(shape) >= _LARGE
-    return [one for one in candidates if is_large or one.segmenter.image_size is None]
+    return [one for one in candidates if is_large or one.name not in for_large]
 
 
 def median_shape(X: Any) -> tuple[int, int]:

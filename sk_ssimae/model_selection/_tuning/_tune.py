@@ -1,7 +1,6 @@
 """One call from good images to a calibrated segmenter."""
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -11,8 +10,6 @@ from numpy.typing import ArrayLike
 
 import sk_ssimae
 from sk_ssimae._validation import make_rng
-from sk_ssimae.exceptions import BudgetWarning
-from sk_ssimae.model_selection._selection_report import SelectionReport
 from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
 from sk_ssimae.model_selection._split import number_groups
 from sk_ssimae.model_selection._tuning._candidates import (
@@ -34,22 +31,22 @@ from sk_ssimae.model_selection._tuning._images import (
     paint,
     scale_size,
 )
+from sk_ssimae.model_selection._tuning._outcomes import (
+    list_trials,
+    rank_outcomes,
+    warn_of_budget,
+)
 from sk_ssimae.model_selection._tuning._progress import Clock, Reporter, TuningStep
-from sk_ssimae.model_selection._tuning._result import Trial, TuningResult
+from sk_ssimae.model_selection._tuning._result import TuningResult
 from sk_ssimae.model_selection._tuning._search import (
     ENSEMBLE,
-    NO_TIME,
-    Outcome,
     Search,
     try_ensemble,
 )
-from sk_ssimae.model_selection._tuning._training import trains_in_epochs
 from sk_ssimae.model_selection._tuning._trials import Bench
 from sk_ssimae.model_selection._tuning._winner import STEP, make_winner, train_winner
 
 _SELECTION_SET = "selection set"
-# Times its budget that a tuning may take without a warning.
-_TOLERANCE = 1.2
 
 
 def tune(
@@ -208,7 +205,7 @@ def tune(
         if ensemble:
             report(ENSEMBLE, "scoring")
             outcomes += [outcome for outcome in [try_ensemble(checked, outcomes, bench)] if outcome]
-        ranking, best = _rank(outcomes, names)
+        ranking, best = rank_outcomes(outcomes, names)
         winner = make_winner(
             best,
             {c.name: c for c in checked},
@@ -230,44 +227,9 @@ def tune(
     finally:
         if store is not None:
             store.update_plan(spent=clock.elapsed)
-    _warn_of_budget(clock, budget_minutes, checked, outcomes)
+    warn_of_budget(clock, budget_minutes, checked, outcomes)
     return TuningResult(
-        segmenter, ranking, _trials(outcomes), dict(plan["severities"]), clock.elapsed
-    )
-
-
-def _rank(outcomes: Sequence[Outcome], families: list[str]) -> tuple[SelectionReport, Outcome]:
-    """Rank the best settings of all candidates; return the report and the best candidate."""
-    scored = [outcome for outcome in outcomes if outcome.scored]
-    if not scored:
-        reasons = "; ".join(f"{outcome.name}: {outcome.status}" for outcome in outcomes)
-        raise ValueError(
-            f"candidates must contain one that can be trained on these images, got {reasons} "
-            "Change their parameters, raise budget_minutes, or pass other images."
-        )
-    by_family = {
-        family: [outcome.best_scores[index] for outcome in scored]
-        for index, family in enumerate(families)
-    }
-    report = SelectionReport.from_scores(
-        by_family, [{"candidate": o.name, **o.best_setting} for o in scored]
-    )
-    return report, scored[report.best_index]
-
-
-def _trials(outcomes: Sequence[Outcome]) -> tuple[Trial, ...]:
-    return tuple(
-        Trial(
-            outcome.name,
-            setting,
-            outcome.status,
-            outcome.scored.scores[index] if outcome.scored else {},
-            outcome.scored is not None and outcome.scored.best == index,
-            outcome.n_patches,
-            outcome.seconds,
-        )
-        for outcome in outcomes
-        for index, setting in enumerate(outcome.settings)
+        segmenter, ranking, list_trials(outcomes), dict(plan["severities"]), clock.elapsed
     )
 
 
@@ -308,27 +270,4 @@ def _check_budget(budget_minutes: Any) -> None:
     if not (is_number and 0 < budget_minutes < np.inf):
         raise ValueError(
             f"budget_minutes must be a finite number above 0, got {budget_minutes!r} instead."
-        )
-
-
-def _warn_of_budget(
-    clock: Clock, minutes: float, candidates: Sequence[Candidate], outcomes: Sequence[Outcome]
-) -> None:
-    networks = {c.name for c in candidates if trains_in_epochs(c.segmenter)}
-    of_networks = [outcome for outcome in outcomes if outcome.name in networks]
-    skipped = [o.name for o in of_networks if o.status.startswith(NO_TIME)]
-    if clock.elapsed > _TOLERANCE * clock.budget:
-        warnings.warn(
-            f"Tuning took {clock.elapsed / 60:.1f} minutes, more than budget_minutes={minutes:g}: "
-            "the first candidate and the last training are never left out. Pass fewer or smaller "
-            "images, or a larger budget.",
-            BudgetWarning,
-            stacklevel=3,
-        )
-    elif skipped and not any(outcome.scored for outcome in of_networks):
-        warnings.warn(
-            f"budget_minutes={minutes:g} was too short for any network: {', '.join(skipped)}. "
-            "Choose a larger budget to try them; the table says how much each needs.",
-            BudgetWarning,
-            stacklevel=3,
         )
