@@ -246,7 +246,7 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
         (["--set=max_epochs=0", "--patches=9"], "The 'max_epochs' parameter"),
         (["--set=n_patches=9", "--patches=9"], "--patches and --set n_patches exclude each other"),
         (["--device=abacus"], "device must be 'auto' or a device that torch can use here, got"),
-        ([], "must be at least patch_size=128 pixels high and wide, got shape (40, 56) instead."),
+        ([], "must be at least patch_size=64 pixels high and wide, got shape (40, 56) instead."),
     ],
 )
 def test_wrong_options_are_named(run, tmp_path, folders, options, message):

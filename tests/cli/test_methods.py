@@ -95,10 +95,11 @@ def test_options_of_other_methods_are_refused(method, name, value, option, reaso
     options, patches = ({}, value) if name == "n_patches" else ({name: value}, None)
     with pytest.raises(ValueError, match=f"{option}: --method {method} ") as error:
         make_segmenter(method, options, [], patches)
+    networks = "adversarial, gan, l1, l2, ms-ssim, ssim"
     others = "sparse-dictionary, vae" if name == "patch_size" else "vae"
     assert str(error.value) == (
         f"{option}: --method {method} has no such option: {reason}. Leave it out, or choose a "
-        f"method that has it: auto, l2, ssim, {others}."
+        f"method that has it: auto, {networks}, {others}."
     )
 
 
@@ -106,8 +107,8 @@ def test_a_device_is_refused_where_there_is_no_network():
     with pytest.raises(ValueError, match="--device: --method patch-dictionary") as error:
         make_segmenter("patch-dictionary", {"device": "cuda"}, [], None)
     assert str(error.value).endswith(
-        "it computes on the CPU. Leave it out, or choose a method that has it: auto, "
-        "feature-dictionary, l2, ssim, vae."
+        "it computes on the CPU. Leave it out, or choose a method that has it: auto, adversarial, "
+        "feature-dictionary, gan, l1, l2, ms-ssim, ssim, vae."
     )
 
 
@@ -145,5 +146,5 @@ def test_patches_and_their_number_per_epoch_exclude_each_other():
 
 
 def test_unknown_methods_are_refused():
-    with pytest.raises(ValueError, match="must be one of auto, feature-dictionary, l2,"):
+    with pytest.raises(ValueError, match="must be one of auto, adversarial, feature-dictionary, gan,"):
         make_segmenter("best", {}, [], None)
