@@ -67,7 +67,9 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
         self.generator = generator
         self._images = images
         on_cpu = generator.device.type == "cpu"
-        self._pixels: _Pixels = _HostPixels(images) if on_cpu else _DevicePixels(images, generator)
+        self._pixels: _Pixels = (
+            _HostPixels(images) if on_cpu else _DevicePixels(images, generator.device)
+        )
         shapes = np.array([image.shape[:2] for image in images])
         origins_per_image = np.prod(shapes - patch_size + 1, axis=1)
         self._widths = self._tensor(shapes[:, 1])
@@ -210,9 +212,8 @@ class _HostPixels:
 class _DevicePixels:
     """A copy of all pixels on a device, in one buffer (C, pixels)."""
 
-    def __init__(self, images: Sequence[Image], generator: torch.Generator) -> None:
+    def __init__(self, images: Sequence[Image], device: torch.device) -> None:
         sizes = [image.shape[0] * image.shape[1] for image in images]
-        device = generator.device
         all_bytes = all(image.dtype == np.uint8 for image in images)
         dtype = torch.uint8 if all_bytes else torch.float32
         shape = images[0].shape[2], sum(sizes)

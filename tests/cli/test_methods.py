@@ -146,5 +146,7 @@ def test_patches_and_their_number_per_epoch_exclude_each_other():
 
 
 def test_unknown_methods_are_refused():
-    with pytest.raises(ValueError, match="must be one of auto, adversarial, feature-dictionary, gan,"):
+    with pytest.raises(
+        ValueError, match="must be one of auto, adversarial, feature-dictionary, gan,"
+    ):
         make_segmenter("best", {}, [], None)

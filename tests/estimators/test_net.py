@@ -20,6 +20,8 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae.estimators import _sampler
+from sk_ssimae.estimators._sampler import _DevicePixels
 
 READS = {
     "item", "tolist", "numpy", "cpu", "__array__", "__bool__", "__int__", "__float__", "__index__",
@@ -46,6 +48,13 @@ class CountHostReads(TorchFunctionMode):
         return function(*args, **kwargs or {})
 
 
+@pytest.fixture(autouse=True)
+def on_device(monkeypatch):
+    """Cut patches as on a GPU, from pixels that the host does not see."""
+    device = torch.device("cpu")
+    monkeypatch.setattr(_sampler, "_HostPixels", lambda images: _DevicePixels(images, device))
+
+
 def host_reads(segmenter, images):
     """Count reads and calls of a fit, and of one with twice as many patches."""
     counts = []
@@ -58,7 +67,7 @@ def host_reads(segmenter, images):
 
 def test_steps_do_not_wait_for_the_device(segmenter_class, tiny, good):
     reads, calls = host_reads(segmenter_class(**tiny, augmentation="dihedral"), good)
-    assert calls[1] > 1.5 * calls[0]
+    assert calls[1] > 1.3 * calls[0]
     assert reads[1] == reads[0]
 
 

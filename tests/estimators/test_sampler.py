@@ -76,7 +76,7 @@ def test_a_copy_on_a_device_leads_to_the_same_patches():
     mixed = [of_bytes[0], *((image / 255).astype(np.float32) for image in of_bytes[1:])]
     for images in (of_bytes, mixed):
         here, there = (make_sampler(images, dihedral=True, n_patches=64) for _ in range(2))
-        there._pixels = _DevicePixels(images, there.generator)
+        there._pixels = _DevicePixels(images, there.generator.device)
         all_bytes = images is of_bytes
         assert there._pixels._buffer.dtype == (torch.uint8 if all_bytes else torch.float32)
         for (patches, _), (others, _) in zip(here, there, strict=True):
