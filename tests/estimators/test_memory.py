@@ -13,9 +13,11 @@ from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
 
 from sk_ssimae import (
+    AdversarialAutoencoderSegmenter,
     EnsembleSegmenter,
     FeatureDictionarySegmenter,
     FeatureMatchingAutoencoderSegmenter,
+    GenerativeAdversarialSegmenter,
     L1AutoencoderSegmenter,
     L2AutoencoderSegmenter,
     MultiScaleSSIMAutoencoderSegmenter,
@@ -38,7 +40,8 @@ LEARNING = [
 OTHERS = {
     "smoothing": 1.5, "stride": 4, "taper": 1, "test_time_augmentation": "dihedral",
     "residual_params": {"gamma": 2}, "absolute_weight": 3, "residual": "likelihood",
-    "n_samples": 3, "combination": "max", "threshold": "pixel_fpr", "target_fpr": 0.1,
+    "n_samples": 3, "search_steps": 3, "search_lr": 0.1, "combination": "max",
+    "threshold": "pixel_fpr", "target_fpr": 0.1,
     "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "opening_diameter": 0,
     "min_region_area": 5,
 }  # fmt: skip
@@ -72,6 +75,8 @@ def make_segmenters(tiny):
         L1AutoencoderSegmenter(**tiny),
         VariationalAutoencoderSegmenter(**tiny),
         FeatureMatchingAutoencoderSegmenter(feature_extractor=torch.nn.AvgPool2d(4), **tiny),
+        AdversarialAutoencoderSegmenter(**tiny),
+        GenerativeAdversarialSegmenter(**tiny),
         FeatureDictionarySegmenter(
             feature_extractor=torch.nn.AvgPool2d(4), layers=None, random_state=0
         ),

@@ -10,7 +10,11 @@ from sklearn.exceptions import NotFittedError
 from skorch import NeuralNet
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, EpochScoring, LRScheduler
 
-from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
+from sk_ssimae import (
+    GenerativeAdversarialSegmenter,
+    L2AutoencoderSegmenter,
+    SSIMAutoencoderSegmenter,
+)
 from sk_ssimae.exceptions import InterruptedFitWarning
 
 
@@ -42,6 +46,8 @@ class StopEpochs(Callback):
 
 
 def test_training_lowers_the_loss(segmenter_class, tiny, good):
+    if segmenter_class is GenerativeAdversarialSegmenter:
+        return  # Its loss is a rating by a critic that learns too: it need not fall.
     segmenter = segmenter_class(**tiny).set_params(max_epochs=20).fit(good)
     losses = segmenter.history_[:, "train_loss"]
     assert all(isinstance(loss, float) for loss in losses)
