@@ -54,7 +54,7 @@ for ax, index in zip(axes, painted, strict=True):
 # The search
 # ----------
 #
-# Eight candidates, two folds: 16 fits, but only 4 times learning, because ``smoothing`` acts on
+# Eight candidates, two folds: 16 fits that learn only 4 times, because ``smoothing`` acts on
 # residual maps alone. Training folds contain untouched good images, and ``groups`` keeps painted
 # copies in the fold of their originals.
 
@@ -75,8 +75,9 @@ print(report)
 
 # %%
 # Ranks in each family, 1 for the best. The chosen candidate has the best mean rank. Two candidates
-# are close, and without some families the other one would be chosen; creases prefer images as they
-# are, ``contrast_sigma=0``. Then keep the families that resemble your defects, and search again.
+# are close, and without some families the other one would be chosen; for creases
+# ``contrast_sigma=0`` ranks best. Then keep the families that resemble your defects, and search
+# again.
 
 names = [
     ", ".join(f"{name}={value}" for name, value in candidate.items())
@@ -96,8 +97,8 @@ plt.show()
 # %%
 # ``search.best_estimator_`` is fitted to all good images and ready to use.
 #
-# What this cannot know
-# ---------------------
+# Limits
+# ------
 #
 # - The ranking holds for painted defects. It helps only as far as real ones resemble them, and
 #   nothing in good images tells whether they do. :doc:`/model_selection` has the evidence.

@@ -16,7 +16,7 @@ def tune(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Model file to write, such as model.safetensors.")
     ],
-    minutes: Annotated[float, typer.Option(help="Minutes for everything.")] = 30,
+    minutes: Annotated[float, typer.Option(help="Time budget in minutes, for everything.")] = 30,
     table: Annotated[
         Path | None,
         typer.Option(
@@ -35,7 +35,7 @@ def tune(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(help="Random seed. Without it, each run paints other defects."),
+        typer.Option(help="Random seed. Without it, each run paints different defects."),
     ] = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
@@ -51,7 +51,7 @@ def tune(
     ranked by how well they find them. The speed of this machine is measured: candidates for which
     there is no time are skipped.
 
-    Ctrl-C, SIGTERM or SIGHUP stops it, with exit code 130. What was found is kept in a folder next
+    Ctrl-C, SIGTERM or SIGHUP stops it, with exit code 130. Results so far are kept in a folder next
     to the model, as in model.tuning, and the same command continues. The folder is removed at the
     end.
     """

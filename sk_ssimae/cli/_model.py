@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae.cli._terminal import is_out_of_memory
+from sk_ssimae._out_of_memory import is_out_of_memory
 from sk_ssimae.cli._text import one_line
 from sk_ssimae.estimators import BaseSegmenter, SegmentedImage
 from sk_ssimae.estimators._region_table import Regions

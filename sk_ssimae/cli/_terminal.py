@@ -18,6 +18,7 @@ from rich.progress import (
 )
 
 from sk_ssimae._atomic import naming
+from sk_ssimae._out_of_memory import is_out_of_memory
 from sk_ssimae.cli._signals import INTERRUPTED, interruptible
 from sk_ssimae.cli._text import one_line, printable
 
@@ -118,12 +119,3 @@ def reporting(quiet: bool = False) -> Iterator[Terminal]:
                 raise
             terminal.complain(f"out of memory ({one_line(error)}).")
             raise typer.Exit(FAILED) from None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an error or its cause is a lack of memory, on the CPU or a GPU."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # Torch's.
-        return True
-    if isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error):
-        return True
-    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

@@ -47,7 +47,7 @@ def tune(
     output : path
         Model file to write.
     minutes : float
-        Time for everything.
+        Time budget.
     table, picture : path or None
         CSV and PNG file to write; None for files next to the model.
     seed : int or None
@@ -66,7 +66,7 @@ def tune(
     Raises
     ------
     KeyboardInterrupt
-        If it was interrupted: the folder next to the model has what was found.
+        If it was interrupted: the folder next to the model has the results so far.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
     check_model_file(output, images, overwrite=overwrite)
@@ -76,6 +76,7 @@ def tune(
     picture = _beside(output, ".png") if picture is None else picture
     if draws:
         check_output_file(picture, "--picture", [*images, output], begins=b"\x89PNG")
+    _check_distinct(output, table, picture if draws else None)
     folder = _beside(output, "")
     try:
         with terminal.progress(columns=[BarColumn(), _TimeLeft()]) as progress:
@@ -89,7 +90,7 @@ def tune(
             )
     except KeyboardInterrupt:
         if folder.exists():
-            terminal.note(f"What was found is in {str(folder)!r}: the same command continues.")
+            terminal.note(f"Results so far are in {str(folder)!r}: the same command continues.")
         raise
     persistence.save(result.segmenter, output)
     result.to_csv(table)
@@ -99,6 +100,15 @@ def tune(
     _summarize(result, len(images), output, terminal)
     written = [repr(str(path)) for path in ([table, picture] if draws else [table])]
     terminal.say(f"All that was tried: {' and '.join(written)}.")
+
+
+def _check_distinct(output: Path, table: Path, picture: Path | None) -> None:
+    given = {"--output": output, "--table": table} | ({"--picture": picture} if picture else {})
+    owners: dict[Path, str] = {}
+    for option, path in given.items():
+        first = owners.setdefault(path.resolve(), option)
+        if first != option:
+            raise ValueError(f"{option} must be another file than {first}, got {str(path)!r}.")
 
 
 class _Shown:

@@ -29,11 +29,11 @@ class AdversarialAutoencoderSegmenter(BaseAutoencoderSegmenter):
 
     .. math:: D(\hat x) - D(x) + 10 \, (\lVert \nabla D(\tilde x) \rVert_2 - 1)^2,
 
-    with :math:`\tilde x` at a random place between the two. Reconstructions become sharper than
-    those of the L1 loss alone, which averages over all textures that would fit. With `variational`,
-    the autoencoder is variational and adds the divergence of latent distributions, times
-    `kl_weight`. The residual is :math:`|x - \hat x|`, averaged over channels; a variational
-    autoencoder decodes the mean. It detects defects that change grey values.
+    with :math:`\tilde x` at a random place between the two. The critic is meant to make
+    reconstructions sharper than those of the L1 loss alone, which averages over all textures that
+    would fit. With `variational`, the autoencoder is variational and adds the divergence of latent
+    distributions, times `kl_weight`. The residual is :math:`|x - \hat x|`, averaged over channels;
+    a variational autoencoder decodes the mean. It detects defects that change grey values.
 
     Try it where reconstructions of good images are blurred and the blur dominates the residual. A
     step takes longer by three passes of the critic and back, and a gradient of its gradient. The

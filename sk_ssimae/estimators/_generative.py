@@ -60,10 +60,9 @@ class GenerativeAdversarialSegmenter(BaseAutoencoderSegmenter):
     stay worse: G has to make every shift of a texture from noise. On synthetic fabric, with patches
     of 16 pixels and 600 steps, the pixel ROC AUC was 0.63 and `structure_correlation_` 0.02; an L1
     autoencoder had 0.85 and 0.78 after 400 steps of the same size. Choose it to compare with the
-    literature; in practice an autoencoder or a dictionary is the better choice. The search costs
-    `search_steps` passes through G and D and back, for every patch of an image: 98,000 for the 196
-    patches of an image of 512 × 512 pixels, with patches of 128 pixels at a stride of 30, where an
-    encoder needs 196.
+    literature. The search costs `search_steps` passes through G and D and back, for every patch of
+    an image: 420,500 for the 841 patches of an image of 512 × 512 pixels, where an encoder needs
+    841.
 
     Parameters
     ----------
@@ -79,7 +78,8 @@ class GenerativeAdversarialSegmenter(BaseAutoencoderSegmenter):
         Learning rate of the critic's Adam, constant.
     feature_weight : float, default=1
         Weight w of the features of D, from 0 to 1e6, in the training of the encoder with "after",
-        and in the search. 1 is that of f-AnoGAN, 1/9 that of AnoGAN; unused by "bigan".
+        and in the search. 1 is that of f-AnoGAN. AnoGAN's 1 : 9 refers to sums, not to
+        means as here: 1/18 for grey patches, 1/54 for colour. Unused by "bigan".
     search_steps : int, default=500
         Steps of the search for each patch; with "search" only.
     search_lr : float, default=0.05
@@ -261,7 +261,7 @@ class GenerativeAdversarialSegmenter(BaseAutoencoderSegmenter):
         Raises
         ------
         TypeError
-            If there is no encoder: a search needs gradients, which exports have not.
+            If there is no encoder: a search needs gradients, which exports do not compute.
         """
         if self.fitted_parameters_["encoder"] == "search":
             raise TypeError(

@@ -94,7 +94,10 @@ class GenerativeAdversarialNet(AdversarialNet):
 
     def _begin_step(self) -> None:
         self._step = self._steps_before + len(self.history[-1]["batches"]) - 1
-        self.module_.decoder.requires_grad_(not self._trains_encoder())
+        trains_encoder = self._trains_encoder()
+        self.module_.decoder.requires_grad_(not trains_encoder)
+        if trains_encoder:
+            self.critic_.requires_grad_(False)  # Also after a resumption, when it was not updated.
 
     def _trains_encoder(self) -> bool:
         return self._step >= self.n_adversarial_steps

@@ -14,7 +14,7 @@ class L1AutoencoderSegmenter(BaseAutoencoderSegmenter):
 
     Few large errors, such as those at edges that a patch shows a little to the side of the
     reconstruction, then weigh less in training compared with many small ones, and reconstructions
-    of repeating textures are often sharper. Like the squared error it detects defects that change
+    of repeating textures may be sharper. Like the squared error it detects defects that change
     grey values; for those that change structure use :class:`SSIMAutoencoderSegmenter`.
 
     Parameters

@@ -39,7 +39,7 @@ def search_latent(
     lr : float
         Learning rate of Adam, annealed to 0 by half a cosine.
     feature_weight : float
-        Weight of the critic's features beside the pixels.
+        Weight of the critic's features relative to that of the pixels.
 
     Returns
     -------

@@ -31,13 +31,13 @@ class MultiScaleSSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     .. math:: 1 - \sum_{j=1}^{M-1} w_j \, (c \, s)_j - w_M \, (l \, c \, s)_M.
 
     The windows of the coarse scales span most of a patch and see what a single window does not:
-    wide and faint defects, such as stains and shading. Residual maps are coarser in exchange, since
-    the finest of five scales weighs 4 %: for thin defects use :class:`SSIMAutoencoderSegmenter`.
+    wide and faint defects, such as stains and shading. Residual maps are coarser in return, since
+    the finest scale weighs 4 to 7 %: for thin defects use :class:`SSIMAutoencoderSegmenter`.
 
     **Only scales at which the window fits into a patch are used. If these are fewer than five,
-    their weights are divided by their sum.** Patches of 128 pixels have four scales with a window
-    of 11. `scale_weights_` contains the weights. With a single scale, as for patches of less than
-    twice the window, it is the SSIM autoencoder.
+    their weights are divided by their sum.** Patches of 64 pixels, the default, have three scales
+    with a window of 11, those of 128 four. `scale_weights_` contains the weights. With a single
+    scale, as for patches of less than twice the window, it is the SSIM autoencoder.
 
     Parameters
     ----------

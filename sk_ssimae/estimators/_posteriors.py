@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import pairwise_distances_argmin_min
 from torch import Tensor
 
 from sk_ssimae._formulas._gaussian import bhattacharyya_distance
@@ -34,8 +33,10 @@ class Posteriors(NamedTuple):
 
     def euclidean(self, mean: Tensor) -> Tensor:
         """Compute the Euclidean distance of means (N, d) to the nearest mean, of shape (N,)."""
-        _, distances = pairwise_distances_argmin_min(mean.cpu().numpy(), self.mean)
-        return torch.from_numpy(distances).to(mean)
+        others = torch.tensor(self.mean, dtype=mean.dtype, device=mean.device)
+        # By differences: the product of matrices cancels digits of small distances.
+        distances = torch.cdist(mean, others, compute_mode="donot_use_mm_for_euclid_dist")
+        return distances.amin(dim=1)
 
     def bhattacharyya(self, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Compute the Bhattacharyya distance of distributions (N, d) to the nearest one, (N,).

@@ -17,7 +17,7 @@ class PatchSampler(torch.utils.data.IterableDataset[tuple[Tensor, Tensor]]):
     """Draw new random patches; all valid positions in all images are equally likely.
 
     On a CPU, patches are cut from the images themselves, which may be arrays in files. On another
-    device is a copy of all pixels in one buffer, uint8 if all images are; a batch is one indexing
+    device, all pixels are copied into one buffer, uint8 if all images are; a batch is one indexing
     operation there, whatever the sizes of the images.
 
     Parameters

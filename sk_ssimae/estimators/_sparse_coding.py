@@ -28,7 +28,8 @@ def learn_atoms(
 ) -> NDArray[np.float32]:
     """Learn a dictionary in which patches have sparse codes.
 
-    Codes and atoms are optimised in turn, each atom as in Mairal et al., algorithm 2. (The
+    Codes and atoms are optimised in turn, each atom as in Mairal et al., algorithm 2, but
+    always scaled to norm 1. (The
     dictionaries of scikit-learn draw from NumPy's global generator.)
 
     Parameters

@@ -44,10 +44,9 @@ class SparseDictionarySegmenter(BaseSegmenter):
     patches that cover it reach. So a pixel exceeds a threshold if more than half of its patches do,
     as with Carrera et al., whatever the threshold.
 
-    It is good at structures of the size of a patch that good images lack, in textures without
-    order, and needs few images and no torch. It sees nothing larger than a patch, and hardly any
-    change of brightness. It is the slowest dictionary: a megapixel takes about a minute on one
-    core, in memory of two rows of patches. It trains in about ten seconds.
+    It is meant for irregular textures, and for structures of the size of a patch that good images
+    lack; it needs no torch. It sees nothing larger than a patch, and hardly any change of
+    brightness. It is the slowest dictionary: each patch is a lasso problem.
 
     Parameters
     ----------
@@ -79,15 +78,15 @@ class SparseDictionarySegmenter(BaseSegmenter):
     indicators_ : array of float32, shape (n, 2)
         Error and l1 norm of the patches whose density is estimated.
     n_patches_seen_ : int
-        Number of good patches for which those of the density stand.
+        Number of good patches that those of the density represent.
     {attributes}
 
     References
     ----------
     D. Carrera, F. Manganini, G. Boracchi, E. Lanzarone, "Defect Detection in SEM Images of
     Nanofibrous Materials", IEEE Transactions on Industrial Informatics 13(2), 2017. Departures:
-    constant patches have no score of their own, because on other surfaces a smear without structure
-    is a defect; and the means of all channels of a colour patch are one.
+    constant patches are scored like others instead of 0, because on other surfaces a smear without
+    structure is a defect; and the means of all channels of a colour patch are one.
 
     Examples
     --------

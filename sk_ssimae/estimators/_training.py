@@ -89,7 +89,7 @@ def train(
         callbacks = _callbacks(segmenter, lr)
         if segmenter.checkpoint_dir is not None:
             generators = {"patches": sampler.generator, "noise": noise_generator}
-            weights = {} if start is None else start.module_.state_dict()
+            weights = {} if start is None else _weights_of(start)
             checkpoint = make_checkpoint(segmenter, sampler, loss, generators, weights)
             callbacks.append(("checkpoint_dir", checkpoint))
         settings: dict[str, Any] = {
@@ -132,6 +132,16 @@ def _initialized_net(
         raise ValueError(f"net_params or callbacks do not suit the net: {error}") from error
     check_callbacks(net)
     return net
+
+
+def _weights_of(net: ReconstructionNet) -> dict[str, Any]:
+    """Return the weights of all parts of a net, by the name of the part."""
+    return {
+        f"{name}.{key}": value
+        for name in net._modules
+        if (part := getattr(net, f"{name}_", None)) is not None
+        for key, value in part.state_dict().items()
+    }
 
 
 def _take_weights(net: ReconstructionNet, start: ReconstructionNet) -> None:

@@ -69,7 +69,7 @@ class VariationalAutoencoderSegmenter(BaseAutoencoderSegmenter):
         - "kl": the divergence of a patch's distribution from the standard normal one. It needs no
           decoder, which saves more than half of the time.
         - "euclidean": the distance of the mean to the nearest mean of a training patch,
-          :math:`\min_i \|\mu - \mu_i\|`. Other than "kl", it notices patches whose mean is likely
+          :math:`\min_i \|\mu - \mu_i\|`. Unlike "kl", it notices patches whose mean is likely
           under the prior, but unlike that of any training patch.
         - "bhattacharyya": the smallest Bhattacharyya distance of the distribution to that of a
           training patch, :math:`\min_i \sum_k

@@ -72,7 +72,7 @@ class MultiScaleSSIMLoss(nn.Module):
 
     Notes
     -----
-    A side that is odd is extended by a zero at each end before pixels are averaged, as in
+    A zero is put before the first pixel of an odd side before pixels are averaged, as in
     pytorch-msssim, with which values agree; patches of segmenters have even sides.
 
     References
@@ -179,6 +179,6 @@ class MultiScaleSSIMLoss(nn.Module):
 
 
 def _halve(images: Tensor) -> Tensor:
-    """Average 2 × 2 pixels of images (N, C, H, W); an odd side has a zero added at each end."""
+    """Average 2 × 2 pixels of images (N, C, H, W); an odd side begins with a zero."""
     height, width = images.shape[-2:]
     return nn.functional.avg_pool2d(images, 2, padding=(height % 2, width % 2))

@@ -16,9 +16,9 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae._out_of_memory import is_out_of_memory
 from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
 from sk_ssimae.cli._scale import ResidualScale
-from sk_ssimae.cli._terminal import is_out_of_memory
 
 
 def names(*paths, named=None):

@@ -65,6 +65,15 @@ def test_it_equals_tune_and_writes_what_was_tried(run, good_dir, tmp_path):
     assert "step 2 of 5, at most 20 min left: filters: training, then large" in result.stderr
 
 
+def test_files_of_one_name_are_refused(run, good_dir, tmp_path):
+    model = tmp_path / "model.safetensors"
+    for option, first in (("--table", "--output"), ("--picture", "--output")):
+        result = run(*command(good_dir, option, model))
+        assert result.exit_code != 0
+        assert f"{option} must be another file than {first}" in result.stderr
+    assert names(tmp_path) == ["good"]
+
+
 def test_an_interrupted_run_goes_on(run, good_dir, tmp_path, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
@@ -73,7 +82,7 @@ def test_an_interrupted_run_goes_on(run, good_dir, tmp_path, monkeypatch):
         patched.setattr(_tune, "tune_segmenter", lambda *a, **o: _stopped(interrupt, *a, **o))
         result = run(*command(good_dir))
     assert result.exit_code == 130
-    assert f"What was found is in {str(tmp_path / 'model.tuning')!r}" in result.stderr
+    assert f"Results so far are in {str(tmp_path / 'model.tuning')!r}" in result.stderr
     assert names(tmp_path) == ["good", "model.tuning"]
     assert names(tmp_path / "model.tuning") == ["00.json", "00.npz", "tuning.json"]
     result = run(*command(good_dir, "--seed", 1))

@@ -24,7 +24,7 @@ from sk_ssimae.model_selection import (
     make_selection_set,
     tune,
 )
-from sk_ssimae.model_selection._tuning import _search
+from sk_ssimae.model_selection._tuning import _folder, _search
 from sk_ssimae.model_selection._tuning._images import divide, scale_size
 from sk_ssimae.model_selection._tuning._training import Speed
 from sk_ssimae.model_selection._tuning._trials import Bench, _resizing_parts
@@ -205,6 +205,25 @@ def test_candidates_that_fail_are_left_out():
         tuned(candidates=[failing])
 
 
+@pytest.mark.parametrize("error", [MemoryError("1 TB"), RuntimeError("DefaultCPUAllocator: no")])
+def test_candidates_too_large_for_the_memory_are_left_out(monkeypatch, error):
+    fit = _search.fit_quietly
+
+    def fail(segmenter, X):
+        if segmenter.contrast_sigma:
+            raise error
+        return fit(segmenter, X)
+
+    monkeypatch.setattr(_search, "fit_quietly", fail)
+    result = tuned()
+    assert result.trials[0].status == f"failed: out of memory ({error})"
+    assert result.chosen["candidate"] == "grey"
+    other = RuntimeError("other")
+    monkeypatch.setattr(_search, "fit_quietly", lambda *args: (_ for _ in ()).throw(other))
+    with pytest.raises(RuntimeError, match="other"):
+        tuned()
+
+
 def test_a_choice_that_hangs_on_one_family_is_a_warning(monkeypatch):
     table = iter(
         [{"scar": 0.9, "blur": 0.5}, {"scar": 0.1, "blur": 0.4}, {"scar": 0.2, "blur": 0.6}]
@@ -303,15 +322,34 @@ def test_other_images_or_options_are_refused(tmp_path):
         (GOOD, {"random_state": 1}, "was begun with random_state=0, not 1"),
         (GOOD, {"groups": [0, 0, 1, 1, 2]}, "was begun with groups=null, not"),
         (GOOD, {"candidates": [FILTERS]}, "was begun with candidate grey={"),
+        (GOOD, {"candidates": [GREY, FILTERS]}, r'with candidates=\["filters", "grey"\], not \["g'),
         (GOOD, {"candidates": [FILTERS._replace(grid={}), GREY]}, "with candidate filters={"),
     ]:
         with pytest.raises(ValueError, match=message):
             tuned(X, folder=tmp_path, **options)
     (tmp_path / "00.json").write_text("{")
-    with pytest.raises(ValueError, match=r"00.json' is damaged\. Delete it"):
+    with pytest.raises(ValueError, match=r"00.json' is damaged\. Delete '.*00\.json' to"):
         tuned(folder=tmp_path)
     (tmp_path / "00.json").unlink()
     tuned(folder=tmp_path)
+    (tmp_path / "00.npz").write_bytes(b"PK")
+    with pytest.raises(
+        ValueError, match=r"00.npz' is damaged\. Delete '.*npz' and '.*00\.json' to"
+    ):
+        tuned(folder=tmp_path)
+    (tmp_path / "tuning.json").write_text("{")
+    with pytest.raises(ValueError, match=r"tuning.json' is damaged\. Delete the folder to begin"):
+        tuned(folder=tmp_path)
+
+
+def test_a_folder_that_another_tuning_removed(tmp_path, monkeypatch):
+    def remove(self):
+        _folder.TuningFolder(tmp_path).remove()
+        return []
+
+    monkeypatch.setattr(_search.Search, "run", remove)
+    with pytest.raises(FileNotFoundError, match="was removed, maybe by another tuning in the same"):
+        tuned(folder=tmp_path)
 
 
 def test_other_folders_are_refused(tmp_path):
@@ -361,6 +399,8 @@ def test_large_images_are_cut():
     whole = division_of(X, range(30))
     assert [part.shape for part in whole.parts] == [(400, 600)] * 8
     assert len(whole.training) == 22
+    single = division_of(X[:1], [0], n_pixels=8 * 30_000)
+    assert single.parts[0].shape == (194, 155)
     cut = division_of(X, range(30), n_pixels=8 * 8 * 24_000)
     assert [part.shape for part in cut.parts] == [(128, 190)] * 8
     assert cut.shapes == [(400, 600)] * 8
@@ -412,6 +452,12 @@ def test_table_file_and_picture(result, tmp_path):
         ({"candidates": [("a", 3)]}, TypeError, "must have a segmenter, an instance of"),
         ({"candidates": [FILTERS, FILTERS]}, ValueError, "unique, got 'filters' more than once"),
         ({"candidates": [("ensemble", GREY.segmenter)]}, ValueError, "other than 'ensemble'"),
+        ({"candidates": [("winner", GREY.segmenter)]}, ValueError, "'winner', got 'winner'"),
+        (
+            {"candidates": [("a", GREY.segmenter, {"smoothing": [1, -1]})]},
+            ValueError,
+            r"candidates\[0\] \(a\): The 'smoothing' parameter",
+        ),
         (
             {"candidates": [("a/b", GREY.segmenter)]},
             ValueError,

@@ -14,6 +14,8 @@ from sk_ssimae._images import Images
 _LARGE = 512
 _PATCH_SIZE, _LARGE_PATCH_SIZE = 64, 128
 _MOST_READ = 15
+# Names of other steps.
+_RESERVED = ("ensemble", "selection set", "winner")
 
 
 class Candidate(NamedTuple):
@@ -22,7 +24,8 @@ class Candidate(NamedTuple):
     Attributes
     ----------
     name : str
-        Name in tables: letters, digits, spaces and any of ``._=+-``; not "ensemble".
+        Name in tables: letters, digits, spaces and any of ``._=+-``; not "ensemble",
+        "selection set" or "winner".
     segmenter : segmenter
         Not necessarily fitted; a copy is trained. Networks are trained on at most
         ``n_patches * max_epochs`` patches.
@@ -53,9 +56,9 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     """Return the candidates of :func:`tune`, the cheapest first.
 
     Patch dictionaries with and without normalized contrast, a feature dictionary, an SSIM and an L2
-    autoencoder, and the SSIM autoencoder with ``cutout=0.25``, with images of half the size and
-    with patches of 128 pixels and 500 latent dimensions, as in the paper. The last two are tried on
-    images of at least 512 pixels per side.
+    autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On images of at least 512 pixels per
+    side, also a patch dictionary and the SSIM autoencoder on images of half the size, and the SSIM
+    autoencoder with patches of 128 pixels and 500 latent dimensions, the paper's for nanofibres.
     Each is tried with half the automatic smoothing, with the automatic and with twice the
     automatic; autoencoders with a `taper` of 0.25 and 1, and those with SSIM with an
     `absolute_weight` of 0, 3 and 10. Other patches have 64 pixels, or half the shorter side of
@@ -157,11 +160,13 @@ def check_candidates(candidates: Any) -> list[Candidate]:
     Raises
     ------
     TypeError
-        If one is not a Candidate, or its segmenter is none.
+        If one is not a Candidate, or its segmenter is not one of this package.
     ValueError
         If there is none, a name is not allowed or not unique, a parameter is out of range, or a
         grid has other parameters than those of inference.
     """
+    from sklearn.base import clone
+
     from sk_ssimae.estimators import BaseSegmenter
 
     if not isinstance(candidates, Sequence) or isinstance(candidates, str):
@@ -188,6 +193,8 @@ def check_candidates(candidates: Any) -> list[Candidate]:
         _check_grid(candidate, where)
         try:
             candidate.segmenter.check_parameters()
+            for setting in candidate.settings():
+                clone(candidate.segmenter).set_params(**setting).check_parameters()
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where} ({candidate.name}): {error}") from error
         checked.append(candidate)
@@ -196,10 +203,10 @@ def check_candidates(candidates: Any) -> list[Candidate]:
 
 def _check_name(name: Any, former: list[str], where: str) -> None:
     is_allowed = isinstance(name, str) and re.fullmatch(r"[\w.=+ -]+", name)
-    if not is_allowed or name == "ensemble":
+    if not is_allowed or name in _RESERVED:
         raise ValueError(
             f"{where} must have a name of letters, digits, spaces and any of ._=+-, other than "
-            f"'ensemble', got {name!r} instead."
+            f"{', '.join(map(repr, _RESERVED))}, got {name!r} instead."
         )
     if name in former:
         raise ValueError(f"Names of candidates must be unique, got {name!r} more than once.")

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -75,6 +76,7 @@ class TuningFolder:
         """
         stored = self._read(_PLAN)
         if stored is None:
+            remove_temporaries(self.path)  # Of a run that was killed while it wrote the plan.
             others = sorted(entry.name for entry in self.path.iterdir())
             if others:
                 raise FileExistsError(
@@ -96,16 +98,21 @@ class TuningFolder:
     def update_plan(self, **values: Any) -> None:
         """Add numbers to the plan."""
         stored = self._read(_PLAN)
+        if stored is None:
+            raise FileNotFoundError(
+                f"folder: {str(self.path / _PLAN)!r} was removed, maybe by another tuning in the "
+                "same folder. Give each its own folder, and begin again."
+            )
         stored["plan"] |= values
         self._write(_PLAN, stored)
 
     def read_trial(self, number: int) -> dict[str, Any] | None:
-        """Return what is known of a candidate; None if it was not begun."""
+        """Return the stored result of a candidate; None if it was not begun."""
         content: dict[str, Any] | None = self._read(f"{number:02}.json")
         return content
 
     def write_trial(self, number: int, content: dict[str, Any]) -> None:
-        """Write what is known of a candidate."""
+        """Write the result of a candidate."""
         self._write(f"{number:02}.json", content)
 
     def read_maps(self, number: int) -> list[NDArray[np.float32]]:
@@ -114,8 +121,8 @@ class TuningFolder:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 return [stored[f"arr_{index}"] for index in range(len(stored.files))]
-        except (OSError, ValueError, KeyError) as error:
-            raise self._damaged(path) from error
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise self._damaged(path, path.with_suffix(".json")) from error
 
     def write_maps(self, number: int, maps: Sequence[NDArray[np.float32]]) -> None:
         """Write the residual maps of a candidate."""
@@ -162,10 +169,12 @@ class TuningFolder:
             "and options, choose another folder, or delete this one to begin again."
         )
 
-    def _damaged(self, path: Path) -> ValueError:
+    def _damaged(self, *paths: Path) -> ValueError:
+        named = " and ".join(repr(str(path)) for path in paths)
+        again = f"Delete {named} to compute this candidate again, or delete"
+        remedy = "Delete" if paths[0].name == _PLAN else again
         return ValueError(
-            f"folder: {str(path)!r} is damaged. Delete it to compute it again, or delete the "
-            "folder to begin again."
+            f"folder: {str(paths[0])!r} is damaged. {remedy} the folder to begin again."
         )
 
 

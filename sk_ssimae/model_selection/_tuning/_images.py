@@ -75,7 +75,7 @@ def divide(
     least_side: Any,
     rng: np.random.Generator,
 ) -> Division:
-    """Hold out about a third of the good images, by group, and cut a part of each.
+    """Hold out about a third of the good images, at most eight, and cut a part of each.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def divide(
         If several images are one group.
     """
     if len(images) == 1:
-        return _divide_single(images, least_side, rng)
+        return _divide_single(images, n_pixels / n_copies, least_side, rng)
     groups = rng.permutation(int(group_of.max()) + 1)
     if len(groups) < 2:
         raise ValueError(
@@ -201,7 +201,9 @@ def _cut(image: NDArray[Any], shape: Shape, rng: np.random.Generator) -> NDArray
     return image[row : row + shape[0], column : column + shape[1]]
 
 
-def _divide_single(images: Images, least_side: Any, rng: np.random.Generator) -> Division:
+def _divide_single(
+    images: Images, n_pixels: float, least_side: Any, rng: np.random.Generator
+) -> Division:
     """Divide a single image along its longer axis."""
     image = _read(images, 0)
     shape = (image.shape[0], image.shape[1])
@@ -219,4 +221,6 @@ def _divide_single(images: Images, least_side: Any, rng: np.random.Generator) ->
         first, second = (np.flip(part, axis) for part in np.split(image, [cut], axis))
     else:
         first, second = np.split(image, [cut], axis)
+    height, width = second.shape[:2]
+    second = _cut(second, _part_shape((height, width), n_pixels, least), rng)
     return Division([first], [second], [shape], is_part=True)

@@ -14,7 +14,7 @@ class TuningStep(NamedTuple):
         Number of the candidate, counted from 1, and of all; the selection set and the last training
         count as candidates.
     doing : str
-        What is done, such as "ssim: training on 34000 patches".
+        Current work, such as "ssim: training on 34000 patches".
     following : str
         Name of the next candidate; empty for the last.
     seconds_left : float

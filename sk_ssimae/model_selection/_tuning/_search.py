@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sk_ssimae._out_of_memory import is_out_of_memory
 from sk_ssimae.model_selection._selection_report import rank_scores
 from sk_ssimae.model_selection._tuning._candidates import Candidate
 from sk_ssimae.model_selection._tuning._folder import TuningFolder
@@ -63,7 +64,7 @@ class _NoTimeError(Exception):
 
 
 class Search:
-    """Train and score candidates, and write what is known to the folder.
+    """Train and score candidates, and write results to the folder.
 
     Parameters
     ----------
@@ -114,6 +115,10 @@ class Search:
             return self._not_tried(number, f"skipped: {error}")
         except ValueError as error:
             return self._not_tried(number, f"failed: {error}")
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return self._not_tried(number, f"failed: out of memory ({error})")
         if self.folder is not None:
             self._store(number, outcome)
         return outcome
@@ -221,6 +226,8 @@ class Search:
         known = dict(known, settings=self.candidates[number].settings())
         known["scored"] = Scored(**known["scored"], maps=maps)
         known["speed"] = known["speed"] and Speed(*known["speed"])
+        if not known["n_patches"]:
+            self._slowest = max(self._slowest, known["seconds"])
         return Outcome(**known)
 
 

@@ -69,7 +69,7 @@ def tune(
     candidate with the best mean rank over the families is trained on all good images, and
     calibrated as in its `fit`.
 
-    The budget is a time of the wall clock. 30 % of it are kept for the last training. Speed is
+    The budget is wall-clock time. 30 % of it is kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
     its own number. A network for which not even 4 % of that number fit is skipped. So is any other
     segmenter if the slowest so far took more than what is left; the first is always tried.
@@ -79,8 +79,7 @@ def tune(
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
         Good images: uint8, uint16, or floats in [0, 1]. A single image is divided.
     budget_minutes : float, default=30
-        Minutes for everything, above 0. Of the selection set it also decides how many pixels it
-        has.
+        Minutes for everything, above 0. It also sets the number of pixels of the selection set.
     candidates : list of Candidate or None, default=None
         Candidates, tried in their order. None is :func:`default_candidates`.
     families : sequence of str
@@ -99,8 +98,8 @@ def tune(
         nothing.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the choice of images, the defects, and candidates without one. The same integer
-        gives the same selection set for the same `budget_minutes`; how long networks are trained,
-        and so the choice, also depends on the speed of the machine.
+        gives the same selection set for the same `budget_minutes`; the number of training
+        patches, and so the choice, also depends on the speed of the machine.
     progress : callable or None, default=None
         Called with a :class:`TuningStep` when a step begins, such as ``print``.
 
@@ -112,7 +111,7 @@ def tune(
     Raises
     ------
     TypeError
-        If an argument is of another type, such as a candidate that is no segmenter.
+        If an argument is of another type, such as a candidate that is not a segmenter.
     ValueError
         If an image or parameter is not as described, no candidate could be trained, or `folder`
         belongs to a tuning of other images or options.
@@ -125,7 +124,7 @@ def tune(
     -----
     BudgetWarning
         If the budget was too small for any network, or was exceeded by more than a fifth: the
-        first candidate and the last training are not left out.
+        first candidate without a network and the last training are not left out.
     SelectionWarning
         If another candidate would be chosen without one of the families.
 
@@ -158,7 +157,7 @@ def tune(
     >>> result.segmenter.predict(good).shape
     (4, 64, 64)
     """
-    # These modules import scikit-learn, which the rest of this subpackage does without.
+    # This module imports scikit-learn, which the rest of this subpackage does without.
     from sk_ssimae.datasets._defects import check_families
 
     _check_budget(budget_minutes)
@@ -183,6 +182,7 @@ def tune(
             "groups": None if groups is None else group_of.tolist(),
             "random_state": int(random_state) if isinstance(random_state, Integral) else None,
             "version": sk_ssimae.__version__,
+            "candidates": [c.name for c in checked],
             **{f"candidate {c.name}": _describe(c) for c in checked},
         }
         plan = store.open_plan(checksum_images(images), options, plan)
@@ -204,7 +204,8 @@ def tune(
         outcomes = search.run()
         if ensemble:
             report(ENSEMBLE, "scoring")
-            outcomes += [outcome for outcome in [try_ensemble(checked, outcomes, bench)] if outcome]
+            pair = try_ensemble(checked, outcomes, bench)
+            outcomes += [pair] if pair else []
         ranking, best = rank_outcomes(outcomes, names)
         winner = make_winner(
             best,

@@ -66,11 +66,12 @@ def train_winner(
     if trains_in_epochs(winner):
         final = plan.get("final", {})
         n_patches = final.get("n_patches")
-        if final.get("name") != outcome.name:
+        names = [outcome.name, *outcome.members]
+        if final.get("names") != names:
             n_patches = _choose_patches(outcome, total_patches(winner), shapes, division, clock)
             if folder is not None:
                 # The checkpoint of an interrupted training belongs to this number.
-                folder.update_plan(final={"name": outcome.name, "n_patches": n_patches})
+                folder.update_plan(final={"names": names, "n_patches": n_patches})
         winner = with_patches(winner, n_patches)
         doing += f", with {total_patches(winner)} patches"
     report(STEP, doing)
@@ -94,7 +95,7 @@ def _choose_patches(
     overhead = outcome.speed.overhead * n_images / len(division.training)
     if outcome.members:
         in_epochs = (outcome.n_patches or 0) / outcome.speed.patches
-        overhead = (outcome.fit_seconds - in_epochs) * n_images / len(division.training)
+        overhead = max(outcome.fit_seconds - in_epochs, 0.0) * n_images / len(division.training)
         calibrating *= 2
     seconds = clock.left - calibrating - overhead
     return round(min(total, max(LEAST_SHARE * total, outcome.speed.patches * seconds)))
