@@ -12,6 +12,7 @@ LEAVES = {
     "exceptions",
     "_atomic",
     "_extras",
+    "_out_of_memory",
     "_validation",
     "_images",
     "_intensity",
