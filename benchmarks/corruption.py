@@ -110,7 +110,7 @@ class StudiedSegmenter(SSIMAutoencoderSegmenter):
 
 
 def main() -> None:
-    """Run what is missing."""
+    """Run the missing studies."""
     arguments = parse_arguments()
     for name in arguments.sets:
         for corruption in arguments.corruptions:

@@ -38,7 +38,7 @@ def tune(
     overwrite: bool,
     terminal: Terminal,
 ) -> None:
-    """Choose, train, calibrate and save a segmenter, and write what was tried.
+    """Choose, train, calibrate and save a segmenter, and write a table of all trials.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The skorch net of adversarial training: a critic with its own optimiser, and what it found."""
+"""The skorch net of adversarial training: a critic with its own optimiser, and its records."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -97,11 +97,12 @@ class GenerativeAdversarialSegmenter(BaseAutoencoderSegmenter):
     history_ : skorch.history.History
         Loss and seconds of each epoch of the last training. The loss is the difference of the mean
         ratings of real and generated patches, an estimate of the distance of their distributions,
-        which should fall slowly; in the steps of an encoder "after", its loss. Also, for up to 64
-        patches at the end of an epoch, ``"critic_accuracy"``, the share of pairs of a real and a
-        generated patch of which the critic rates the real one higher, 0.5 if it cannot tell them
-        apart, and ``"generated_variance"``, the variance among generated patches as a multiple of
-        that among real ones, near 0 after a collapse.
+        which should fall slowly; in the steps of an encoder "after", its loss. Do not stop early by
+        it: the encoder would not be trained. Also, for up to 64 patches at the end of an epoch,
+        ``"critic_accuracy"``, the share of pairs of a real and a generated patch of which the
+        critic rates the real one higher, 0.5 if it cannot tell them apart, and
+        ``"generated_variance"``, the variance among generated patches as a multiple of that among
+        real ones, near 0 after a collapse.
     {attributes}
 
     Warns

@@ -158,8 +158,7 @@ def _read(shelved: Any) -> bytes | None:
         if hashlib.sha256(content[:-_DIGEST_SIZE]).digest() == content[-_DIGEST_SIZE:]:
             return bytes(content)
         reason = "checksum mismatch"
-    # Unpickling a truncated file may raise anything.
-    except Exception as error:
+    except Exception as error:  # Unpickling a truncated file may raise anything.
         reason = str(error)[:300]
     warnings.warn(f"{shelved!r} is corrupted ({reason}); it is learned again.", stacklevel=2)
     return None

@@ -30,9 +30,10 @@ class MultiScaleSSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
 
     .. math:: 1 - \sum_{j=1}^{M-1} w_j \, (c \, s)_j - w_M \, (l \, c \, s)_M.
 
-    The windows of the coarse scales span most of a patch and see what a single window does not:
-    wide and faint defects, such as stains and shading. Residual maps are coarser in return, since
-    the finest scale weighs 4 to 7 %: for thin defects use :class:`SSIMAutoencoderSegmenter`.
+    The windows of the coarse scales span most of a patch and are meant for defects that a single
+    window does not see: wide and faint ones, such as stains and shading. Residual maps are coarser
+    in return, since the finest scale weighs 4 to 7 %: for thin defects use
+    :class:`SSIMAutoencoderSegmenter`.
 
     **Only scales at which the window fits into a patch are used. If these are fewer than five,
     their weights are divided by their sum.** Patches of 64 pixels, the default, have three scales

@@ -145,3 +145,11 @@ def test_precision_is_that_of_the_network_alone(tiny, good, precision):
 def test_wrong_parameters(tiny, good, params, message):
     with pytest.raises(ValueError, match=message):
         AdversarialAutoencoderSegmenter(**tiny, **params).fit(good)
+
+
+def test_checkpoints_depend_on_the_critic(tiny, good, tmp_path):
+    segmenter = AdversarialAutoencoderSegmenter(**tiny).fit(good)
+    restored = pickle.loads(pickle.dumps(segmenter))  # It starts with another critic.
+    for one in (segmenter, restored):
+        one.set_params(checkpoint_dir=tmp_path).partial_fit(good)
+    assert len(list(tmp_path.glob("*.pt"))) == 2

@@ -198,7 +198,7 @@ class Search:
         return round(min(total, speed.patches * (seconds - speed.overhead)))
 
     def _check_time_of_others(self, number: int) -> None:
-        """Skip what is not trained in epochs if the slowest so far would not fit; try the first."""
+        """Skip a segmenter without epochs if the slowest so far would not fit; try the first."""
         left = self.clock.left_but(FINAL_SHARE)
         if self._slowest and self._slowest > left:
             raise _NoTimeError(

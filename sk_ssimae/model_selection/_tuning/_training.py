@@ -70,7 +70,7 @@ def with_patches(segmenter: Any, total: float) -> Any:
 
 
 def prepared(segmenter: Any, seed: int, checkpoint_dir: Any = None) -> Any:
-    """Return an unfitted copy with seeds and, for what trains in epochs, a checkpoint folder."""
+    """Return an unfitted copy with seeds and, if it trains in epochs, a checkpoint folder."""
     from sklearn.base import clone
 
     copied = clone(segmenter)

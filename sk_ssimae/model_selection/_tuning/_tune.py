@@ -72,7 +72,7 @@ def tune(
     The budget is wall-clock time. 30 % of it is kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
     its own number. A network for which not even 4 % of that number fit is skipped. So is any other
-    segmenter if the slowest so far took more than what is left; the first is always tried.
+    segmenter if the slowest so far took more time than is left; the first is always tried.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def tune(
 
     References
     ----------
-    See :doc:`/choosing` for what it cannot know.
+    See :doc:`/choosing` for its limits.
 
     Examples
     --------
