@@ -17,6 +17,7 @@ import torch
 
 from sk_ssimae import __version__
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
+from sk_ssimae.estimators._adversarial_net import AdversarialNet
 from sk_ssimae.estimators._net import resolve_device
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.losses import SSIMLoss
@@ -89,7 +90,8 @@ def train_once(
 ) -> Trained:
     """Fit a segmenter and store it in a file, or load it if the file exists.
 
-    On a GPU, training steps are recorded, which is faster and gives the same weights.
+    On a GPU, training steps are recorded, which is faster and gives the same weights, unless a
+    critic takes part.
     During training, checkpoints next to the file let an interrupted fit resume.
 
     Raises
@@ -112,7 +114,8 @@ def train_once(
     checkpoints = path.with_suffix(".checkpoints")
     resumed = checkpoints.exists()
     on_gpu = resolve_device(segmenter.device).type == "cuda"
-    net_params = {"precision": precision, "cuda_graph": on_gpu}
+    is_recorded = on_gpu and not issubclass(segmenter.net_class, AdversarialNet)
+    net_params = {"precision": precision, "cuda_graph": is_recorded}
     segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params)
     cost = fit_and_measure(segmenter, good)
     if segmenter.net_.interrupted_:

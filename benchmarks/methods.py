@@ -25,8 +25,6 @@ images. Memory is the peak of a process, including its libraries; it needs Linux
 """
 
 import argparse
-import csv
-import multiprocessing
 import os
 import time
 from collections import defaultdict
@@ -42,8 +40,8 @@ from _common import (
     fit_and_measure,
     peak_mib,
     train_once,
-    write_whole,
 )
+from _rows import append, in_new_process, mean, read, settings_of, write
 from _sets import SETS, Dataset, load
 from sklearn.metrics import average_precision_score
 
@@ -93,7 +91,7 @@ class Run(NamedTuple):
 
     def identity(self) -> dict[str, str]:
         """Return the columns by which a run is recognised."""
-        settings = " + ".join(_settings(make(self, member)) for member in self.members)
+        settings = " + ".join(settings_of(make(self, member)) for member in self.members)
         patches = self.patches if any(map(is_autoencoder, self.members)) else ""
         values = self.set, self.method, settings, patches, self.seed
         return {name: str(value) for name, value in zip(IDENTITY, values, strict=True)}
@@ -107,9 +105,8 @@ def main() -> None:
         return
     for run in missing_runs(arguments):
         print(*run, flush=True)
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            row = pool.apply(measure, (run, arguments.data, arguments.out))
-        append(row, arguments.csv)
+        row = in_new_process(measure, run, arguments.data, arguments.out)
+        append(row, arguments.csv, COLUMNS)
         print(
             "  ", *(f"{name} {row[name]}" for name in (*SCORES, *COSTS) if name in row), flush=True
         )
@@ -200,20 +197,6 @@ def score(maps: list[np.ndarray], dataset: Dataset, opening_diameter: int) -> di
     return {name: round(value, 4) for name, value in scores.items()}
 
 
-def read(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a table, none if the file does not exist."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def append(row: dict[str, Any], path: Path) -> None:
-    """Append a row to a table."""
-    rows = [*read(path), row]
-    write_whole(path, lambda temporary: _write(rows, COLUMNS, temporary))
-
-
 def summarise(path: Path) -> None:
     """Write the means over seeds of each data set and method, in the order of this script.
 
@@ -239,40 +222,22 @@ def summarise(path: Path) -> None:
             {
                 "set": "" if name == last else name,
                 "method": method,
-                "AUC": _mean(rows, "pixel_roc_auc", 3),
-                "PRO": _mean(rows, "pro_auc", 3),
-                "image AUC": _mean(rows, "image_roc_auc", 3),
-                "image AP": _mean(rows, "image_average_precision", 3),
-                "fit, s": _mean(rows, "training_seconds", 0),
-                "s/Mpx": _mean(rows, "seconds_per_megapixel", 1),
-                "MiB": _mean(rows, "peak_mib", 0),
+                "AUC": mean(rows, "pixel_roc_auc", 3),
+                "PRO": mean(rows, "pro_auc", 3),
+                "image AUC": mean(rows, "image_roc_auc", 3),
+                "image AP": mean(rows, "image_average_precision", 3),
+                "fit, s": mean(rows, "training_seconds", 0),
+                "s/Mpx": mean(rows, "seconds_per_megapixel", 1),
+                "MiB": mean(rows, "peak_mib", 0),
                 "seeds": len(rows),
             }
         )
         last = name
-    out = path.with_name(f"{path.stem}_summary.csv")
-    write_whole(out, lambda temporary: _write(summary, tuple(summary[0]), temporary))
+    write(summary, path.with_name(f"{path.stem}_summary.csv"))
 
 
 def _order(group: tuple[str, str]) -> tuple[int, int]:
     return list(SETS).index(group[0]), [*SEGMENTERS, *ENSEMBLES].index(group[1])
-
-
-def _mean(rows: Sequence[dict[str, str]], name: str, digits: int) -> str:
-    values = [float(row[name]) for row in rows if row[name]]
-    return f"{np.mean(values):.{digits}f}" if values else ""
-
-
-def _settings(segmenter: BaseSegmenter) -> str:
-    """Return a segmenter with the parameters that differ from their defaults, on one line."""
-    return " ".join(repr(segmenter.set_params(random_state=None)).split())
-
-
-def _write(rows: Sequence[dict[str, Any]], columns: Sequence[str], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def parse_arguments() -> argparse.Namespace:

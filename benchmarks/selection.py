@@ -17,7 +17,6 @@ of real defects, whose curves are in FOLDER; without --out there are none.
 """
 
 import argparse
-import csv
 import itertools
 import os
 import time
@@ -26,8 +25,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _common import N_EPOCHS, PATCHES_OF_PAPER, write_whole
+from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _curves import Curves
+from _rows import append
+from _rows import read as read_rows
 from _selection_tables import summarise
 from _sets import CHOOSING_IMAGES, SETS, Dataset, load, object_of
 from skimage.io import imread
@@ -245,25 +246,8 @@ class _Computed:
 
 def read(path: Path, name: str | None = None, seed: int | None = None) -> list[dict[str, str]]:
     """Read the rows of a table, or those of a data set; none if the file does not exist."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     return [row for row in rows if name is None or (row["set"], row["seed"]) == (name, str(seed))]
-
-
-def append(row: dict[str, Any], path: Path) -> None:
-    """Append a row to a table, whose columns are those of all rows."""
-    rows = [*read(path), row]
-    columns = dict.fromkeys(itertools.chain.from_iterable(rows))
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_whole(path, write)
 
 
 def parse_arguments() -> argparse.Namespace:

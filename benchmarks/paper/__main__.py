@@ -10,6 +10,9 @@ interruption, the same command resumes with the first missing one.
 
 quick trains each model on 5,000 patches, standard on 60,000 (Table 2: 20,000), both with the
 defaults of the package; paper is the protocol of the paper: 200 epochs of 10,000 patches.
+
+With --field, figures 6 and 7 include systems that the paper compares with, or newer ones, by their
+names in `python benchmarks/field.py --list`. Networks among them train on the same budget.
 """
 
 import argparse
@@ -29,6 +32,7 @@ import figures_6_7
 import table_1
 import table_2
 import timing
+from _field import METHODS, OF_PAPER
 from _settings import BUDGETS
 from _studio import Studio
 
@@ -56,6 +60,7 @@ def main() -> None:
         device=arguments.device,
         precision=arguments.precision,
         alexnet=arguments.alexnet,
+        field=arguments.field,
     )
     for name in arguments.experiments or EXPERIMENTS:
         print(f"{name} ({arguments.budget})", flush=True)
@@ -76,6 +81,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", choices=["float32", "bf16", "fp16"], default="float32")
     parser.add_argument("--alexnet", help="file of AlexNet's weights, for the paper's features")
+    further = [name for name in METHODS if name not in OF_PAPER]
+    parser.add_argument(
+        "--field", nargs="+", choices=further, default=[], help="more methods for figures-6-7"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.experiments) - set(EXPERIMENTS))
     if unknown:

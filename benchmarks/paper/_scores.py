@@ -8,7 +8,7 @@ from _data import Dataset
 from numpy.typing import NDArray
 
 from sk_ssimae import SSIMAutoencoderSegmenter, paper_protocol
-from sk_ssimae.estimators import BaseAutoencoderSegmenter, Role
+from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter, Role
 from sk_ssimae.metrics import (
     pixel_roc_auc_score,
     pixel_roc_curve,
@@ -29,21 +29,25 @@ RATES = np.linspace(0, 0.3, 61)
 QUANTILES = (0.25, 0.5, 0.75)
 PUBLISHED_RATE, PUBLISHED_OVERLAP = 0.05, 0.91
 SHARE = f"share of regions above {PUBLISHED_OVERLAP:.0%} at {PUBLISHED_RATE:.0%} FPR"
-# Pixel AUC and that share, as printed in the paper.
-PUBLISHED: dict[tuple[str, str], tuple[str, str]] = {
-    ("nanotwice", "SSIM"): ("0.966", "more than 0.5"),
-    ("nanotwice", "L2"): ("0.688", ""),
-}
 
 
-def score(segmenter: BaseAutoencoderSegmenter, dataset: Dataset) -> dict[str, Any]:
-    """Score both kinds of residual maps of the defective images."""
+def score(
+    segmenter: BaseSegmenter, dataset: Dataset, training_seconds: float | None = None
+) -> dict[str, Any]:
+    """Score both kinds of residual maps of the defective images.
+
+    Of the parameters of maps, those count that the segmenter has. Without `training_seconds`, they
+    are those of the epochs of a network.
+    """
     scores = {}
+    known = segmenter.get_params()
     for name, params in MAPS.items():
-        residual_maps = segmenter.set_params(**params).decision_function(dataset.defective)
+        segmenter.set_params(**{key: value for key, value in params.items() if key in known})
+        residual_maps = segmenter.decision_function(dataset.defective)
         scores[name] = score_maps(dataset.masks, residual_maps)
-    seconds = float(sum(segmenter.history_[:, "dur"]))
-    return {"scores": scores, "training_seconds": seconds}
+    if training_seconds is None:
+        training_seconds = float(sum(segmenter.history_[:, "dur"]))
+    return {"scores": scores, "training_seconds": training_seconds}
 
 
 def score_maps(masks: Sequence, residual_maps: Sequence) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from _common import EFFICIENTNET, N_EPOCHS
+from _field import METHODS
 
 from sk_ssimae import (
     FeatureMatchingAutoencoderSegmenter,
@@ -48,8 +49,9 @@ def make_segmenter(
 ) -> BaseAutoencoderSegmenter:
     """Make a segmenter that trains on `patches` patches, or by the paper's protocol if None.
 
-    With a number of patches, all parameters keep their defaults except the latent dimension, the
-    sizes of images and patches, and the stride, which are the paper's.
+    `family` is one of the paper's, or a network of the field by its name in `_field`. With a number
+    of patches, all parameters keep their defaults except the latent dimension, the sizes of images
+    and patches, and the stride, which are the paper's.
     """
     published = paper_protocol(protocol)  # type: ignore[arg-type]
     if patches is None:
@@ -59,7 +61,10 @@ def make_segmenter(
         settings |= {"n_patches": patches // N_EPOCHS, "max_epochs": N_EPOCHS}
     if family == "FM":
         settings |= matched_features(alexnet)
-    return FAMILIES[family](**(settings | params))
+    if family in FAMILIES:
+        return FAMILIES[family](**(settings | params))
+    method = METHODS[family]
+    return method.segmenter_class(**(settings | method.params | params))
 
 
 def matched_features(alexnet: str | None) -> dict[str, Any]:

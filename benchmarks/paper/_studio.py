@@ -34,6 +34,7 @@ class Studio:
         device: str = "auto",
         precision: str = "float32",
         alexnet: str | None = None,
+        field: Sequence[str] = (),
     ) -> None:
         self.budget: Budget = BUDGETS[budget]
         name = budget if precision == "float32" else f"{budget}-{precision}"
@@ -43,6 +44,7 @@ class Studio:
         self.device = device
         self.precision = precision
         self.alexnet = alexnet
+        self.field = field  # Names in `_field` of further methods for figures 6 and 7.
         self.machines: dict[str, dict] = {}  # Where the models in use were trained.
 
     def train(
@@ -110,6 +112,7 @@ class Studio:
             "device": self.device,
             "precision": self.precision,
             "features": self.alexnet or "efficientnet-lite0",
+            "field": list(self.field),
             "date": time.strftime("%Y-%m-%d"),
             "seconds": round(seconds, 1),
             "models": self.machines,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from _data import NANOTWICE, Dataset, find
-from _scores import PUBLISHED, PUBLISHED_MAPS, SHARE, overlaps_at_published_rate, share_above
+from _field import PUBLISHED
+from _scores import PUBLISHED_MAPS, SHARE, overlaps_at_published_rate, share_above
 from _studio import Studio
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -86,7 +87,8 @@ def run(studio: Studio) -> None:
         published = ["the paper"]
         for family in LOSSES:
             columns += [f"{family}: pixel AUC", f"{family}: {SHARE}"]
-            published += PUBLISHED[dataset.name, family]
+            printed = PUBLISHED[dataset.name, family.lower()]
+            published += printed.pixel_roc_auc, printed.share_above
         rows = [[way, *(score for each in results.values() for score in each[way])] for way in WAYS]
         studio.save_table(f"evaluations-{dataset.name}", columns, [published, *rows])
 
