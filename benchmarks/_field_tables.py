@@ -1,10 +1,14 @@
 """Short tables of the record of `field.py`, for the documentation, and the list of its methods."""
 
+import csv
+import io
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from _common import write_whole
 from _field import METHODS, PUBLISHED
 from _rows import mean, read, settings_of, write
 from _sets import SETS
@@ -21,9 +25,10 @@ def list_methods() -> Iterator[str]:
 
 
 def summarise(path: Path) -> None:
-    """Write the means over seeds: all in one table, one of each data set, and one of budgets.
+    """Write the means over seeds as CSV, and as tables for the documentation.
 
-    Data sets are in the order of `_sets`, methods by falling AUC.
+    The first table has the AUC of each method, in the order of `_field`, on each data set. One of
+    each data set follows, methods by falling AUC.
 
     Raises
     ------
@@ -36,25 +41,53 @@ def summarise(path: Path) -> None:
         of_sets[row["set"]].append(row)
     if not of_sets:
         raise SystemExit(f"{path} has no rows: run the methods first.")
-    summary, budgets = [], []
-    for name in sorted(of_sets, key=list(SETS).index):
-        rows = of_sets[name]
-        (minutes,) = _same(rows, "minutes", name, path) or [""]
-        budgets.append(
-            {
-                "set": name,
-                "minutes": minutes,
-                "good images to train": rows[0]["n_train"],
-                "defective images": _same(rows, "n_defective", name, path)[0],
-                "good test images": _same(rows, "n_test_good", name, path)[0],
-                "seeds": len({row["seed"] for row in rows}),
-            }
-        )
-        of_set = list(_summarise(name, rows, path))
-        write(of_set, _beside(path, name))
-        summary += [{"set": name, **row} for row in of_set]
-    write(summary, _beside(path))
-    write(budgets, _beside(path, "sets"))
+    names = sorted(of_sets, key=list(SETS).index)
+    captions = {name: _describe(name, of_sets[name], path) for name in names}
+    summaries = {name: _summarise(name, of_sets[name], path) for name in names}
+    write(
+        [{"set": name, **row} for name in names for row in summaries[name]],
+        path.with_name(f"{path.stem}_summary.csv"),
+    )
+    tables = [_as_table("Pixel AUC", _overview(summaries))]
+    tables += [_as_table(captions[name], summaries[name]) for name in names]
+    write_whole(
+        path.with_name(f"{path.stem}_tables.txt"),
+        lambda temporary: temporary.write_text("\n".join(tables)),
+    )
+
+
+def _describe(name: str, rows: list[dict[str, str]], path: Path) -> str:
+    """Return the caption of a data set: its images and the budget."""
+    counts = {
+        column: _only_value(rows, column, name, path)
+        for column in ("n_train", "n_defective", "n_test_good", "minutes")
+    }
+    images = f"{counts['n_train']} good images to train, {counts['n_defective']} defective"
+    good = f" and {counts['n_test_good']} good" if counts["n_test_good"] != "0" else ""
+    networks = f"; {counts['minutes']} min for each network" if counts["minutes"] else ""
+    n_seeds = len({row["seed"] for row in rows})
+    return f"{name}: {images}{good} ones to test{networks}; number of seeds: {n_seeds}"
+
+
+def _overview(summaries: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    aucs = {(name, row["method"]): row["AUC"] for name, rows in summaries.items() for row in rows}
+    measured = {method for _, method in aucs}
+    return [
+        {"method": method, **{name: aucs.get((name, method), "") for name in summaries}}
+        for method in METHODS
+        if method in measured
+    ]
+
+
+def _as_table(title: str, rows: list[dict[str, Any]]) -> str:
+    """Return a table in reStructuredText; columns without any value are left out."""
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    header = f".. csv-table:: {title}\n   :header-rows: 1\n   :class: compact\n\n"
+    return header + textwrap.indent(text.getvalue(), "   ")
 
 
 def _summarise(name: str, rows: list[dict[str, str]], path: Path) -> list[dict[str, Any]]:
@@ -63,7 +96,7 @@ def _summarise(name: str, rows: list[dict[str, str]], path: Path) -> list[dict[s
         of_methods[row["method"]].append(row)
     summary = []
     for method, runs in of_methods.items():
-        _same(runs, "settings", f"{name} by {method}", path)
+        _only_value(runs, "settings", f"{method} on {name}", path)
         published = PUBLISHED.get((name, method))
         scores = {
             "method": method,
@@ -82,16 +115,12 @@ def _summarise(name: str, rows: list[dict[str, str]], path: Path) -> list[dict[s
     return sorted(summary, key=lambda row: -float(row["AUC"]))
 
 
-def _same(rows: list[dict[str, str]], column: str, what: str, path: Path) -> list[str]:
-    """Return the only value of a column, none if it is empty everywhere."""
+def _only_value(rows: list[dict[str, str]], column: str, runs: str, path: Path) -> str:
+    """Return the only value of a column, of the rows that have one; empty if none has."""
     values = sorted({row[column] for row in rows} - {""})
     if len(values) > 1:
         raise SystemExit(
-            f"{path} has runs of {what} that differ in {column}, {' and '.join(values)}: move all "
+            f"{path} has runs of {runs} that differ in {column}, {' and '.join(values)}: move all "
             "but those of one value into another file."
         )
-    return values
-
-
-def _beside(path: Path, part: str = "") -> Path:
-    return path.with_name("_".join(filter(None, [path.stem, "summary", part])) + ".csv")
+    return values[0] if values else ""

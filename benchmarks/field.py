@@ -7,9 +7,8 @@ python benchmarks/field.py --summary
 
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Each
 run is a new process that appends a row to --csv; rows that exist are not computed again. Fitted
-segmenters are kept in FOLDER. --list prints the methods with their settings, --summary writes one
-row for each data set and method next to the CSV file, and a table of each data set; the
-documentation shows them.
+segmenters are kept in FOLDER. --list prints the methods with their settings. --summary writes the
+means over seeds next to the CSV file, and the tables that the documentation includes.
 
 A network trains until --minutes are over: its speed is measured as by `tune`, and ten epochs of as
 many patches as fit follow, so that the schedule of the learning rate, and the encoder that

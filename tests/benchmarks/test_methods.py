@@ -1,14 +1,12 @@
 import csv
-import importlib
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from skimage.io import imsave
 
 from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, PatchDictionarySegmenter
-from sk_ssimae.datasets import draw_defects, make_woven_fabric
+from sk_ssimae.datasets import make_woven_fabric
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -16,29 +14,8 @@ pytestmark = pytest.mark.skipif(not BENCHMARKS.is_dir(), reason="the sdist has n
 
 
 @pytest.fixture
-def methods(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    before = set(sys.modules)
-    yield importlib.import_module("methods")
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").is_relative_to(BENCHMARKS):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Leather of four objects, two images each, and two defective images."""
-    good = make_woven_fabric(8, shape=(64, 64), random_state=0)
-    defective, masks = draw_defects(
-        make_woven_fabric(2, shape=(64, 64), random_state=1), random_state=0
-    )
-    for folder, images in {"good": good, "defective": defective, "mask": masks}.items():
-        (tmp_path / "leather" / folder).mkdir(parents=True)
-        for index, image in enumerate(images):
-            name = f"object{index // 2}_{index}.png"
-            path = tmp_path / "leather" / folder / name
-            imsave(path, (255 * image).astype(np.uint8), check_contrast=False)
-    return tmp_path
+def methods(script):
+    return script("methods")
 
 
 def test_images_of_an_object_stay_together(methods, data):
@@ -70,7 +47,7 @@ def test_rows_are_scored_and_not_computed_again(methods, data, tmp_path, monkeyp
     assert row["patches"] == ""  # A dictionary does not depend on their number.
     assert all(0 <= row[name] <= 1 for name in methods.SCORES)
     assert all(row[name] > 0 for name in methods.COSTS)
-    methods.append(row, arguments.csv)
+    methods.append(row, arguments.csv, methods.COLUMNS)
     assert not list(methods.missing_runs(arguments))
     other = row | {"seed": 1, "pro_auc": row["pro_auc"] / 2}
     methods.append(other, arguments.csv)
