@@ -43,9 +43,15 @@ from _field_tables import list_methods, summarise
 from _rows import append, in_new_process, read, settings_of
 from _sets import SETS, Dataset, load
 from methods import COSTS, RESULTS, SCORES, score
+from sklearn.base import clone
 
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
-from sk_ssimae.model_selection._tuning._training import fit_quietly, measure
+from sk_ssimae.model_selection._tuning._training import (
+    Speed,
+    fit_quietly,
+    measure,
+    speed_of,
+)
 
 IDENTITY = ("set", "method", "settings", "minutes", "n_defective", "n_test_good", "seed")
 LEARNED = ("epochs", "patches", "structure_correlation", "generated_variance")
@@ -190,23 +196,33 @@ def fit(segmenter: BaseSegmenter, good: Sequence, minutes: float) -> dict[str, f
 def affordable_patches(segmenter: BaseAutoencoderSegmenter, good: Sequence, seconds: float) -> int:
     """Return the number of patches per epoch, whole batches, that takes so many seconds in all.
 
+    The speed is that of a training for a tenth of the time: few steps would not show all of a
+    training whose steps differ.
+
     Raises
     ------
     ValueError
         If there is no time for a batch in each epoch.
     """
+    batch, epochs = segmenter.batch_size, segmenter.max_epochs
+
+    def n_batches(speed: Speed, share: float = 1) -> int:
+        total = speed.patches * (share * seconds - speed.overhead)
+        return max(int(total / epochs) // batch, 0)
+
     measure(segmenter, good[:1])  # The first training of a process is slower.
     speed, _ = measure(segmenter, good)
-    total = max(speed.patches * (seconds - speed.overhead), 0)
-    batch = segmenter.batch_size
-    n_batches = int(total / segmenter.max_epochs) // batch
-    if n_batches == 0:
-        least = speed.seconds(batch * segmenter.max_epochs)
+    pilot = clone(segmenter).set_params(n_patches=max(n_batches(speed, 0.1), 1) * batch)
+    start = time.perf_counter()
+    fit_quietly(pilot, good)
+    speed = speed_of(pilot, time.perf_counter() - start)
+    if n_batches(speed) == 0:
+        least = speed.seconds(batch * epochs)
         raise ValueError(
             f"--minutes must be at least about {least / 60:.2g} here, for a batch of patches in "
-            f"each of {segmenter.max_epochs} epochs, got {seconds / 60:.2g} instead."
+            f"each of {epochs} epochs, got {seconds / 60:.2g} instead."
         )
-    return n_batches * batch
+    return n_batches(speed) * batch
 
 
 def describe_training(fitted: BaseSegmenter) -> dict[str, Any]:

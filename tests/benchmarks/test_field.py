@@ -38,7 +38,13 @@ def tiny_network(field, monkeypatch):
     """Let the method "l2" be quick, and its speed a known one."""
     method = field.METHODS["l2"]._replace(params=TINY)
     monkeypatch.setitem(field.METHODS, "l2", method)
-    monkeypatch.setattr(field, "measure", lambda segmenter, X: (Speed(1.0, 20.0), segmenter))
+    set_speed(field, monkeypatch, Speed(1.0, 20.0))
+
+
+def set_speed(field, monkeypatch, speed):
+    """Let measurements have a known result."""
+    monkeypatch.setattr(field, "measure", lambda segmenter, X: (speed, segmenter))
+    monkeypatch.setattr(field, "speed_of", lambda fitted, seconds: speed)
 
 
 @pytest.mark.parametrize(
@@ -80,12 +86,21 @@ def test_budgets_are_refused_if_they_are_too_short_for_a_batch(field, tiny_netwo
         field.fit(L2AutoencoderSegmenter(**TINY), good, 2.5 / 60)
 
 
-def test_speed_is_measured(field):
+def test_speed_is_measured_for_a_tenth_of_the_time(field, monkeypatch):
     good = make_woven_fabric(2, shape=(32, 32), random_state=0)
     segmenter = L2AutoencoderSegmenter(**TINY, threshold=0.0, random_state=0)
-    few, many = (field.affordable_patches(segmenter, good, seconds) for seconds in (5, 50))
-    assert 16 <= few < many / 5
-    assert many % 16 == 0
+    monkeypatch.setattr(field, "measure", lambda segmenter, X: (Speed(0.0, 64.0), segmenter))
+    pilots = []
+
+    def speed_of(pilot, seconds):
+        assert seconds >= sum(pilot.history_[:, "dur"])
+        pilots.append(pilot)
+        return Speed(2.0, 48.0)
+
+    monkeypatch.setattr(field, "speed_of", speed_of)
+    # One second at 64 patches per second, then 10 - 2 seconds at 48, each in 2 epochs.
+    assert field.affordable_patches(segmenter, good, 10) == 192
+    assert [pilot.n_patches for pilot in pilots] == [32]
 
 
 def test_rows_are_scored_and_not_computed_again(field, parse):
@@ -130,7 +145,7 @@ def test_a_search_takes_its_steps_after_fit(field, parse, monkeypatch):
     setting = method.settings[-1]._replace(params={"search_steps": 3, "stride": 16})
     method = method._replace(params=method.params | tiny, settings=(setting,))
     monkeypatch.setitem(field.METHODS, "gan-search", method)
-    monkeypatch.setattr(field, "measure", lambda segmenter, X: (Speed(0.0, 1.0), segmenter))
+    set_speed(field, monkeypatch, Speed(0.0, 1.0))
     searched = []
     compute = GenerativeAdversarialSegmenter.reconstruct_patches
 

@@ -1,11 +1,13 @@
 import csv
 import sys
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from skorch.history import History
 
 from sk_ssimae import (
     EnsembleSegmenter,
@@ -26,7 +28,7 @@ from sk_ssimae.model_selection import (
 )
 from sk_ssimae.model_selection._tuning import _folder, _search
 from sk_ssimae.model_selection._tuning._images import divide, scale_size
-from sk_ssimae.model_selection._tuning._training import Speed
+from sk_ssimae.model_selection._tuning._training import Speed, speed_of
 from sk_ssimae.model_selection._tuning._trials import Bench, _resizing_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::sk_ssimae.exceptions.SelectionWarning")
@@ -53,6 +55,15 @@ def set_speed(monkeypatch):
         monkeypatch.setattr(Bench, "time_map", lambda self, fitted: 0.0)
 
     return set_speed
+
+
+def test_speed_is_that_of_all_epochs_but_the_first():
+    durations = [9.0, 1.0, 3.0]
+    history = History([{"epoch": n, "dur": d, "batches": []} for n, d in enumerate(durations)])
+    fitted = SimpleNamespace(history_=history, n_patches=100)
+    assert speed_of(fitted, 15.0) == Speed(overhead=2.0, patches=50.0)
+    fitted.history_ = History(history[:1])
+    assert speed_of(fitted, 9.0) == Speed(overhead=0.0, patches=pytest.approx(100 / 9))
 
 
 def tuned(X=GOOD, **options):

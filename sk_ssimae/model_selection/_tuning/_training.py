@@ -107,8 +107,15 @@ def speed_of(fitted: Any, seconds: float) -> Speed:
     histories = [part.history_ for part in parts_of(fitted) if hasattr(part, "history_")]
     in_epochs = sum(sum(history[:, "dur"]) for history in histories)
     n_patches = sum(part.n_patches for part in parts_of(fitted) if hasattr(part, "history_"))
-    last = sum(history[-1, "dur"] for history in histories)
-    return Speed(max(seconds - in_epochs, 0.0), n_patches / max(last, 1e-6))
+    # Not the first epoch, which warms up, and not the last alone: steps of a GAN differ.
+    typical = sum(_mean_but_first(history[:, "dur"]) for history in histories)
+    return Speed(max(seconds - in_epochs, 0.0), n_patches / max(typical, 1e-6))
+
+
+def _mean_but_first(durations: list[float]) -> float:
+    """Return the mean without the first, unless there is no other."""
+    kept = durations[1:] or durations
+    return sum(kept) / len(kept)
 
 
 def parts_of(fitted: Any) -> list[Any]:
