@@ -36,7 +36,7 @@ class Setting(NamedTuple):
     params : dict
         Parameters and their values.
     seconds_per_megapixel : float
-        Seconds of one core of a Xeon, measured on 01_023.
+        CPU seconds on one core, measured on 01_023.
     """
 
     params: dict[str, Any]
@@ -123,7 +123,7 @@ _SUBREGIONS = tuple(
     )
 )
 _STRIDES = tuple(
-    Setting({"stride": stride}, seconds) for stride, seconds in ((4, 22), (8, 6.6), (15, 2.4))
+    Setting({"stride": stride}, seconds) for stride, seconds in ((4, 37), (8, 11), (15, 4))
 )
 METHODS = {
     "ssim": Method(SSIMAutoencoderSegmenter, {}),

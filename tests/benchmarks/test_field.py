@@ -258,7 +258,7 @@ def test_list_has_all_methods_and_settings(field):
     lines = list(field.list_methods())
     names = [line.split(":")[0] for line in lines if not line.startswith(" ")]
     assert names == list(field.METHODS)
-    assert "    stride=8: about 6.6 s per megapixel to segment" in lines
+    assert "    stride=8: about 11 s per megapixel to segment" in lines
 
 
 def test_figures_6_and_7_take_the_field(script, data, tmp_path, monkeypatch):
