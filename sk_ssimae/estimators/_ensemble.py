@@ -14,11 +14,11 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
