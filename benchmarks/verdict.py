@@ -40,6 +40,7 @@ from sk_ssimae.datasets import (
     make_woven_fabric,
 )
 from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators._evidence import Evidence
 
 SHAPE = (160, 160)
 N_TRAINING, N_POOL, N_FRESH, N_CALIBRATIONS = 8, 200, 250, 50
@@ -80,13 +81,14 @@ def calibrate_synthetic() -> Iterator[dict[str, Any]]:
         scores = segmenter.score_images(make(N_FRESH, 2))
         region = Region.of_image(np.empty((*SHAPE, 1)), None)
         for target in TARGETS:
-            segmenter.set_params(target_fpr=target)
             for n in (3, 5, 10, 20):
                 rng = np.random.default_rng(0)
                 shares = []
                 for _ in range(N_CALIBRATIONS):
-                    chosen = [pool[i] for i in rng.choice(N_POOL, n, replace=False)]
-                    shares.append((scores > segmenter._extrapolate(chosen, [region] * n)).mean())
+                    evidence = Evidence()
+                    for i in rng.choice(N_POOL, n, replace=False):
+                        evidence.add(pool[i], region)
+                    shares.append((scores > evidence.extrapolate(target)).mean())
                 yield summarize(texture, "images", n, target, shares)
 
 

@@ -89,6 +89,13 @@ class Images:
             return self._source[np.asarray(indices, dtype=np.intp)]
         return [self._source[index] for index in indices]
 
+    def holds(self, index: int, pixels: NDArray[Any]) -> bool:
+        """Tell whether an image that was read is part of the user's own arrays, not a copy."""
+        if not self.is_array and not isinstance(self._source, list | tuple):
+            return False
+        item = self._source[index]
+        return isinstance(item, np.ndarray) and np.may_share_memory(item, pixels)
+
     def read(self, index: int) -> tuple[Image, Inside | None]:
         """Read an image, and the mask (h, w) of its inspected pixels, None for all."""
         stored, inside, name = self.read_inspected(index)

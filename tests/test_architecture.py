@@ -18,6 +18,7 @@ LEAVES = {
     "_images",
     "_intensity",
     "_interest",
+    "_pixel_store",
     "_pixels",
     "_reading",
     "_patches",

@@ -25,7 +25,10 @@ from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, 
 from sk_ssimae.estimators._results import Map, Mask
 
 # Parameters by which images are read. The ensemble reads them once, for all.
-OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
+OF_IMAGES = (
+    *("image_size", "intensity_range", "alpha_channel"),
+    *("max_image_pixels", "images_in_memory"),
+)
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):

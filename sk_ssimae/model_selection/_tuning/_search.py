@@ -25,7 +25,10 @@ from sk_ssimae.model_selection._tuning._trials import Bench, Scored, n_passes
 #: Share of the budget that is kept for the training of the winner.
 FINAL_SHARE = 0.3
 #: Parameters by which images are read; members of an ensemble have them in common.
-OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
+OF_IMAGES = (
+    *("image_size", "intensity_range", "alpha_channel"),
+    *("max_image_pixels", "images_in_memory"),
+)
 #: Beginning of the status of a candidate that did not fit into the time that was left.
 NO_TIME = "skipped for lack of time"
 

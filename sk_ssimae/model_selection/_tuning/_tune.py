@@ -64,7 +64,8 @@ def tune(
     are painted into copies of parts of them, near the limit of detection. The candidates are
     trained on the others, and their settings of inference are searched without training again. The
     candidate with the best mean rank over the families is trained on all good images, and
-    calibrated as in its `fit`.
+    calibrated as in its `fit`; of those within one standard error of the best, the ensemble with
+    most members.
 
     The budget is wall-clock time. 30 % of it is kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
