@@ -18,7 +18,7 @@ from sk_ssimae.model_selection import SelectionReport
 
 REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
 _OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
-_KINDS = {"patches": "patch dictionary", "features": "feature dictionary"}
+_DICTIONARIES = ("patches", "coarse", "features")
 _N_RESAMPLINGS = 1000
 
 
@@ -112,9 +112,8 @@ def _report(rows: list[dict[str, str]]) -> SelectionReport:
 
 def _n_kinds(configuration: str) -> int:
     """Count the kinds of segmenters that a configuration combines, as `tune` does."""
-    return len(
-        {_KINDS.get(re.split("[- ]", part)[0], "autoencoder") for part in configuration.split("+")}
-    )
+    names = [re.split("[- ]", part)[0] for part in configuration.split("+")]
+    return len({name if name in _DICTIONARIES else "autoencoder" for name in names})
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
