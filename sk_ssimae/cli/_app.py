@@ -96,7 +96,7 @@ def fit(
             metavar="NAME",
             help="Name of the method, from the list above.",
         ),
-    ] = "ssim",
+    ] = "auto",
     latent_dim: Annotated[
         int | None, typer.Option(help="Size of the latent vector. By default 100.")
     ] = None,
@@ -145,9 +145,9 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter of the segmenter, such as max_epochs=20, or with --method "
-            "auto of its members, such as autoencoder__max_epochs=20 or dictionary__stride=2. Can "
-            "be repeated.",
+            help="Any other parameter: with --method auto of its members, such as "
+            "autoencoder__max_epochs=20 or dictionary__stride=2, else of the segmenter, such as "
+            "max_epochs=20. Can be repeated.",
         ),
     ] = None,
     checkpoint_dir: Annotated[
@@ -175,7 +175,7 @@ def fit(
 
     Values of --method:
     -------
-    - auto: you do not know; ssim and patch-dictionary together
+    - auto: you do not know; ssim and two patch dictionaries together
     - ssim: irregular textures, defects of structure; minutes to train
     - ms-ssim: like ssim, for wide and faint defects; minutes to train
     - l2: defects of colour or grey value; minutes to train
