@@ -16,6 +16,7 @@ from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._net_params import check_callbacks, check_net_params
+from sk_ssimae.estimators._precision import resolve_precision
 from sk_ssimae.estimators._sampler import PatchSampler
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def train(
             "train_split": None,
             "callbacks": callbacks,
             "device": device,
+            "precision": resolve_precision(segmenter.precision, device),
             "verbose": int(segmenter.verbose),
             "generator": noise_generator,
             **segmenter.net_settings(),

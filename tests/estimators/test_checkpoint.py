@@ -90,7 +90,7 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(
     "params",
     [
         {"lr_schedule": None, "normalization": None, "n_patches": 30},
-        {"lr": np.float64(1e-3), "net_params": {"precision": "fp16"}},
+        {"lr": np.float64(1e-3), "precision": "fp16"},
         {"net_params": {"optimizer": torch.optim.SGD, "optimizer__momentum": np.float64(0.9)}},
     ],
     ids=["constant_rate", "fp16", "momentum"],
