@@ -1,6 +1,6 @@
 """The number format of training: which one a machine computes fastest in."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -45,5 +45,5 @@ def _is_bf16_fast(device: torch.device) -> bool:
             return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
-    report = getattr(torch.cpu, "get_capabilities", dict)()
+    report: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(report.get(name, False) for name in _INSTRUCTIONS)
