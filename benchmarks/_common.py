@@ -84,9 +84,7 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def train_once(
-    segmenter: BaseAutoencoderSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
-) -> Trained:
+def train_once(segmenter: BaseAutoencoderSegmenter, good: Sequence, path: Path) -> Trained:
     """Fit a segmenter and store it in a file, or load it if the file exists.
 
     On a GPU, training steps are recorded, which is faster and gives the same weights.
@@ -100,7 +98,6 @@ def train_once(
         If the stored segmenter has other parameters, for example after a change of defaults.
     """
     params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
-    params["precision"] = precision
     # Callbacks have no equality of their own: compare their attributes.
     params["callbacks"] = repr([vars(_unnamed(callback)) for callback in segmenter.callbacks or []])
     if path.exists():
@@ -112,8 +109,7 @@ def train_once(
     checkpoints = path.with_suffix(".checkpoints")
     resumed = checkpoints.exists()
     on_gpu = resolve_device(segmenter.device).type == "cuda"
-    net_params = {"precision": precision, "cuda_graph": on_gpu}
-    segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params)
+    segmenter.set_params(checkpoint_dir=checkpoints, net_params={"cuda_graph": on_gpu})
     cost = fit_and_measure(segmenter, good)
     if segmenter.net_.interrupted_:
         raise KeyboardInterrupt

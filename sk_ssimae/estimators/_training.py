@@ -14,8 +14,10 @@ from sk_ssimae._interest import Inside
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
+from sk_ssimae.estimators._freed_memory import reuse_freed_memory
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._net_params import check_callbacks, check_net_params
+from sk_ssimae.estimators._precision import resolve_precision
 from sk_ssimae.estimators._sampler import PatchSampler
 
 if TYPE_CHECKING:
@@ -101,6 +103,7 @@ def train(
             "train_split": None,
             "callbacks": callbacks,
             "device": device,
+            "precision": resolve_precision(segmenter.precision, device),
             "verbose": int(segmenter.verbose),
             "generator": noise_generator,
             **segmenter.net_settings(),
@@ -108,6 +111,7 @@ def train(
         net = _initialized_net(segmenter, settings, device)
         if start is not None:
             _take_weights(net, start)
+    reuse_freed_memory()
     with reproducible(device):
         net.partial_fit(sampler)
     return net

@@ -90,7 +90,7 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(
     "params",
     [
         {"lr_schedule": None, "normalization": None, "n_patches": 30},
-        {"lr": np.float64(1e-3), "net_params": {"precision": "fp16"}},
+        {"lr": np.float64(1e-3), "precision": "fp16"},
         {"net_params": {"optimizer": torch.optim.SGD, "optimizer__momentum": np.float64(0.9)}},
     ],
     ids=["constant_rate", "fp16", "momentum"],
@@ -150,6 +150,7 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
         "intensity_range": (0, 2), "alpha_channel": "keep",
         "n_patches": 31, "augmentation": "dihedral", "cutout": 0.5, "max_epochs": 2,
         "batch_size": 15, "lr": 1e-3, "lr_schedule": None, "weight_decay": 0, "random_state": 1,
+        "precision": "bf16",
         "callbacks": [Memory()], "net_params": {"optimizer__betas": (0.8, 0.99)},
         "threshold": "pixel_fpr",  # With it, images are held out.
         "window_size": 9, "window": "gaussian", "alpha": 2, "beta": 2, "gamma": 2, "c1": 1e-3,

@@ -216,6 +216,7 @@ _combinations = st.fixed_dictionaries(
         "batch_size": st.integers(1, 9),
         "lr": st.floats(1e-9, 1e-1) | _some((1.0, 1e10, 1e30)),
         "lr_schedule": _some((None, "one_cycle")),
+        "precision": _some(("auto", "float32", "bf16")),
         "weight_decay": st.floats(0, 1) | _some((1e10, 1e30)),
         "random_state": seeds,
         "stride": st.integers(5, 32),
@@ -230,7 +231,7 @@ _combinations = st.fixed_dictionaries(
         "validation_fraction": st.floats(1e-9, 0.999999),
         "opening_diameter": st.integers(0, 20),
         "min_region_area": st.integers(0, 40),
-        "net_params": _some((None, {}, {"precision": "bf16"}, {"optimizer__betas": (0.8, 0.9)})),
+        "net_params": _some((None, {}, {"optimizer__betas": (0.8, 0.9)})),
     }
 )
 _OF_CLASS = {
