@@ -100,7 +100,9 @@ def to_lines(content: bytes) -> bytes:
 def without_lines(content: bytes, file: str) -> bytes:
     """Return a CSV file of `merge_regions` without the lines of an image, named by its path."""
     columns, *lines = from_csv(content)
-    kept = ([neutralized(cell) for cell in line[:2]] + line[2:] for line in lines if line[0] != file)
+    kept = (
+        [neutralized(cell) for cell in line[:2]] + line[2:] for line in lines if line[0] != file
+    )
     return as_csv([columns, *kept])
 
 
