@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sk_ssimae.cli._options import Device, Level, Model, Quiet
+from sk_ssimae.cli._options import AnyImageRoi, Device, Level, Model, Quiet
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.cli._usage import parse_level
 
@@ -50,15 +50,7 @@ def watch(
         bool,
         typer.Option("--overwrite", help="Delete the outputs of earlier runs and start again."),
     ] = False,
-    roi: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|X,Y,WIDTH,HEIGHT",
-            help="Region of interest: only its pixels are inspected. A mask image for all images, "
-            "black where nothing is inspected; or a rectangle in pixels: its first column and "
-            "row, width and height.",
-        ),
-    ] = None,
+    roi: AnyImageRoi = None,
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:

@@ -145,6 +145,22 @@ class RegionsOption:
         return mask
 
 
+def regions_of_any_image(text: str | None) -> RegionsOption:
+    """Return regions of interest for images that are not known yet.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `RegionsOption`, and if the option names a folder of masks.
+    """
+    if text is not None and Path(text).is_dir():
+        raise ValueError(
+            "--roi must be a mask image or X,Y,WIDTH,HEIGHT for all images, got the folder "
+            f"{text!r} instead: the images are not known before they arrive."
+        )
+    return RegionsOption(text, [])
+
+
 class _Masks:
     """Masks of images, read on every access: those of many images do not fit in memory."""
 

@@ -19,7 +19,7 @@ from sk_ssimae.cli._predict import (
     describe_run,
     merge_regions,
 )
-from sk_ssimae.cli._roi import RegionsOption
+from sk_ssimae.cli._roi import RegionsOption, regions_of_any_image
 from sk_ssimae.cli._rows import Row
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._signals import deferring_interrupts
@@ -79,7 +79,7 @@ def watch(
     """
     hook = None if webhook is None else Webhook(webhook, terminal.complain)
     _check_folder(folder, out)
-    regions = _regions_of_any_image(roi)
+    regions = regions_of_any_image(roi)
     loaded = load_model(model, device, threshold)
     scale = ResidualScale.of(loaded.segmenter)
     run = describe_run(model, loaded, scale, regions)
@@ -108,15 +108,6 @@ def _check_folder(folder: Path, out: Path) -> None:
             "Check the path."
         )
     check_sources({folder}, out)
-
-
-def _regions_of_any_image(roi: str | None) -> RegionsOption:
-    if roi is not None and Path(roi).is_dir():
-        raise ValueError(
-            f"--roi must be a mask image or X,Y,WIDTH,HEIGHT for all images, got the folder "
-            f"{roi!r} instead: the images are not known before they arrive."
-        )
-    return RegionsOption(roi, [])
 
 
 class _Watcher:

@@ -73,6 +73,13 @@ def watch(run, model, camera, out, monkeypatch):
     return watch
 
 
+@pytest.fixture(scope="module")
+def level(segmenter, folders):
+    """Between the scores of the images: some are OK, some are NG."""
+    scores = segmenter.score_images(sorted(folders.defective.iterdir()))
+    return f"--threshold={sorted(scores)[1]}"
+
+
 @pytest.fixture
 def counted(monkeypatch):
     """Record the names of images that are computed."""
@@ -109,16 +116,19 @@ def arrive(source, camera, name=None):
     shutil.copy(source, camera / (name or source.name))
 
 
-def test_watch_writes_what_predict_writes(run, watch, model, folders, camera, out, tmp_path):
+def test_watch_writes_what_predict_writes(run, watch, model, folders, camera, out, tmp_path, level):
     images = sorted(folders.defective.iterdir())
     arrive(images[0], camera)
-    result = watch(None, lambda: [arrive(image, camera) for image in images[1:]], None, None)
+    rest = images[1:]
+    result = watch(
+        None, lambda: [arrive(image, camera) for image in rest], None, None, options=[level]
+    )
     assert result.exit_code == 130
     line = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d  (OK|NG)  \d\.png  score [\d.e-]+, "
     line += r"\d+ regions?, \d+ ms\n"
-    assert re.fullmatch(f"({line}){{4}}4 images segmented, .*", result.stdout)
+    assert re.fullmatch(f"({line}){{4}}4 images segmented, .*\n", result.stdout)
     assert result.stderr == (f"Watching {str(camera)!r}. Ctrl-C ends it.\nerror: interrupted.\n")
-    assert run("predict", model, camera, "-o", tmp_path / "by_predict").exit_code == 0
+    assert run("predict", model, camera, "-o", tmp_path / "by_predict", level).exit_code == 0
     assert contents(out) == contents(tmp_path / "by_predict")
     # The lines are those of scores.csv.
     verdicts = re.findall(r"  (OK|NG)  (\d\.png)  score ([\d.]+), ", result.stdout)
@@ -141,7 +151,7 @@ def test_predict_and_watch_continue_each_other(run, watch, model, folders, camer
     assert counted == ["0.png", "1.png", "2.png"]
 
 
-def test_regions_can_be_followed(watch, folders, camera, out):
+def test_regions_can_be_followed(watch, folders, camera, out, level):
     seen = []
     for image in folders.defective.iterdir():
         arrive(image, camera)
@@ -150,7 +160,7 @@ def test_regions_can_be_followed(watch, folders, camera, out):
         seen.append((out / "regions.csv").read_bytes())
         assert not (out / "coco.json").exists()
 
-    watch(look, look)
+    watch(look, look, options=[level])
     assert len(seen[0].splitlines()) == 1
     assert len(seen[1].splitlines()) > 2
     assert sorted(seen[1].splitlines()) == sorted((out / "regions.csv").read_bytes().splitlines())
@@ -197,7 +207,7 @@ def test_a_broken_file_is_told_once_and_taken_again(watch, folders, camera, out,
     assert counted == [broken.name, broken.name]
     assert [row["error"] != "" for row in rows] == [True]
     assert [(row["name"], row["error"]) for row in read_rows(out)] == [("<b>", "")]
-    assert "1 image segmented, 1 defective, 1 failed." in result.stdout
+    assert "1 image segmented, 0 defective, 1 failed." in result.stdout
 
 
 def test_a_broken_file_is_tried_once_in_each_run(watch, camera, out, counted):
@@ -208,13 +218,15 @@ def test_a_broken_file_is_tried_once_in_each_run(watch, camera, out, counted):
         assert len(read_rows(out)) == 1
 
 
-def test_a_changed_image_is_computed_again(run, watch, model, folders, camera, out, tmp_path):
+def test_a_changed_image_is_computed_again(
+    run, watch, model, folders, camera, out, tmp_path, level
+):
     defective, good = folders.defective / "0.png", folders.good / "0.png"
     arrive(defective, camera, "a.png")
     arrive(defective, camera, "b.png")
-    watch(None, lambda: arrive(good, camera, "a.png"), None)
+    watch(None, lambda: arrive(good, camera, "a.png"), None, options=[level])
     assert len(read_rows(out)) == 2
-    run("predict", model, camera, "-o", tmp_path / "by_predict")
+    run("predict", model, camera, "-o", tmp_path / "by_predict", level)
     assert contents(out) == contents(tmp_path / "by_predict")
 
 
