@@ -50,7 +50,7 @@ def main() -> None:
         model, images = prepare(Path(folder))
         expected = predict(model, images, Path(folder) / "out")
         rows = []
-        for n_clients in sorted({1, arguments.clients}):
+        for n_clients in sorted({1, arguments.clients}, reverse=True):
             with serving(model, n_clients) as url:
                 rows.append(measure(url, images, expected, arguments.requests, n_clients))
             print(rows[-1], flush=True)

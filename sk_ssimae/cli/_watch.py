@@ -147,8 +147,8 @@ class _Watcher:
         """Say how many images this run has segmented."""
         self._terminal.say(
             f"{count(self._n_images, 'image')} segmented, {self._n_defective} defective, "
-            f"{self._n_failed} failed. Results are in {str(self._ledger.folder)!r}. The same "
-            "command continues."
+            f"{self._n_failed} failed. Results are in {str(self._ledger.folder)!r}. Run the same "
+            "command again to continue."
         )
 
     def _poll(self) -> list[Path]:

@@ -11,7 +11,8 @@ def render(facts: dict[str, Any]) -> str:
     """Render the page, which shows facts about the model."""
     style, script = read_part("serve.css"), read_part("serve.js")
     return Template(read_part("serve.html")).substitute(
-        {name: html.escape(str(fact)) for name, fact in facts.items()},
+        {name: html.escape(str(fact)) for name, fact in facts.items()}
+        | {"threshold": f"{facts['threshold']:.4g}"},
         style=style,
         script=script,
         style_hash=digest(style),
