@@ -1,6 +1,7 @@
 """Tables of the records of selection.py: agreement of rankings, and the regret of a choice."""
 
 import csv
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from sk_ssimae.model_selection import SelectionReport
 
 REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
 _OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
+_KINDS = {"patches": "patch dictionary", "features": "feature dictionary"}
 _N_RESAMPLINGS = 1000
 
 
@@ -102,8 +104,17 @@ def _report(rows: list[dict[str, str]]) -> SelectionReport:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SelectionWarning)  # The table of families shows it.
         return SelectionReport.from_scores(
-            scores, [{"configuration": row["configuration"]} for row in rows]
+            scores,
+            [{"configuration": row["configuration"]} for row in rows],
+            preferences=[_n_kinds(row["configuration"]) for row in rows],
         )
+
+
+def _n_kinds(configuration: str) -> int:
+    """Count the kinds of segmenters that a configuration combines, as `tune` does."""
+    return len(
+        {_KINDS.get(re.split("[- ]", part)[0], "autoencoder") for part in configuration.split("+")}
+    )
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -11,7 +11,9 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
 
     The autoencoder is better on irregular textures and on defects of structure, the dictionary on
     regular textures and on defects of grey value; see the page "Which segmenter?" of the
-    documentation. The sum of their calibrated maps is seldom far from the better of the two.
+    documentation. The sum of their calibrated maps is seldom far from the better of the two. The
+    map of the autoencoder contains the difference of grey values too: with `absolute_weight` 1 the
+    sum gained a little on every material tried.
 
     Parameters
     ----------
@@ -23,8 +25,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     Returns
     -------
     EnsembleSegmenter
-        Unfitted, with the segmenters "autoencoder", an :class:`SSIMAutoencoderSegmenter`, and
-        "dictionary", a :class:`PatchDictionarySegmenter`.
+        Unfitted, with the segmenters "autoencoder", an :class:`SSIMAutoencoderSegmenter` with
+        `absolute_weight` 1, and "dictionary", a :class:`PatchDictionarySegmenter`.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
 
     members = [
-        ("autoencoder", SSIMAutoencoderSegmenter()),
+        ("autoencoder", SSIMAutoencoderSegmenter(absolute_weight=1)),
         ("dictionary", PatchDictionarySegmenter()),
     ]
     return EnsembleSegmenter(members).set_params(**params)

@@ -13,7 +13,7 @@ from sk_ssimae import (
 )
 
 
-def test_it_has_the_defaults_of_its_segmenters():
+def test_it_has_the_defaults_of_its_segmenters_but_one():
     ensemble = make_default_ensemble()
     assert type(ensemble) is EnsembleSegmenter
     members = dict(ensemble.segmenters)
@@ -21,6 +21,8 @@ def test_it_has_the_defaults_of_its_segmenters():
         "autoencoder": SSIMAutoencoderSegmenter,
         "dictionary": PatchDictionarySegmenter,
     }
+    assert members["autoencoder"].absolute_weight == 1
+    members["autoencoder"].set_params(absolute_weight=0)
     for member in members.values():
         assert member.get_params() == type(member)().get_params()
     assert ensemble.combination == "sum"
@@ -35,7 +37,7 @@ def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
     ).fit(good)
     expected = EnsembleSegmenter(
         [
-            ("autoencoder", SSIMAutoencoderSegmenter(**tiny)),
+            ("autoencoder", SSIMAutoencoderSegmenter(**tiny, absolute_weight=1)),
             ("dictionary", PatchDictionarySegmenter(n_filters=4)),
         ],
         random_state=0,

@@ -15,7 +15,9 @@ _LARGE = 512
 _PATCH_SIZE, _LARGE_PATCH_SIZE = 64, 128
 _MOST_READ = 15
 # Names of other steps.
-_RESERVED = ("ensemble", "selection set", "winner")
+_RESERVED = ("ensembles", "selection set", "winner")
+#: Between the names of the members of an ensemble.
+PLUS = " + "
 
 
 class Candidate(NamedTuple):
@@ -24,8 +26,8 @@ class Candidate(NamedTuple):
     Attributes
     ----------
     name : str
-        Name in tables: letters, digits, spaces and any of ``._=+-``; not "ensemble",
-        "selection set" or "winner".
+        Name in tables: letters, digits, spaces and any of ``._=+-``, without " + "; not
+        "ensembles", "selection set" or "winner".
     segmenter : segmenter
         Not necessarily fitted; a copy is trained. Networks are trained on at most
         ``n_patches * max_epochs`` patches.
@@ -203,10 +205,10 @@ def check_candidates(candidates: Any) -> list[Candidate]:
 
 def _check_name(name: Any, former: list[str], where: str) -> None:
     is_allowed = isinstance(name, str) and re.fullmatch(r"[\w.=+ -]+", name)
-    if not is_allowed or name in _RESERVED:
+    if not is_allowed or PLUS in name or name in _RESERVED:
         raise ValueError(
-            f"{where} must have a name of letters, digits, spaces and any of ._=+-, other than "
-            f"{', '.join(map(repr, _RESERVED))}, got {name!r} instead."
+            f"{where} must have a name of letters, digits, spaces and any of ._=+-, without "
+            f"{PLUS!r} and other than {', '.join(map(repr, _RESERVED))}, got {name!r} instead."
         )
     if name in former:
         raise ValueError(f"Names of candidates must be unique, got {name!r} more than once.")
