@@ -1,11 +1,7 @@
 """Masks, regions, 16-bit residual maps and scores of many images, completed one by one."""
 
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 import sk_ssimae
 from sk_ssimae._atomic import resolve
@@ -19,7 +15,7 @@ from sk_ssimae.cli._model import (
     promise,
     segment,
 )
-from sk_ssimae.cli._overlay import draw_overlay
+from sk_ssimae.cli._overlay import draw_overlay, encode_mask
 from sk_ssimae.cli._regions import describe_regions
 from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._rows import ImageState, Row
@@ -277,15 +273,6 @@ def _row(file: str, name: str, found: Inspection, scale: ResidualScale, state: I
         clipped=str(scale.n_clipped(found.residual_map)),
         **state._asdict(),
     )
-
-
-def encode_mask(mask: NDArray[np.bool_]) -> bytes:
-    """Return a mask as the content of a PNG file: 255 where it is True, else 0."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _summarize(rows: list[Row], n_complete_before: int, out: Path, terminal: Terminal) -> None:

@@ -22,6 +22,8 @@ def test_help_lists_commands_and_exit_codes(run):
         "fit",
         "calibrate",
         "predict",
+        "watch",
+        "serve",
         "evaluate",
         "report",
         "info",
@@ -93,10 +95,11 @@ def test_demo_replaces_pictures_only(run, model):
     assert model.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info", "calibrate"])
+@pytest.mark.parametrize("command", ["predict", "watch", "evaluate", "report", "info", "calibrate"])
 def test_invalid_models_are_named(run, tmp_path, folders, command):
     given = {
         "predict": [folders.good, "-o", tmp_path / "out"],
+        "watch": [folders.good, "-o", tmp_path / "out"],
         "report": [folders.good, "-o", tmp_path / "r.html"],
         "evaluate": [folders.defective, folders.masks],
         "info": [],

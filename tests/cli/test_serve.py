@@ -170,7 +170,7 @@ def test_requests_without_an_image_are_refused(application):
     only_text = {"files": {"note": (None, "text")}}
     text = refused(ask(application, ("POST", "/inspect", only_text)), 400)
     assert text.startswith("The request contains no image.")
-    for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
+    for kind in ("multipart/form-data", "Multipart/Form-Data; boundary=x"):
         text = refused(post(application, b"?", headers={"Content-Type": kind}), 400)
         assert text.startswith("The form cannot be read (")
 

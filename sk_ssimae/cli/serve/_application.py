@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from sk_ssimae.cli._predict import encode_mask
+from sk_ssimae.cli._overlay import encode_mask
 from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._verdict import describe_verdict

@@ -30,7 +30,7 @@ async def read_image_content(request: Request, max_bytes: int) -> bytes:
         ) from None
     except ClientDisconnect:
         raise RequestError(400, "The connection ended before the image had arrived.") from None
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         body = await _read_form(request, body)
     if not body:
         raise RequestError(400, f"The request contains no image. {_HOW}")
