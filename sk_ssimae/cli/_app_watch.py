@@ -28,7 +28,7 @@ def watch(
             min=0.01,
             max=86400,
             help="Time between two looks into FOLDER. An image is taken when two looks find it "
-            "unchanged: choose more than the longest pause of whoever writes it.",
+            "unchanged: choose more than the longest pause of the program that writes it.",
         ),
     ] = 1.0,
     webhook: Annotated[

@@ -77,7 +77,7 @@ def watch(
     KeyboardInterrupt
         At a signal, after the image in hand.
     """
-    hook = None if webhook is None else Webhook(webhook, terminal.complain)
+    hook = None if webhook is None else Webhook(webhook, terminal.complain, terminal.note)
     _check_folder(folder, out)
     regions = regions_of_any_image(roi)
     loaded = load_model(model, device, threshold)

@@ -28,8 +28,8 @@ class Webhook:
     ----------
     url : str
         Address on this machine, such as ``http://127.0.0.1:9000/verdicts``.
-    complain : callable
-        Called with the text of each failure.
+    complain, note : callable
+        Called with the text of each failure, and when verdicts are accepted again.
 
     Raises
     ------
@@ -37,8 +37,10 @@ class Webhook:
         If the address is not an http address on this machine.
     """
 
-    def __init__(self, url: str, complain: Callable[[str], Any]) -> None:
-        self._url, self._complain = url, complain
+    def __init__(
+        self, url: str, complain: Callable[[str], Any], note: Callable[[str], Any]
+    ) -> None:
+        self._url, self._complain, self._note = url, complain, note
         self._host, self._port, self._target = _parse(url)
         self._n_lost = 0
 
@@ -53,7 +55,7 @@ class Webhook:
             reason = self._try(body)
             if not reason:
                 if self._n_lost:
-                    self._complain(f"--webhook: accepted again; lost before: {self._n_lost}.")
+                    self._note(f"--webhook: verdicts are accepted again, {self._n_lost} were not.")
                 self._n_lost = 0
                 return
         self._n_lost += 1

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sk_ssimae.cli import _predict, _watch
+from sk_ssimae.cli import _predict, _watch, _webhook
 from sk_ssimae.cli._arrivals import Arrivals
 from sk_ssimae.cli._live_ledger import LiveLedger
 from sk_ssimae.cli._lock import lock_folder
@@ -321,6 +321,36 @@ def test_ctrl_c_ends_a_process(model, folders, camera, out):
     assert process.returncode == 130
     assert stdout.startswith("1 image segmented, 0 defective, 0 failed.")
     assert stderr.endswith("error: interrupted.\n")
+
+
+def test_verdicts_are_posted_and_failures_stop_nothing(watch, folders, camera, out, monkeypatch):
+    posted = []
+
+    def fail(self, body):
+        posted.append(json.loads(body))
+        # Nothing is posted whose row is written, so that a killed run posts it again.
+        assert posted[-1]["name"] not in {row["name"] for row in read_rows(out)}
+        return "it is not there"
+
+    monkeypatch.setattr(_webhook.Webhook, "_try", fail)
+    monkeypatch.setattr(_webhook, "_PAUSE", 0)
+    arrive(folders.defective / "0.png", camera)
+    (camera / "b.png").write_bytes(b"no image")
+    os.utime(camera / "b.png", (1, 1))
+    result = watch(None, None, options=["--webhook=http://127.0.0.1:1/"])
+    assert result.exit_code == 130
+    assert [verdict["name"] for verdict in posted] == ["b", "b", "b", "0"]
+    assert posted[0]["verdict"] == "failed"
+    assert "cannot be read as an image" in posted[0]["error"]
+    row = read_rows(out)[1]
+    assert posted[3]["file"] == row["file"] == str(camera / "0.png")
+    assert f"{posted[3]['score']:.9g}" == row["score"]
+    assert posted[3]["verdict"] == {"yes": "NG", "no": "OK"}[row["defective"]]
+    assert len(posted[3]["regions"]) == len((out / "regions.csv").read_text().splitlines()) - 1
+    assert result.stderr.count("error: --webhook: ") == 2
+    refused = watch(options=["--webhook=http://example.com/"])
+    assert refused.exit_code == 1
+    assert "--webhook must be an address of this machine" in refused.stderr
 
 
 def test_a_second_watcher_is_refused(watch, out):

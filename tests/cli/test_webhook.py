@@ -52,14 +52,14 @@ def quick(monkeypatch):
 def test_verdicts_are_posted_as_json(receiver, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     told = []
-    Webhook(receiver.url, told.append).post(VERDICT)
+    Webhook(receiver.url, told.append, told.append).post(VERDICT)
     assert receiver.posted == [("/verdicts?line=1", VERDICT)]
     assert told == []
 
 
 def test_failures_are_told_and_tried_again(receiver):
     told = []
-    hook = Webhook(receiver.url, told.append)
+    hook = Webhook(receiver.url, told.append, told.append)
     receiver.statuses = [500, 302]
     hook.post(VERDICT)
     assert (len(receiver.posted), told) == (3, [])
@@ -75,7 +75,7 @@ def test_failures_are_told_and_tried_again(receiver):
         for times in ("3 times", "once")
     ]
     hook.post(VERDICT)
-    assert told[2:] == ["--webhook: accepted again; lost before: 2."]
+    assert told[2:] == ["--webhook: verdicts are accepted again, 2 were not."]
     receiver.statuses = [500]
     hook.post(VERDICT)
     assert (len(receiver.posted), len(told)) == (10, 3)
@@ -87,7 +87,7 @@ def test_a_receiver_that_is_gone_or_hangs_does_not_stop_anything():
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         for reason in ("Connection refused", "timed out"):
             told = []
-            Webhook(url, told.append).post(VERDICT)
+            Webhook(url, told.append, told.append).post(VERDICT)
             assert len(told) == 1
             assert f"tried 3 times ({reason}" in told[0]
             listener.listen()  # Connects, but never answers.
@@ -106,7 +106,9 @@ def test_a_receiver_that_speaks_no_http_is_told():
         thread = threading.Thread(target=answer)
         thread.start()
         told = []
-        Webhook(f"http://localhost:{listener.getsockname()[1]}", told.append).post(VERDICT)
+        Webhook(f"http://localhost:{listener.getsockname()[1]}", told.append, told.append).post(
+            VERDICT
+        )
         thread.join()
     assert len(told) == 1
     assert "(no http)" in told[0]
@@ -125,7 +127,7 @@ def test_a_receiver_that_speaks_no_http_is_told():
 )
 def test_other_machines_are_refused(url):
     with pytest.raises(ValueError, match=r"must be an address of this machine, .* send them on\."):
-        Webhook(url, print)
+        Webhook(url, print, print)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +135,14 @@ def test_other_machines_are_refused(url):
 )
 def test_invalid_addresses_are_refused(url):
     with pytest.raises(ValueError, match=r"must be an address such as http://127\.0\.0\.1:9000/"):
-        Webhook(url, print)
+        Webhook(url, print, print)
 
 
 def test_spaces_are_refused():
     with pytest.raises(ValueError, match="must contain neither spaces nor special characters"):
-        Webhook("http://127.0.0.1/a b", print)
+        Webhook("http://127.0.0.1/a b", print, print)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "[::1]", "localhost", "LOCALHOST"])
 def test_this_machine_is_accepted(host):
-    Webhook(f"http://{host}:9000/x", print)
+    Webhook(f"http://{host}:9000/x", print, print)
