@@ -99,8 +99,9 @@ def test_info_describes_the_model(run, models, method):
         "(PatchDictionarySegmenter)"
     )
     assert facts["parameters"] == (
-        "random_state=0, autoencoder__latent_dim=8, autoencoder__max_epochs=2, "
-        "autoencoder__n_patches=64, autoencoder__patch_size=16, autoencoder__stride=8, "
+        "random_state=0, autoencoder__absolute_weight=1, autoencoder__latent_dim=8, "
+        "autoencoder__max_epochs=2, autoencoder__n_patches=64, autoencoder__patch_size=16, "
+        "autoencoder__stride=8, "
         "dictionary__n_filters=4"
     )
     autoencoder, dictionary = facts["training"].split("; ")
