@@ -2,7 +2,7 @@
 
 python benchmarks/serve.py [--requests 500] [--clients 8] [--csv serve.csv]
 
-It needs the extra serve. The images are synthetic fabric of 128 × 128 pixels, the model is a patch
+It needs the extra serve. The images are synthetic fabric of 64 × 64 pixels, the model is a patch
 dictionary that is fitted first. `sk-ssimae serve` runs as a process of its own, with a queue that
 has a place for each client. Latency is from sending the image to having read the answer; the time
 of the model is that of segment_images in the server. The script fails if an answer is lost or
@@ -35,7 +35,8 @@ from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.persistence import save
 
 N_IMAGES = 20
-SHAPE = (128, 128)
+SHAPE = (64, 64)
+TIMEOUT = 300  # Seconds after which a request counts as lost.
 PROGRAM = [sys.executable, "-m", "sk_ssimae"]
 
 
@@ -113,7 +114,7 @@ def measure(
     def inspect(number: int) -> tuple[float, float]:
         name = str(number % N_IMAGES)
         start = time.perf_counter()
-        with urllib.request.urlopen(f"{url}inspect", contents[name], timeout=60) as answer:
+        with urllib.request.urlopen(f"{url}inspect", contents[name], timeout=TIMEOUT) as answer:
             found = json.loads(answer.read())
         milliseconds = 1000 * (time.perf_counter() - start)
         if (found["verdict"], f"{found['score']:.9g}") != expected[name]:

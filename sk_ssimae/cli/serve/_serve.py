@@ -66,8 +66,8 @@ def serve(
         address = _address(host, listener.getsockname()[1])
         if not _is_loopback(listener.getsockname()[0]):
             terminal.note(
-                f"warning: --host {host}: anyone who reaches this machine can use the model. There is no "
-                "password and no encryption: let only machines that you trust connect."
+                f"warning: --host {host}: anyone who reaches this machine can use the model. There "
+                "is no password and no encryption: let only machines that you trust connect."
             )
         terminal.note(f"Serving {str(model)!r} at {address} . Ctrl-C ends it.")
         config = uvicorn.Config(
