@@ -67,10 +67,11 @@ SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, {"scales": (2, 4, 8), "stride": 8}),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
 ENSEMBLES = {
-    "ensemble": ("ssim-absolute", "patch-dictionary"),
+    "ensemble": ("ssim-absolute", "patch-dictionary", "patch-dictionary-coarse"),
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
 }

@@ -57,10 +57,11 @@ class Candidate(NamedTuple):
 def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     """Return the candidates of :func:`tune`, the cheapest first.
 
-    Patch dictionaries with and without normalized contrast, a feature dictionary, an SSIM and an L2
-    autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On images of at least 512 pixels per
-    side, also a patch dictionary and the SSIM autoencoder on images of half the size, and the SSIM
-    autoencoder with patches of 128 pixels and 500 latent dimensions, the paper's for nanofibres.
+    Patch dictionaries with and without normalized contrast and with coarse filters, a feature
+    dictionary, an SSIM and an L2 autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On
+    images of at least 512 pixels per side, also a patch dictionary and the SSIM autoencoder on
+    images of half the size, and the SSIM autoencoder with patches of 128 pixels and 500 latent
+    dimensions, the paper's for nanofibres.
     Each is tried with half the automatic smoothing, with the automatic and with twice the
     automatic; autoencoders with a `taper` of 0.25 and 1, and those with SSIM with an
     `absolute_weight` of 0, 3 and 10. Other patches have 64 pixels, or half the shorter side of
@@ -92,6 +93,7 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     ...     print(candidate.name, len(candidate.settings()))
     patch-dictionary 3
     patch-dictionary contrast_sigma=0 3
+    patch-dictionary coarse 3
     feature-dictionary 3
     ssim 18
     l2 6
@@ -119,6 +121,11 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
         Candidate(
             "patch-dictionary contrast_sigma=0",
             PatchDictionarySegmenter(contrast_sigma=0),
+            smoothing,
+        ),
+        Candidate(
+            "patch-dictionary coarse",
+            PatchDictionarySegmenter(scales=(2, 4, 8), stride=8),
             smoothing,
         ),
         Candidate(

@@ -13,7 +13,7 @@ from sk_ssimae.model_selection._tuning._trials import Bench, Scored
 #: Name of the step.
 ENSEMBLES = "ensembles"
 # Kinds of segmenters that are combined: those with the best candidates.
-_MOST_KINDS = 3
+_MOST_KINDS = 4
 
 
 def try_ensembles(
@@ -21,9 +21,9 @@ def try_ensembles(
 ) -> list[Outcome]:
     """Score the best candidates of several kinds together, from their maps.
 
-    Kinds are autoencoders, patch dictionaries, feature dictionaries and so on. Of the three kinds
-    with the best candidates, all combinations are scored, each of its best members that read images
-    in the same way.
+    Kinds are autoencoders, patch dictionaries, those with coarse filters alone, feature
+    dictionaries and so on. Of the four kinds with the best candidates, all combinations are scored,
+    each of its best members that read images in the same way.
     """
     scored = [index for index, outcome in enumerate(outcomes) if outcome.scored]
     ranks = rank_scores([outcomes[index].best_scores for index in scored]).mean(axis=1)
@@ -47,11 +47,13 @@ def try_ensembles(
 
 def kind_of(segmenter: Any) -> str:
     """Return the kind of a segmenter, a name for members of ensembles."""
-    from sk_ssimae.estimators import BaseAutoencoderSegmenter
+    from sk_ssimae.estimators import BaseAutoencoderSegmenter, PatchDictionarySegmenter
 
     if isinstance(segmenter, BaseAutoencoderSegmenter):
         return "autoencoder"
-    return (segmenter.method_name or type(segmenter).__name__).replace("-", "_")
+    name = (segmenter.method_name or type(segmenter).__name__).replace("-", "_")
+    is_coarse = isinstance(segmenter, PatchDictionarySegmenter) and min(segmenter.scales) > 1
+    return f"coarse_{name}" if is_coarse else name
 
 
 def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
