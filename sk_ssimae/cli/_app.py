@@ -8,8 +8,10 @@ import typer
 import sk_ssimae
 from sk_ssimae.cli._app_calibrate import calibrate
 from sk_ssimae.cli._app_inspect import evaluate, predict
+from sk_ssimae.cli._app_serve import serve
 from sk_ssimae.cli._app_tune import tune
 from sk_ssimae.cli._app_update import update
+from sk_ssimae.cli._app_watch import watch
 from sk_ssimae.cli._options import (
     BadImage,
     Device,
@@ -228,6 +230,8 @@ app.command()(tune)
 app.command()(calibrate)
 app.command()(update)
 app.command()(predict)
+app.command()(watch)
+app.command()(serve)
 app.command()(evaluate)
 
 

@@ -22,6 +22,8 @@ def test_help_lists_commands_and_exit_codes(run):
         "fit",
         "calibrate",
         "predict",
+        "watch",
+        "serve",
         "evaluate",
         "report",
         "info",
@@ -79,10 +81,11 @@ def test_missing_extra_is_reported_in_one_sentence(monkeypatch, package):
     assert text.endswith('). Run pip install ".[cli]" in a clone of the repository.')
 
 
-@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info", "calibrate"])
+@pytest.mark.parametrize("command", ["predict", "watch", "evaluate", "report", "info", "calibrate"])
 def test_invalid_models_are_named(run, tmp_path, folders, command):
     given = {
         "predict": [folders.good, "-o", tmp_path / "out"],
+        "watch": [folders.good, "-o", tmp_path / "out"],
         "report": [folders.good, "-o", tmp_path / "r.html"],
         "evaluate": [folders.defective, folders.masks],
         "info": [],
