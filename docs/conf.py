@@ -30,6 +30,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "plot_gallery": True,
+    "capture_repr": (),  # Displays and axes have no text worth showing; figures are captured.
     "download_all_examples": False,
     "show_memory": False,
 }
