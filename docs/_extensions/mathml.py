@@ -12,7 +12,6 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.errors import SphinxError
 from sphinx.util.math import get_node_equation_number
 
-
 # Below the letter, where docutils sets it, the subscript would be wrong.
 SUBSCRIPT_OF_ACCENT = re.compile(r"\\(bar|hat|tilde|vec)\s*(\w|\{[^{}]*\})\s*\}?\s*_")
 
