@@ -11,11 +11,12 @@ not computed again. --summary writes the means over seeds next to that file; the
 shows them.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
---patches. "ssim-tuned" adds `cutout=0.25, taper=1`. "ssim-128" has the patches of the paper, 128
-pixels wide at a stride of 30, half as many, and 500 latent dimensions on NanoTWICE. Members of an
-ensemble are trained on the same images as alone, and each holds out a fifth of them for its
-calibration. Their calibrated maps are added, as by `EnsembleSegmenter`, whose `fit` would hold
-out images for its threshold as well; no score here depends on a threshold.
+--patches. "ssim-tuned" adds `cutout=0.25, taper=1`, "ssim-absolute" `absolute_weight=1`. "ssim-128"
+has the patches of the paper, 128 pixels wide at a stride of 30, half as many, and 500 latent
+dimensions on NanoTWICE. Members of an ensemble are trained on the same images as alone, and each
+holds out a fifth of them for its calibration. Their calibrated maps are added, as by
+`EnsembleSegmenter`, whose `fit` would hold out images for its threshold as well; no score here
+depends on a threshold. "ensemble" is that of `make_default_ensemble`.
 
 Good images of the last two photographs of leather, by name, are for testing: six of eight train.
 In "kolektor-images" those of the last three of twelve objects are; "kolektor" trains on the good
@@ -62,13 +63,15 @@ RESULTS = Path(__file__).parent / "results"
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
     "ssim-tuned": (SSIMAutoencoderSegmenter, {"cutout": 0.25, "taper": 1}),
+    "ssim-absolute": (SSIMAutoencoderSegmenter, {"absolute_weight": 1}),
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, {"scales": (2, 4, 8), "stride": 8}),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
 ENSEMBLES = {
-    "ensemble": ("ssim", "patch-dictionary"),
+    "ensemble": ("ssim-absolute", "patch-dictionary", "patch-dictionary-coarse"),
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
 }

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from skorch.history import History
 from torch import Tensor, nn
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._inference._decision import is_finite
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
+from sk_ssimae._patches import Patches, Transform, average_orientations, average_patches
 from sk_ssimae._pixels import as_unit_float
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
-from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._learning import judge
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._net import (

@@ -158,7 +158,8 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
     same = {
         "verbose": 1, "stride": 16, "inference_batch_size": 1, "smoothing": 0, "target_fpr": 0.1,
         "taper": 1, "test_time_augmentation": "dihedral", "opening_diameter": 0,
-        "validation_fraction": 0.4, "max_image_pixels": 10**6, "residual_params": {"gamma": 2},
+        "validation_fraction": 0.4, "max_image_pixels": 10**6, "images_in_memory": False,
+        "residual_params": {"gamma": 2},
         "absolute_weight": 3, "extent_threshold": 0.1, "extent_fpr": 0.2, "min_region_area": 3,
     }  # fmt: skip
     plain = SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=tmp_path)

@@ -156,7 +156,8 @@ def _is_default_ensemble(result: Any, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         # Numbers of NumPy are read as Python's.
         assert parameters[name] is value or isinstance(value, np.generic)
-    assert [name for name, _ in result.segmenters] == ["autoencoder", "dictionary"]
+    names = [name for name, _ in result.segmenters]
+    assert names == ["autoencoder", "dictionary", "coarse_dictionary"]
 
 
 def _fit(name: str, X: Any, y: Any = None) -> Any:
