@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._reading._pillow import is_pillow
-
 _SIGN = (
     "must use 1 for defective and 0 for good, got -1 instead. Here high means defective, unlike in "
     "scikit-learn's outlier detectors, where -1 marks an outlier."
@@ -329,6 +327,6 @@ def is_collection(y: Any) -> bool:
 
 
 def _is_scalar(item: Any) -> bool:
-    if is_pillow(item):
-        return False
-    return not hasattr(item, "__len__") or isinstance(item, str) or getattr(item, "ndim", 1) == 0
+    # Pillow images have no length.
+    has_items = hasattr(item, "__len__") or hasattr(type(item), "__array_interface__")
+    return not has_items or isinstance(item, str) or getattr(item, "ndim", 1) == 0
