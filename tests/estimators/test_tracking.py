@@ -58,6 +58,8 @@ def test_mlflow_records_each_epoch(tiny, good):
 
 
 @pytest.mark.skipif(not PAGE.is_file(), reason="the sdist has no documentation")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's own.
+@pytest.mark.filterwarnings("ignore::UserWarning:mlflow")
 @pytest.mark.parametrize("package", ["mlflow", "tensorboard"])
 def test_the_code_of_the_page_runs(package, tiny, good, tmp_path, monkeypatch):
     tracker = pytest.importorskip(package, reason="it brings dozens of packages")
