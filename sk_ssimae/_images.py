@@ -1,8 +1,9 @@
 """Check a user's images, arrays or files, and convert them one at a time."""
 
 import os
+import reprlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Images:
     Parameters
     ----------
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays, paths or Pillow images
-        Images; a sequence may mix kinds and sizes. Columns of pandas and polars are sequences.
+        Images; a sequence may mix kinds and sizes. Columns of pandas, polars and Hugging Face
+        datasets are sequences.
     min_size : int
         Least height and width in pixels.
     n_channels : int or None
@@ -43,7 +45,7 @@ class Images:
     Raises
     ------
     TypeError
-        If `X` or `roi` is neither an array nor a sequence.
+        If `X` or `roi` is neither an array nor a sequence, or `X` is a table.
     ValueError
         If `X` is empty or a lone image, or the number of masks is not that of the images.
     """
@@ -157,7 +159,7 @@ def _as_sequence(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If `X` is neither.
+        If `X` is neither, such as a table.
     """
     if isinstance(X, _PATHS):
         path = os.fsdecode(X)
@@ -171,9 +173,30 @@ def _as_sequence(X: Any) -> Any:
         raise TypeError(f"{_MANY}, got one image instead: wrap it in a list.")
     if isinstance(X, Sequence | np.ndarray):
         return X
-    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # A column of pandas or polars.
-        return X.to_list()
+    _refuse_table(X)
+    if hasattr(X, "to_list"):  # A column of pandas or polars. Iteration keeps types of pixels.
+        return list(X)
     raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
+
+
+def _refuse_table(X: Any) -> None:
+    """Raise an error if `X` is a table of pandas, polars or Hugging Face datasets, or a dict."""
+    if isinstance(X, Mapping):
+        names = list(X)
+    elif hasattr(X, "column_names"):
+        names = list(X.column_names or [])
+    elif hasattr(type(X), "columns"):
+        names = list(X.columns)
+    else:
+        return
+    features = getattr(X, "features", None) or {}
+    of_images = [name for name in names if type(features.get(name)).__name__ == "Image"]
+    chosen = (of_images or names or ["image"])[0]
+    remedy = f"X[{chosen!r}]" if isinstance(X, Sized) else f"[row[{chosen!r}] for row in X]"
+    raise TypeError(
+        f"X must be the images alone, got {type(X).__name__} with the columns "
+        f"{reprlib.repr(names)} instead. Pass the column of images, for example {remedy}."
+    )
 
 
 def _check_array_of_images(X: NDArray[Any]) -> None:
