@@ -7,8 +7,8 @@ python benchmarks/methods.py --summary
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Trained
 autoencoders are kept in FOLDER, so that runs of ensembles reuse them; dictionaries train in seconds
 and are trained again. Each run is a new process that appends a row to --csv; rows that exist are
-not computed again. --summary writes the means over seeds next to that file; the documentation
-shows them.
+not computed again. --summary writes the means over seeds next to that file, and a few of them "at a
+glance"; the documentation shows both.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
 --patches. "ssim-tuned" adds `cutout=0.25, taper=1`, "ssim-absolute" `absolute_weight=1`. "ssim-128"
@@ -74,6 +74,19 @@ ENSEMBLES = {
     "ensemble": ("ssim-absolute", "patch-dictionary", "patch-dictionary-coarse"),
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
+}
+SETS_AT_A_GLANCE = {
+    "02_006": "woven fabric 02_006",
+    "00_002": "woven fabric 00_002",
+    "01_023": "woven fabric 01_023",
+    "leather": "leather, in colour",
+    "nanotwice": "nanofibres (NanoTWICE)",
+    "kolektor-images": "metal with glare (KolektorSDD)",
+}
+METHODS_AT_A_GLANCE = {
+    "SSIM autoencoder": "ssim",
+    "patch dictionary": "patch-dictionary",
+    "ensemble, the default": "ensemble",
 }
 IDENTITY = ("set", "method", "settings", "patches", "seed")
 SCORES = ("pixel_roc_auc", "pro_auc", "image_roc_auc", "image_average_precision")
@@ -253,8 +266,29 @@ def summarise(path: Path) -> None:
             }
         )
         last = name
-    out = path.with_name(f"{path.stem}_summary.csv")
-    write_whole(out, lambda temporary: _write(summary, tuple(summary[0]), temporary))
+    _write_beside(path, "summary", summary)
+    _write_beside(path, "glance", _glance(groups))
+
+
+def _glance(groups: dict[tuple[str, str], list[dict[str, str]]]) -> list[dict[str, str]]:
+    """Return AUC and PRO of a few methods, one row a set, for the first page."""
+    return [
+        {"": SETS_AT_A_GLANCE[name]}
+        | {
+            label: " ".join(
+                _mean(groups[name, method], score, 3) for score in ("pixel_roc_auc", "pro_auc")
+            )
+            for label, method in METHODS_AT_A_GLANCE.items()
+        }
+        for name in SETS_AT_A_GLANCE
+        if all((name, method) in groups for method in METHODS_AT_A_GLANCE.values())
+    ]
+
+
+def _write_beside(path: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        out = path.with_name(f"{path.stem}_{name}.csv")
+        write_whole(out, lambda temporary: _write(rows, tuple(rows[0]), temporary))
 
 
 def _order(group: tuple[str, str]) -> tuple[int, int]:

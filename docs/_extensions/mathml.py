@@ -37,8 +37,8 @@ def to_mathml(latex, *, as_block=False):
         mathml = tex2mathml(latex, as_block=as_block)
     except MathError as error:
         raise FormulaError(f"{latex!r} cannot be written as MathML: {error}") from error
-    # The bars of a norm would stretch to the height of the whole formula, each in its own way.
-    return re.sub(r"<mo[^>]*>‖</mo>", '<mo stretchy="false">‖</mo>', mathml)
+    # They would stretch to the height of the whole formula, each in its own way.
+    return re.sub(r"<mo[^>]*>([‖⟨⟩])</mo>", r'<mo stretchy="false">\1</mo>', mathml)
 
 
 def _visit_math(self, node):

@@ -1,7 +1,7 @@
 // Measure each of PAGES at each of WIDTHS, in a frame, and post the results to the server.
 
 // Boxes that may scroll: output in columns and formulas; on a telephone, tables of numbers too.
-const MAY_SCROLL = ".highlight-console pre, .highlight-text pre, div.math > div";
+const MAY_SCROLL = ".highlight-console pre, .highlight-text pre, div.math > div, p:has(> math)";
 const TABLES = ".pst-scrollable-table-container:not(:has(.autosummary))";
 
 // Pixels that stick out of the page, and of each box whose content is wider.
