@@ -10,7 +10,7 @@ BIN := .venv/bin
 .PHONY: demo test lint docs build clean
 
 demo: .venv/installed
-	$(BIN)/python -m sk_ssimae.cli.demo demo.png
+	$(BIN)/python -m sk_ssimae.cli.demo demo
 
 test: .venv/installed
 	$(BIN)/python -m pytest --numprocesses auto

@@ -85,9 +85,7 @@ def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def train_once(
-    segmenter: BaseAutoencoderSegmenter, good: Sequence, path: Path, *, precision: str = "float32"
-) -> Trained:
+def train_once(segmenter: BaseAutoencoderSegmenter, good: Sequence, path: Path) -> Trained:
     """Fit a segmenter and store it in a file, or load it if the file exists.
 
     On a GPU, training steps are recorded, which is faster and gives the same weights, unless a
@@ -102,7 +100,6 @@ def train_once(
         If the stored segmenter has other parameters, for example after a change of defaults.
     """
     params = {k: v for k, v in segmenter.get_params().items() if k not in _OF_THIS_RUN}
-    params["precision"] = precision
     # Callbacks have no equality of their own: compare their attributes.
     params["callbacks"] = repr([vars(_unnamed(callback)) for callback in segmenter.callbacks or []])
     if path.exists():
@@ -115,8 +112,7 @@ def train_once(
     resumed = checkpoints.exists()
     on_gpu = resolve_device(segmenter.device).type == "cuda"
     is_recorded = on_gpu and not issubclass(segmenter.net_class, AdversarialNet)
-    net_params = {"precision": precision, "cuda_graph": is_recorded}
-    segmenter.set_params(checkpoint_dir=checkpoints, net_params=net_params)
+    segmenter.set_params(checkpoint_dir=checkpoints, net_params={"cuda_graph": is_recorded})
     cost = fit_and_measure(segmenter, good)
     if segmenter.net_.interrupted_:
         raise KeyboardInterrupt

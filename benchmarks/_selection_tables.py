@@ -1,6 +1,7 @@
 """Tables of the records of selection.py: agreement of rankings, and the regret of a choice."""
 
 import csv
+import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable
@@ -17,6 +18,7 @@ from sk_ssimae.model_selection import SelectionReport
 
 REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
 _OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
+_DICTIONARIES = ("patches", "coarse", "features")
 _N_RESAMPLINGS = 1000
 
 
@@ -44,28 +46,36 @@ def summarise(path: Path, curves: Path | None, default: str) -> None:
 def _choice(
     name: str, seed: str, rows: list[dict[str, str]], curves: Path | None, default: str
 ) -> dict[str, Any]:
-    """Compare the choice by painted defects with the best, the default and a random one."""
+    """Compare the choice by painted defects with the best, the default and a random one.
+
+    Cells of scores contain AUC and PRO on real defects.
+    """
     report = _report(rows)
     names = [row["configuration"] for row in rows]
     chosen, usual = report.best_index, names.index(default)
-    out: dict[str, Any] = {"set": name, "seed": seed, "n": len(rows), "chosen": names[chosen]}
-    for label, column in REAL.items():
-        scores = np.array([float(row[column]) for row in rows])
-        regret = scores.max() - scores
-        out |= {
-            f"{label} best": f"{scores.max():.3f}",
-            f"{label} of": names[int(scores.argmax())],
-            f"{label} chosen": f"{scores[chosen]:.3f}",
-            f"{label} default": f"{scores[usual]:.3f}",
-            f"{label} regret": f"{regret[chosen]:.3f}",
-            f"{label} regret, default": f"{regret[usual]:.3f}",
-            f"{label} regret, random": f"{regret.mean():.3f}",
-            f"{label} τ": f"{kendalltau(-report.mean_ranks, scores).statistic:.2f}",
-        }
+    scores = np.array([[float(row[column]) for column in REAL.values()] for row in rows])
+    best = scores.max(axis=0)
+    taus = [kendalltau(-report.mean_ranks, column).statistic for column in scores.T]
+    out = {
+        "set": name,
+        "seed": seed,
+        "n": len(rows),
+        "chosen": names[chosen],
+        "scores": _cell(scores[chosen]),
+        "best": _cell(best),
+        "regret": _cell(best - scores[chosen]),
+        "of the default": _cell(best - scores[usual]),
+        "of a random one": _cell(best - scores.mean(axis=0)),
+        "τ": _cell(taus, 2),
+    }
     if curves is not None:
         files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in names]
         out |= _intervals([Curves.load(file) for file in files], chosen, usual)
     return out
+
+
+def _cell(numbers: Iterable[float], digits: int = 3) -> str:
+    return " ".join(f"{number:.{digits}f}".replace("0.", ".") for number in numbers)
 
 
 def _intervals(curves: list[Curves], chosen: int, usual: int) -> dict[str, str]:
@@ -102,8 +112,16 @@ def _report(rows: list[dict[str, str]]) -> SelectionReport:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SelectionWarning)  # The table of families shows it.
         return SelectionReport.from_scores(
-            scores, [{"configuration": row["configuration"]} for row in rows]
+            scores,
+            [{"configuration": row["configuration"]} for row in rows],
+            preferences=[_n_kinds(row["configuration"]) for row in rows],
         )
+
+
+def _n_kinds(configuration: str) -> int:
+    """Count the kinds of segmenters that a configuration combines, as `tune` does."""
+    names = [re.split("[- ]", part)[0] for part in configuration.split("+")]
+    return len({name if name in _DICTIONARIES else "autoencoder" for name in names})
 
 
 def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -33,24 +33,26 @@ def _rewrite(record: Path, summarize: Callable[[list[Row]], Iterable[Row]], tabl
 
 
 def _real(rows: list[Row]) -> Iterable[Row]:
-    """Sum counts and average scores over the splits of a set, before and after."""
-    of_set: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    """Sum counts and average scores over the splits of a set, before, where known, and after."""
+    of_set: dict[tuple[str, str], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        of_set[row["set"]][row["defaults"]].append(row)
-    for name, runs in of_set.items():
-        before, after = (
+        of_set[row["set"], row["method"]][row["defaults"]].append(row)
+    for (name, method), runs in of_set.items():
+        summed = [
             {key: sum(int(row[key]) for row in runs[when]) for key in SUM}
             | {key: _mean(runs[when], key) for key in ("image_auc", "iou", "f1")}
             for when in ("before", "after")
-        )
+            if when in runs
+        ]
         yield {
             "set": name,
-            "image AUC": f"{after['image_auc']:.2f}",
-            "good flagged": _change(before, after, "good_flagged", "good"),
-            "defective found": _change(before, after, "defective_found", "defective"),
-            "IoU": f"{before['iou']:.2f} → {after['iou']:.2f}",
-            "F1": f"{before['f1']:.2f} → {after['f1']:.2f}",
-            "regions found": _change(before, after, "regions_found", "regions"),
+            "method": method,
+            "image AUC": f"{summed[-1]['image_auc']:.2f}",
+            "good flagged": _change(summed, "good_flagged", "good"),
+            "defective found": _change(summed, "defective_found", "defective"),
+            "IoU": " → ".join(f"{each['iou']:.2f}" for each in summed),
+            "F1": " → ".join(f"{each['f1']:.2f}" for each in summed),
+            "regions found": _change(summed, "regions_found", "regions"),
         }
 
 
@@ -103,8 +105,8 @@ def _mean(rows: list[Row], key: str) -> float:
     return sum(float(row[key]) for row in rows) / len(rows)
 
 
-def _change(before: dict, after: dict, part: str, whole: str) -> str:
-    return f"{before[part]} → {after[part]} of {after[whole]}"
+def _change(summed: list[dict], part: str, whole: str) -> str:
+    return f"{' → '.join(str(each[part]) for each in summed)} of {summed[-1][whole]}"
 
 
 def _range(row: Row) -> str:

@@ -171,6 +171,7 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
         "latent_dim": SETS[run["set"]].latent_dim,
         "n_patches": run["patches"] // N_EPOCHS,
         "max_epochs": N_EPOCHS,
+        "precision": run["precision"],
         "random_state": run["seed"],
         "verbose": 1,
     }
@@ -181,7 +182,7 @@ def train(dataset: Dataset, run: dict, folder: Path) -> Trained:
     unscored = {"beyond": False, "opened": False, "tapers": []}
     name = file_of(run | unscored, folder)
     path = name.with_name(f"{name.stem}.joblib")
-    return train_once(segmenter, dataset.good, path, precision=run["precision"])
+    return train_once(segmenter, dataset.good, path)
 
 
 def measure(

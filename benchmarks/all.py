@@ -2,9 +2,9 @@
 
 python benchmarks/all.py --out FOLDER [--data DIR] [--peers DIR]
 
-It needs the dependency group benchmarks and the extra distributed. Without --data, the benchmarks
-on real images are skipped. ssim_loss.py and metrics.py describe the folder of peers; without
---peers, the rows of these peers are skipped.
+It needs the dependency group benchmarks and the extras distributed and serve. Without --data, the
+benchmarks on real images are skipped. ssim_loss.py and metrics.py describe the folder of peers;
+without --peers, the rows of these peers are skipped.
 """
 
 import argparse
@@ -38,6 +38,7 @@ def main() -> None:
     parts = ["synthetic", "bands", *(["real"] if arguments.data else [])]
     of_data = ["--data", str(arguments.data)] if arguments.data else []
     run("verdict", "--out", str(arguments.out), "--parts", *parts, *of_data)
+    run("serve", "--csv", str(arguments.out / "serve.csv"))
     run("drift", "--out", str(arguments.out))
     if torch.cuda.is_available():
         run("gpu", "--out", str(arguments.out / "gpu.json"))

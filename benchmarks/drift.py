@@ -26,6 +26,7 @@ from sk_ssimae import PatchDictionarySegmenter
 from sk_ssimae._inference._region import Region
 from sk_ssimae.datasets import draw_defects, make_nanofibres, make_woven_fabric
 from sk_ssimae.estimators._drift import compare, keep_typical, typical_residual
+from sk_ssimae.estimators._evidence import Evidence
 from sk_ssimae.model_selection._extremes import block_maxima, block_size
 
 SHAPE = (96, 96)
@@ -78,6 +79,14 @@ def measure(segmenter: PatchDictionarySegmenter, images: np.ndarray) -> Measured
     )
 
 
+def estimate_threshold(opened: list[np.ndarray], target_fpr: float) -> float:
+    """Estimate the threshold as `calibrate` does with few images."""
+    evidence = Evidence()
+    for opened_map in opened:
+        evidence.add(opened_map, REGION)
+    return evidence.extrapolate(target_fpr)
+
+
 def check_many() -> Iterator[dict[str, Any]]:
     """Yield how often drift is found, by texture, change and numbers of images."""
     for texture, make in TEXTURES.items():
@@ -94,7 +103,7 @@ def check_many() -> Iterator[dict[str, Any]]:
             ]
             calibrations = [
                 template._replace(
-                    threshold=fitted._extrapolate(one.opened, [REGION] * n_held_out),
+                    threshold=estimate_threshold(one.opened, fitted.target_fpr),
                     n_held_out=n_held_out,
                     **dict(zip(TYPICAL, keep_typical(one.typical), strict=True)),
                 )

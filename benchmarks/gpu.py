@@ -47,9 +47,10 @@ def rates(images: np.ndarray, device: torch.device, n_steps: int) -> dict[str, f
     found = {}
     recorded = (False, True) if device.type == "cuda" else (False,)
     for batch_size, precision, graph in itertools.product(BATCH_SIZES, PRECISIONS, recorded):
-        net_params = {"precision": precision, "cuda_graph": graph}
-        params = {"batch_size": batch_size, "net_params": net_params}
-        segmenter = fit(images, device, n_steps, max_epochs=2, **params)
+        params = {"batch_size": batch_size, "precision": precision}
+        segmenter = fit(
+            images, device, n_steps, max_epochs=2, net_params={"cuda_graph": graph}, **params
+        )
         name = f"fit, batches of {batch_size}, {precision}{', recorded' if graph else ''}"
         found[name] = n_steps * batch_size / segmenter.history_[-1, "dur"]
     for batch_size in BATCH_SIZES:
@@ -101,7 +102,7 @@ def waits(images: np.ndarray, device: torch.device) -> dict[str, int]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
-            fit(images, device, n_steps, net_params={"precision": precision})
+            fit(images, device, n_steps, precision=precision)
             torch.cuda.set_sync_debug_mode("default")
         name = f"{precision}, {n_steps} steps"
         found[name] = sum("synchroniz" in str(warning.message) for warning in caught)

@@ -11,6 +11,7 @@ thread, or of the whole image. It needs Linux.
 import multiprocessing
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _common import options, save
+from skimage.io import imsave
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.datasets import make_woven_fabric
@@ -48,6 +50,9 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--side", type=int, default=6_000, help="pixels per side of the image")
+    parser.add_argument(
+        "--training-images", type=int, default=1_000, help="files of 4 megapixels to fit to"
+    )
     arguments = parser.parse_args()
     results: dict = {"images": alone(many_images, arguments.images)}
     results["threads"] = alone(many_threads, N_IN_THREADS)
@@ -58,6 +63,8 @@ def main() -> None:
             results[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
     results["fit"] = alone(fit_many, "in memory")
     results["fit to files"] = alone(fit_many, "memory-mapped")
+    with tempfile.TemporaryDirectory() as folder:
+        results["fit to more than memory"] = alone(fit_paths, folder, arguments.training_images)
     save(results, arguments)
 
 
@@ -143,6 +150,21 @@ def fit_many(kind: str) -> dict:
         with watch() as growth:
             segmenter.fit(images)
     return growth
+
+
+def fit_paths(folder: str, n_images: int) -> dict:
+    """Fit to files of 4 megapixels, and calibrate on a hundredth of them; all are ten files."""
+    segmenter = fit().set_params(n_patches=640, threshold="image_fpr", images_in_memory=False)
+    segmenter.set_params(validation_fraction=0.01)
+    rng = np.random.default_rng(0)
+    paths = [Path(folder) / f"{index}.tif" for index in range(10)]
+    for path in paths:
+        pixels = rng.integers(0, 256, TRAINING_IMAGES[1:], dtype=np.uint8)
+        imsave(path, pixels, check_contrast=False)
+    start = time.perf_counter()
+    with watch() as growth:
+        segmenter.fit(paths * (n_images // 10))
+    return growth | {"seconds": round(time.perf_counter() - start)}
 
 
 def fit() -> SSIMAutoencoderSegmenter:

@@ -7,15 +7,16 @@ python benchmarks/methods.py --summary
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Trained
 autoencoders are kept in FOLDER, so that runs of ensembles reuse them; dictionaries train in seconds
 and are trained again. Each run is a new process that appends a row to --csv; rows that exist are
-not computed again. --summary writes the means over seeds next to that file; the documentation
-shows them.
+not computed again. --summary writes the means over seeds next to that file, and a few of them "at a
+glance"; the documentation shows both.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
---patches. "ssim-tuned" adds `cutout=0.25, taper=1`. "ssim-128" has the patches of the paper, 128
-pixels wide at a stride of 30, half as many, and 500 latent dimensions on NanoTWICE. Members of an
-ensemble are trained on the same images as alone, and each holds out a fifth of them for its
-calibration. Their calibrated maps are added, as by `EnsembleSegmenter`, whose `fit` would hold
-out images for its threshold as well; no score here depends on a threshold.
+--patches. "ssim-tuned" adds `cutout=0.25, taper=1`, "ssim-absolute" `absolute_weight=1`. "ssim-128"
+has the patches of the paper, 128 pixels wide at a stride of 30, half as many, and 500 latent
+dimensions on NanoTWICE. Members of an ensemble are trained on the same images as alone, and each
+holds out a fifth of them for its calibration. Their calibrated maps are added, as by
+`EnsembleSegmenter`, whose `fit` would hold out images for its threshold as well; no score here
+depends on a threshold. "ensemble" is that of `make_default_ensemble`.
 
 Good images of the last two photographs of leather, by name, are for testing: six of eight train.
 In "kolektor-images" those of the last three of twelve objects are; "kolektor" trains on the good
@@ -60,15 +61,30 @@ RESULTS = Path(__file__).parent / "results"
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
     "ssim-tuned": (SSIMAutoencoderSegmenter, {"cutout": 0.25, "taper": 1}),
+    "ssim-absolute": (SSIMAutoencoderSegmenter, {"absolute_weight": 1}),
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, {"scales": (2, 4, 8), "stride": 8}),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
 ENSEMBLES = {
-    "ensemble": ("ssim", "patch-dictionary"),
+    "ensemble": ("ssim-absolute", "patch-dictionary", "patch-dictionary-coarse"),
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
+}
+SETS_AT_A_GLANCE = {
+    "02_006": "woven fabric 02_006",
+    "00_002": "woven fabric 00_002",
+    "01_023": "woven fabric 01_023",
+    "leather": "leather, in colour",
+    "nanotwice": "nanofibres (NanoTWICE)",
+    "kolektor-images": "metal with glare (KolektorSDD)",
+}
+METHODS_AT_A_GLANCE = {
+    "SSIM autoencoder": "ssim",
+    "patch dictionary": "patch-dictionary",
+    "ensemble, the default": "ensemble",
 }
 IDENTITY = ("set", "method", "settings", "patches", "seed")
 SCORES = ("pixel_roc_auc", "pro_auc", "image_roc_auc", "image_average_precision")
@@ -234,6 +250,23 @@ def summarise(path: Path) -> None:
         )
         last = name
     write(summary, path.with_name(f"{path.stem}_summary.csv"))
+    if glance := _glance(groups):
+        write(glance, path.with_name(f"{path.stem}_glance.csv"))
+
+
+def _glance(groups: dict[tuple[str, str], list[dict[str, str]]]) -> list[dict[str, str]]:
+    """Return AUC and PRO of a few methods, one row a set, for the first page."""
+    return [
+        {"": SETS_AT_A_GLANCE[name]}
+        | {
+            label: " ".join(
+                mean(groups[name, method], score, 3) for score in ("pixel_roc_auc", "pro_auc")
+            )
+            for label, method in METHODS_AT_A_GLANCE.items()
+        }
+        for name in SETS_AT_A_GLANCE
+        if all((name, method) in groups for method in METHODS_AT_A_GLANCE.values())
+    ]
 
 
 def _order(group: tuple[str, str]) -> tuple[int, int]:

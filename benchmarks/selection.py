@@ -54,6 +54,7 @@ Settings = Sequence[dict[str, Any]]
 TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
     "patches": (PatchDictionarySegmenter, {}, WIDTHS),
     "patches-plain": (PatchDictionarySegmenter, {"contrast_sigma": 0}, WIDTHS),
+    "coarse": (PatchDictionarySegmenter, {"scales": (2, 4, 8), "stride": 8}, WIDTHS),
     "patches-half": (PatchDictionarySegmenter, {"image_size": 0.5}, ({},)),
     "features": (FeatureDictionarySegmenter, {}, WIDTHS),
     "ssim": (
@@ -77,9 +78,11 @@ TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
 ENSEMBLES = (
     *("ssim+patches", "ssim+features", "patches+features"),
     *("patches+patches-plain", "ssim+patches+features"),
+    *("patches+coarse", "features+coarse", "ssim+coarse", "patches+features+coarse"),
+    *("ssim+patches+coarse", "ssim+features+coarse", "ssim+patches+features+coarse"),
 )
 # That of the command line.
-DEFAULT = "ssim+patches"
+DEFAULT = "ssim+patches+coarse"
 # Good images that are painted with each family: large images are few and take longer.
 N_PAINTED = {"kolektor-images": 4, "nanotwice": 2}
 IDENTITY = ("set", "seed", "configuration")

@@ -1,20 +1,25 @@
 """Compare the training rates of fit and of a plain PyTorch loop, in patches per second.
 
-python benchmarks/training.py [--out training.json]
+python benchmarks/training.py [--out training.json] [--profile FILE.csv]
 
 It needs the dependency group benchmarks. The plain loop uses the same layers as PyTorch's own
 modules in the default layout, a DataLoader over random crops, pytorch-msssim and Adam. The bare
 loop uses our modules, loss and sampler without skorch. The overhead of skorch per step does not
 depend on the patch size, so it is also measured on small patches, where it exceeds the noise.
+
+--profile writes instead where the time of a step goes, by layer and kind of operation, in float32
+and bf16: benchmarks/results/training_profile.csv is from one thread. It does not need the group.
 """
 
 import functools
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from _common import make_net, make_sampler, options, print_ratios, save
+from _training_profile import write_profile
 from torch import nn
 
 from sk_ssimae import SSIMAutoencoderSegmenter
@@ -29,8 +34,12 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--steps", type=int, default=24, help="steps per turn")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--profile", type=Path, help="write a profile to this CSV file instead")
     arguments = parser.parse_args()
     images = np.random.default_rng(0).integers(0, 256, (5, 700, 1024), dtype=np.uint8)
+    if arguments.profile:
+        write_profile(images, arguments.profile, n_steps=arguments.steps, batch_size=BATCH_SIZE)
+        return
     loops = {
         "fit": fit,
         "our bare loop": bare_loop,

@@ -4,29 +4,33 @@ python benchmarks/verdict.py --data DIR --out benchmarks/results
 
 Besides its records, it writes short tables of them, which the documentation shows.
 
-All parts use PatchDictionarySegmenter, which trains in a second. "synthetic" draws sets of good
-images to calibrate with from a pool, and counts how many of 1,000 fresh good images are flagged.
-"bands" holds out bands of the images of `fit` instead. "real" needs DIR with the folders fabric,
-kolektor, leather and nanotwice; it fits on half of the good images of a set and judges the others
-and the defective ones, once with the former defaults, the pixel rule alone, and once with those of
-today. Settings were chosen on synthetic texture, fabric 02_006 and defects of `draw_defects`. The
-maps of this segmenter do not separate the images of NanoTWICE: nothing could be chosen on them.
+All parts use PatchDictionarySegmenter, which trains in a second; "real" judges
+`make_default_ensemble` too, on the first seed and with as many patches as in methods.py.
+"synthetic" draws sets of good images to calibrate with from a pool, and counts how many of 1,000
+fresh good images are flagged. "bands" holds out bands of the images of `fit` instead. "real" needs
+DIR with the folders fabric, kolektor, leather and nanotwice; it fits on half of the good images of
+a set and judges the others and the defective ones, once with the former defaults, the pixel rule
+alone, and once with those of today. Settings were chosen on synthetic texture, fabric 02_006 and
+defects of `draw_defects`. The maps of this segmenter do not separate the images of NanoTWICE:
+nothing could be chosen on them.
 """
 
 import argparse
 import csv
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from _sets import BOLTS
+from _common import N_EPOCHS
+from _sets import BOLTS, SETS
 from _verdict_tables import write_tables
 from scipy import ndimage
 from skimage.io import imread
 from sklearn.metrics import roc_auc_score
 
-from sk_ssimae import PatchDictionarySegmenter
+from sk_ssimae import PatchDictionarySegmenter, make_default_ensemble
 from sk_ssimae._inference._region import Region
 from sk_ssimae.datasets import (
     draw_defects,
@@ -35,6 +39,8 @@ from sk_ssimae.datasets import (
     make_nanofibres,
     make_woven_fabric,
 )
+from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators._evidence import Evidence
 
 SHAPE = (160, 160)
 N_TRAINING, N_POOL, N_FRESH, N_CALIBRATIONS = 8, 200, 250, 50
@@ -52,6 +58,7 @@ TEXTURES: dict[str, Callable[[int, int], np.ndarray]] = {
     ),
 }
 TARGETS = (0.01, 0.05)
+METHODS = ("patch-dictionary", "ensemble")
 RULES = {
     "before": {"threshold": "pixel_fpr", "extent_threshold": "pixel_fpr"},
     "after": {},
@@ -74,13 +81,14 @@ def calibrate_synthetic() -> Iterator[dict[str, Any]]:
         scores = segmenter.score_images(make(N_FRESH, 2))
         region = Region.of_image(np.empty((*SHAPE, 1)), None)
         for target in TARGETS:
-            segmenter.set_params(target_fpr=target)
             for n in (3, 5, 10, 20):
                 rng = np.random.default_rng(0)
                 shares = []
                 for _ in range(N_CALIBRATIONS):
-                    chosen = [pool[i] for i in rng.choice(N_POOL, n, replace=False)]
-                    shares.append((scores > segmenter._extrapolate(chosen, [region] * n)).mean())
+                    evidence = Evidence()
+                    for i in rng.choice(N_POOL, n, replace=False):
+                        evidence.add(pool[i], region)
+                    shares.append((scores > evidence.extrapolate(target)).mean())
                 yield summarize(texture, "images", n, target, shares)
 
 
@@ -151,7 +159,7 @@ def load_datasets(data: Path) -> Iterator[tuple[str, Dataset]]:
     yield "nanotwice", Dataset(*(list(found[key]) for key in ("good", "defective", "masks")))
 
 
-def judge(name: str, dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
+def judge(name: str, dataset: Dataset, method: str, seed: int) -> Iterator[dict[str, Any]]:
     """Fit on some of the good images; yield the results on all others with each set of rules."""
     good, defective, masks = dataset
     order = np.random.default_rng(seed).permutation(len(good))
@@ -162,7 +170,9 @@ def judge(name: str, dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
     defective, masks = defective[::step], masks[::step]
     maps: tuple[list, list] | None = None
     for version, rules in RULES.items():
-        segmenter = PatchDictionarySegmenter(random_state=seed, **rules)
+        if method == "ensemble" and version == "before":  # Another training of minutes.
+            continue
+        segmenter = make(name, method, seed).set_params(**rules)
         segmenter.fit([good[i] for i in training])
         if maps is None:  # The rules do not change them.
             maps = (
@@ -174,6 +184,7 @@ def judge(name: str, dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
         )
         yield {
             "set": name,
+            "method": method,
             "seed": seed,
             "defaults": version,
             "n_fitted": len(training),
@@ -186,6 +197,18 @@ def judge(name: str, dataset: Dataset, seed: int) -> Iterator[dict[str, Any]]:
             "image_auc": round(_image_auc(on_good, on_defective), 3),
             **_compare([one.mask for one in on_defective], masks, [one.mask for one in on_good]),
         }
+
+
+def make(name: str, method: str, seed: int) -> BaseSegmenter:
+    """Make the unfitted segmenter of a method for a data set."""
+    if method == "patch-dictionary":
+        return PatchDictionarySegmenter(random_state=seed)
+    folder = name.split("/")[-1]
+    patches = SETS[folder].patches if folder in SETS else SETS[BOLTS[0]].patches
+    ensemble = make_default_ensemble(random_state=seed)
+    return ensemble.set_params(
+        autoencoder__n_patches=patches // N_EPOCHS, autoencoder__max_epochs=N_EPOCHS
+    )
 
 
 def _image_auc(good: list, defective: list) -> float:
@@ -213,6 +236,36 @@ def _compare(predicted: list, truth: list, on_good: list) -> dict[str, Any]:
     }
 
 
+def judge_all(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield the results of all requested sets, methods and seeds."""
+    for name, dataset in load_datasets(arguments.data):
+        for method, seed in itertools.product(arguments.methods, arguments.seeds):
+            if is_requested(arguments, name, method, seed):
+                yield from judge(name, dataset, method, seed)
+
+
+def is_requested(arguments: argparse.Namespace, name: str, method: str, seed: int) -> bool:
+    """Tell whether to judge a method: what takes minutes, with the first seed alone."""
+    seeds = arguments.seeds
+    if name in LARGE_IMAGES or method == "ensemble":
+        seeds = seeds[:1]
+    is_named = arguments.sets is None or name in arguments.sets
+    return is_named and method in arguments.methods and seed in seeds
+
+
+def other_rows(path: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return the rows of a file that are not computed again."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        row
+        for row in rows
+        if not is_requested(arguments, row["set"], row["method"], int(row["seed"]))
+    ]
+
+
 def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write rows as CSV, each as soon as it is known."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,6 +288,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for the CSV files")
     parser.add_argument("--parts", nargs="+", default=["synthetic", "bands", "real"])
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
+    parser.add_argument("--sets", nargs="+", help="names of sets as in the table; all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     if "synthetic" in arguments.parts:
@@ -242,13 +297,8 @@ def main() -> None:
     if "bands" in arguments.parts:
         write(arguments.out / "verdict_bands.csv", calibrate_on_bands(arguments.data))
     if "real" in arguments.parts:
-        rows = (
-            row
-            for name, dataset in load_datasets(arguments.data)
-            for seed in arguments.seeds[: 1 if name in LARGE_IMAGES else None]
-            for row in judge(name, dataset, seed)
-        )
-        write(arguments.out / "verdict.csv", rows)
+        path = arguments.out / "verdict.csv"
+        write(path, itertools.chain(other_rows(path, arguments), judge_all(arguments)))
     write_tables(arguments.out)
 
 

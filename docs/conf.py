@@ -1,6 +1,11 @@
 """Sphinx configuration; `make docs` builds with warnings as errors."""
 
+import sys
+from pathlib import Path
+
 import sk_ssimae
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = "sk_ssimae"
 author = "The sk_ssimae developers"
@@ -10,11 +15,12 @@ release = version = sk_ssimae.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+# The page of execution times loads scripts from other servers.
+exclude_patterns = ["_build", "sg_execution_times.rst", "auto_examples/sg_execution_times.rst"]
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -24,6 +30,7 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "within_subsection_order": "FileNameSortKey",
     "plot_gallery": True,
+    "capture_repr": (),  # Displays and axes have no text worth showing; figures are captured.
     "download_all_examples": False,
     "show_memory": False,
 }
@@ -48,10 +55,15 @@ toc_object_entries_show_parents = "hide"
 
 
 def setup(app):
-    app.connect("config-inited", _ignore_missing_pictures_without_gallery)
+    app.connect("config-inited", _accept_builds_without_gallery)
 
 
-def _ignore_missing_pictures_without_gallery(app, config):
-    """Ignore missing gallery pictures: `-D sphinx_gallery_conf.plot_gallery=0` draws none."""
-    if config.sphinx_gallery_conf["plot_gallery"] in ("0", "False"):
+def _accept_builds_without_gallery(app, config):
+    """Do not warn of missing pictures after `-D plot_gallery=0`, of which Sphinx passes a text.
+
+    `-D sphinx_gallery_conf.plot_gallery=0` does the same.
+    """
+    given = (config.plot_gallery, config.sphinx_gallery_conf["plot_gallery"])
+    config.plot_gallery = not {str(value) for value in given} & {"0", "False"}
+    if not config.plot_gallery:
         config.suppress_warnings.append("image.not_readable")

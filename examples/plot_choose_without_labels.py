@@ -83,6 +83,7 @@ names = [
     ", ".join(f"{name}={value}" for name, value in candidate.items())
     for candidate in report.candidates
 ]
+# sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots(figsize=(9, 3.6), layout="constrained")
 table = np.column_stack([report.ranks, report.mean_ranks])
 ax.imshow(table, cmap="viridis_r", aspect="auto", alpha=0.6)
@@ -92,7 +93,6 @@ for (row, column), rank in np.ndenumerate(table):
 ax.set_xticks(range(table.shape[1]), [*report.families, "mean"])
 ax.set_yticks(range(len(names)), names)
 ax.set_title("Ranks by family of painted defects; bold: chosen")
-plt.show()
 
 # %%
 # ``search.best_estimator_`` is fitted to all good images and ready to use.

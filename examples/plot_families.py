@@ -80,6 +80,7 @@ for ax in axes.ravel():
 # conspicuous than the good weave around it. Such defects pull the other three curves towards the
 # diagonal, and below it where they count most.
 
+# sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for name, residual_maps in maps.items():
     PixelRocCurveDisplay.from_predictions(masks, residual_maps, name=name, ax=ax)

@@ -7,6 +7,8 @@ segmenter learns to reproduce good fabric. A difference in structure between an 
 reconstruction marks a defect.
 """
 
+import matplotlib.pyplot as plt
+
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.plotting import ResidualMapDisplay
@@ -40,3 +42,19 @@ ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0])
 # With true masks, ``score`` returns the area under the ROC curve of all pixels.
 
 print(f"pixel ROC AUC {segmenter.score(X_test, masks):.3f}")
+
+# %%
+# On the line, nobody knows the true defects: the image with a box around each region that was
+# found is what a person sees.
+
+# sphinx_gallery_thumbnail_number = 2
+fig, ax = plt.subplots(figsize=(5, 5), layout="constrained")
+ax.imshow(X_test[0], cmap="gray", vmin=0, vmax=1)
+ax.contour(predicted[0], levels=[0.5], colors="tab:orange")
+regions = segmenter.find_regions(X_test[:1])[0]
+for top, left, bottom, right in zip(
+    *(regions[name] for name in ("min_row", "min_column", "max_row", "max_column")), strict=True
+):
+    corner, size = (left - 4, top - 4), (right - left + 8, bottom - top + 8)
+    ax.add_patch(plt.Rectangle(corner, *size, fill=False, edgecolor="tab:red", linewidth=2))
+ax.set_axis_off()

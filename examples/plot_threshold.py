@@ -86,6 +86,7 @@ def shares_above(scores, thresholds):
 # promise is a bound on the average over calibrations: with 100 images, a single calibration may
 # lie below the line or somewhat above it.
 
+# sphinx_gallery_thumbnail_number = 2
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained", sharex=True, sharey=True)
 for ax, title, thresholds in zip(
     axes, ["pixel_fpr", "image_fpr"], [pixel_thresholds, image_thresholds], strict=True

@@ -10,6 +10,7 @@ distance of the small patch around it to the nearest of k prototypes, found by k
 
 from numbers import Integral
 
+import matplotlib.pyplot as plt
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from sklearn.cluster import MiniBatchKMeans
@@ -90,7 +91,9 @@ search = GridSearchCV(
 segmenter = search.best_estimator_
 print(f"{search.best_params_}, pixel ROC AUC {search.best_score_:.3f}")
 print(segmenter.calibration_.promise())
-ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0])
+fig, axes = plt.subplots(2, 2, figsize=(7, 7), layout="constrained")
+panels = ("image", "truth", "residual map", "mask")
+ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0], axes=axes.ravel(), panels=panels)
 
 # %%
 # :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter

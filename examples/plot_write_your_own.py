@@ -11,6 +11,7 @@ L2.
 
 from numbers import Real
 
+import matplotlib.pyplot as plt
 from sklearn.utils._param_validation import Interval
 from torch import nn
 
@@ -78,7 +79,9 @@ segmenter = L1AutoencoderSegmenter(
     tolerance=0.02, patch_size=32, stride=16, n_patches=1500, max_epochs=4, random_state=0
 ).fit(X_good)
 print(f"pixel ROC AUC {segmenter.score(X_test, masks):.3f}")
-ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0])
+fig, axes = plt.subplots(2, 2, figsize=(7, 7), layout="constrained")
+panels = ("image", "reconstruction", "residual map", "mask")
+ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0], axes=axes.ravel(), panels=panels)
 
 # %%
 # :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter

@@ -8,7 +8,7 @@ from typing import Any
 
 from sk_ssimae import estimators as _estimators
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 _SUBPACKAGES = (
     "datasets",

@@ -1,8 +1,9 @@
 """Check a user's images, arrays or files, and convert them one at a time."""
 
 import os
+import reprlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._intensity import Image, scale, warn_of_misfit
 from sk_ssimae._interest import Inside, RegionsOfInterest, fill_outside
-from sk_ssimae._pixels import Conversion, as_stored, check_image
+from sk_ssimae._pixels import Conversion, as_stored
 from sk_ssimae._reading._files import read_image
 from sk_ssimae._reading._pillow import is_pillow
 from sk_ssimae._reading._stored import StoredImage
@@ -30,7 +31,8 @@ class Images:
     Parameters
     ----------
     X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays, paths or Pillow images
-        Images; a sequence may mix kinds and sizes. Columns of pandas and polars are sequences.
+        Images; a sequence may mix kinds and sizes. Columns of pandas, polars and Hugging Face
+        datasets are sequences.
     min_size : int
         Least height and width in pixels.
     n_channels : int or None
@@ -43,7 +45,7 @@ class Images:
     Raises
     ------
     TypeError
-        If `X` or `roi` is neither an array nor a sequence.
+        If `X` or `roi` is neither an array nor a sequence, or `X` is a table.
     ValueError
         If `X` is empty or a lone image, or the number of masks is not that of the images.
     """
@@ -88,6 +90,13 @@ class Images:
         if self.is_array:
             return self._source[np.asarray(indices, dtype=np.intp)]
         return [self._source[index] for index in indices]
+
+    def holds(self, index: int, pixels: NDArray[Any]) -> bool:
+        """Tell whether an image that was read is part of the user's own arrays, not a copy."""
+        if not self.is_array and not isinstance(self._source, list | tuple):
+            return False
+        item = self._source[index]
+        return isinstance(item, np.ndarray) and np.may_share_memory(item, pixels)
 
     def read(self, index: int) -> tuple[Image, Inside | None]:
         """Read an image, and the mask (h, w) of its inspected pixels, None for all."""
@@ -150,7 +159,7 @@ def _as_sequence(X: Any) -> Any:
     Raises
     ------
     TypeError
-        If `X` is neither.
+        If `X` is neither, such as a table.
     """
     if isinstance(X, _PATHS):
         path = os.fsdecode(X)
@@ -164,9 +173,30 @@ def _as_sequence(X: Any) -> Any:
         raise TypeError(f"{_MANY}, got one image instead: wrap it in a list.")
     if isinstance(X, Sequence | np.ndarray):
         return X
-    if hasattr(X, "to_list") and not hasattr(X, "columns"):  # A column of pandas or polars.
-        return X.to_list()
+    _refuse_table(X)
+    if hasattr(X, "to_list"):  # A column of pandas or polars. Iteration keeps types of pixels.
+        return list(X)
     raise TypeError(f"{_COLLECTION}, got {type(X).__name__} instead.")
+
+
+def _refuse_table(X: Any) -> None:
+    """Raise an error if `X` is a table of pandas, polars or Hugging Face datasets, or a dict."""
+    if isinstance(X, Mapping):
+        names = list(X)
+    elif hasattr(X, "column_names"):
+        names = list(X.column_names or [])
+    elif hasattr(type(X), "columns"):
+        names = list(X.columns)
+    else:
+        return
+    features = getattr(X, "features", None) or {}
+    of_images = [name for name in names if type(features.get(name)).__name__ == "Image"]
+    chosen = (of_images or names or ["image"])[0]
+    remedy = f"X[{chosen!r}]" if isinstance(X, Sized) else f"[row[{chosen!r}] for row in X]"
+    raise TypeError(
+        f"X must be the images alone, got {type(X).__name__} with the columns "
+        f"{reprlib.repr(names)} instead. Pass the column of images, for example {remedy}."
+    )
 
 
 def _check_array_of_images(X: NDArray[Any]) -> None:
@@ -178,64 +208,3 @@ def _check_array_of_images(X: NDArray[Any]) -> None:
         )
     if X.ndim not in (3, 4):
         raise ValueError(f"{_COLLECTION}, got an array of shape {X.shape} instead.")
-
-
-class SlicedImage:
-    """Checked view of an image that may be larger than memory and is read part by part.
-
-    Parameters
-    ----------
-    image : array-like of shape (h, w) or (h, w, c)
-        Object with a shape that reads a part on ``image[first:last, first:last]``.
-    min_size : int
-        Least height and width in pixels.
-    n_channels : int
-        Number of channels of the training images.
-    conversion : Conversion
-        How to convert it.
-
-    Raises
-    ------
-    TypeError
-        If `image` has no shape or cannot be sliced.
-    ValueError
-        If its shape, size or channels are not as described.
-    """
-
-    def __init__(
-        self,
-        image: Any,
-        *,
-        min_size: int,
-        n_channels: int,
-        conversion: Conversion = Conversion(),  # noqa: B008  # immutable
-    ) -> None:
-        shape = getattr(image, "shape", None)
-        if not isinstance(shape, tuple) or not hasattr(image, "__getitem__"):
-            raise TypeError(
-                "image must be one image that can be sliced, such as an array, a numpy.memmap, or "
-                f"a zarr or h5py array, got {type(image).__name__} instead. Open a file first."
-            )
-        if len(shape) not in (2, 3):
-            raise ValueError(f"image must have shape (h, w) or (h, w, c), got {shape} instead.")
-        channels = shape[2] if len(shape) == 3 else 1
-        if channels in (2, 4) and conversion.alpha_channel != "keep":
-            channels -= 1
-        if channels != n_channels:
-            raise ValueError(
-                f"image must have {n_channels} channel(s) like the training images, got "
-                f"{channels} instead (shape {shape}). Pass one image with the same colours."
-            )
-        if min(shape[:2]) < min_size:
-            raise ValueError(
-                f"image must be at least patch_size={min_size} pixels high and wide, got shape "
-                f"{shape[:2]} instead. Fit with a smaller patch_size."
-            )
-        self.shape = int(shape[0]), int(shape[1])
-        self._source = image
-        self._conversion = conversion
-
-    def read(self, rows: slice, columns: slice) -> Image:
-        """Read a part: (h, w, c), uint8 or float32, 0 and 1 at the ends of the range."""
-        name = f"image[{rows.start}:{rows.stop}, {columns.start}:{columns.stop}]"
-        return check_image(self._source[rows, columns], name, self._conversion)

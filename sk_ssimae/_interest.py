@@ -65,11 +65,7 @@ class RegionsOfInterest:
             return None
         name = "roi" if self._is_single else f"roi[{index}]"
         mask = to_array(self._masks if self._is_single else self._masks[index], name)
-        if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
-            raise ValueError(
-                f"{name} must contain booleans or finite numbers, 0 where a pixel is not "
-                f"inspected, got {mask.dtype} instead. Read files first."
-            )
+        check_mask_values(mask, name)
         if mask.ndim == 3 and mask.shape[-1] == 1:
             mask = mask[..., 0]
         if mask.shape != tuple(shape[:2]):
@@ -93,6 +89,21 @@ def _is_mask(roi: Any) -> bool:
     if not isinstance(roi, list | tuple) or not roi:
         return False
     return np.ndim(roi[0]) == 1
+
+
+def check_mask_values(mask: NDArray[Any], name: str) -> None:
+    """Check that a mask of inspected pixels contains booleans or finite numbers.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
+        raise ValueError(
+            f"{name} must contain booleans or finite numbers, 0 where a pixel is not inspected, "
+            f"got {mask.dtype} instead. Read files first."
+        )
 
 
 def fill_outside(pixels: NDArray[Any], inside: Inside | None) -> NDArray[Any]:
@@ -123,14 +134,28 @@ def bounding_box(inside: Inside, least: tuple[int, int]) -> tuple[slice, slice]:
     least : tuple of two int
         Smallest height and width of the box, unless the image is smaller.
     """
-    rows, columns = (
-        _interval(np.flatnonzero(inside.any(axis=1 - axis)), least[axis], inside.shape[axis])
-        for axis in (0, 1)
-    )
-    return rows, columns
+    rows: Any = inside.any(axis=1)
+    columns: Any = inside.any(axis=0)
+    return box_around(rows, columns, least)
 
 
-def _interval(hit: NDArray[np.intp], least: int, length: int) -> slice:
+def box_around(
+    rows: NDArray[np.bool_], columns: NDArray[np.bool_], least: tuple[int, int]
+) -> tuple[slice, slice]:
+    """Return the box of `bounding_box`, given which rows (h,) and columns (w,) have pixels inside.
+
+    Parameters
+    ----------
+    rows, columns : array of bool, shape (h,) and (w,)
+        True somewhere.
+    least : tuple of two int
+        Smallest height and width of the box, unless the image is smaller.
+    """
+    return _interval(rows, least[0]), _interval(columns, least[1])
+
+
+def _interval(has_inside: NDArray[np.bool_], least: int) -> slice:
+    hit, length = np.flatnonzero(has_inside), len(has_inside)
     first, stop = int(hit[0]), int(hit[-1]) + 1
     missing = max(min(least, length) - (stop - first), 0)
     first = min(max(first - missing // 2, 0), length - (stop - first + missing))

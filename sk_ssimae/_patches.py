@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._areas import Area
 from sk_ssimae._formulas._arrays import array_namespace
 
-Area = tuple[slice, slice]
 Origin = tuple[int, int]
 # From patches (N, C, P, P) and their origins, first rows and columns, to (N, C', P, P).
 Transform = Callable[[Any, Sequence[Origin]], Any]

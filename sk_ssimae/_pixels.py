@@ -1,6 +1,8 @@
 """Convert the pixels of one image: channels, intensities and size."""
 
 import io
+import reprlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,6 +47,12 @@ def as_stored(item: Any, name: str, alpha_channel: str = "auto") -> StoredImage:
         raise TypeError(
             f"{name} must be an array or a path, got an open file instead. Pass its path."
         )
+    if isinstance(item, Mapping):
+        raise TypeError(
+            f"{name} must be an array, a path or a Pillow image, got a {type(item).__name__} with "
+            f"the keys {list(item)} instead. Pass the images alone, such as "
+            "[row['image'] for row in X]; let Hugging Face datasets decode them."
+        )
     if is_pillow(item):
         try:
             item = of_pillow(item)
@@ -54,6 +62,11 @@ def as_stored(item: Any, name: str, alpha_channel: str = "auto") -> StoredImage:
             ) from error
     stored = item if isinstance(item, StoredImage) else None
     image = to_array(item, name, "(h, w) or (h, w, c)") if stored is None else stored.pixels
+    if image.ndim == 0:
+        raise ValueError(
+            f"{name} must be an array, a path or a Pillow image, got {reprlib.repr(item)} instead. "
+            "Leave it out."
+        )
     if image.ndim not in (2, 3):
         raise ValueError(
             f"{name} must have shape (h, w) or (h, w, c), got {image.shape} instead. Pass the "

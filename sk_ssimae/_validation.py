@@ -1,6 +1,7 @@
 """Argument checks that several subpackages share."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from numbers import Real
 from typing import Any
@@ -76,13 +77,21 @@ def to_array(item: Any, name: str, shape: str = "(h, w)") -> NDArray[Any]:
             "with its method filled()."
         )
     try:
-        return np.asarray(item)
+        return _stack_rows(np.asarray(item))
     # Objects of other libraries may raise any of these.
     except (TypeError, ValueError, RuntimeError) as error:
         found = "rows of unequal length"
-        if "inhomogeneous" not in str(error):
+        if not re.search("inhomogeneous|same shape", str(error)):
             found = f"{type(item).__name__} that NumPy cannot convert ({first_sentence(error)})"
         raise ValueError(f"{name} must have shape {shape}, got {found} instead.") from error
+
+
+def _stack_rows(array: NDArray[Any]) -> NDArray[Any]:
+    """Join nested arrays, which columns of lists contain, to one array of their type."""
+    is_nested = array.dtype == object and array.ndim == 1 and len(array) > 0
+    if is_nested and all(isinstance(row, np.ndarray) for row in array):
+        return np.stack([_stack_rows(row) for row in array])
+    return array
 
 
 def from_torch(item: Any, name: str) -> Any:
@@ -192,7 +201,7 @@ def defect_labels(y: Any, n_images: int) -> NDArray[np.bool_]:
     ----------
     y : None, array of shape (n,), or masks of shape (n, h, w) or a sequence of (h, w)
         None means that all images are good; a label is 1 for a defective image and 0 for a good
-        image; a mask marks defective pixels.
+        image; a mask marks defective pixels, and may be a Pillow image.
     n_images : int
         Number of images that `y` must describe.
 
@@ -279,7 +288,7 @@ def check_mask_shape(mask: Any, index: int, shape: tuple[int, ...]) -> None:
     ValueError
         If the mask has another shape.
     """
-    mask_shape = np.shape(mask)[:2]
+    mask_shape = to_array(mask, f"y[{index}]").shape[:2]
     if mask_shape != shape:
         raise ValueError(
             f"y[{index}] must have the height and width of X[{index}], {shape}, got {mask_shape} "
@@ -318,4 +327,6 @@ def is_collection(y: Any) -> bool:
 
 
 def _is_scalar(item: Any) -> bool:
-    return not hasattr(item, "__len__") or isinstance(item, str) or getattr(item, "ndim", 1) == 0
+    # Pillow images have no length.
+    has_items = hasattr(item, "__len__") or hasattr(type(item), "__array_interface__")
+    return not has_items or isinstance(item, str) or getattr(item, "ndim", 1) == 0

@@ -10,6 +10,7 @@ import sk_ssimae
 ROOT = Path(sk_ssimae.__file__).parent
 LEAVES = {
     "exceptions",
+    "_areas",
     "_atomic",
     "_extras",
     "_out_of_memory",
@@ -17,9 +18,11 @@ LEAVES = {
     "_images",
     "_intensity",
     "_interest",
+    "_pixel_store",
     "_pixels",
     "_reading",
     "_patches",
+    "_sliced",
     "_formulas",
 }
 # Subpackages that each may import from, besides itself.

@@ -33,6 +33,14 @@ def test_citation_has_the_packages_version():
     assert isinstance(citation.get("date-released"), date) == is_release
 
 
+def test_changes_begin_with_the_version():
+    citation = read_yaml("CITATION.cff")
+    first = re.search(r"^## (.+)$", (ROOT / "CHANGES.md").read_text(), re.MULTILINE)
+    assert first is not None
+    released = f"{citation['version']} - {citation.get('date-released')}"
+    assert first[1] == ("Unreleased" if "dev" in citation["version"] else released)
+
+
 def test_citation_repeats_the_metadata():
     citation, project = read_yaml("CITATION.cff"), read_toml("pyproject.toml")["project"]
     assert citation["license"] == project["license"]
@@ -60,6 +68,30 @@ def test_pre_commit_runs_the_pinned_ruff():
         if repository["repo"].endswith("/ruff-pre-commit")
     )
     assert revision == f"v{pinned}"
+
+
+def test_container_copies_the_files_that_the_build_needs():
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    copied = {
+        name
+        for line in lines
+        if line.startswith("COPY ") and "--from" not in line
+        for name in line.split()[1:-1]
+    }
+    project = read_toml("pyproject.toml")["project"]
+    needed = {"pyproject.toml", "sk_ssimae", project["readme"], *project["license-files"]}
+    assert copied == needed
+    (extras,) = (line.partition("=")[2] for line in lines if line.startswith("ARG EXTRAS="))
+    assert {*extras.split(",")} <= {*project["optional-dependencies"]}
+
+
+def test_container_runs_the_command_as_a_user_without_rights():
+    lines = (ROOT / "Containerfile").read_text().splitlines()
+    (script,) = read_toml("pyproject.toml")["project"]["scripts"]
+    assert f'ENTRYPOINT ["{script}"]' in lines
+    (user,) = (line.removeprefix("USER ") for line in lines if line.startswith("USER "))
+    assert user.split(":")[0] not in ("0", "root")
+    assert "://" not in "".join(lines)  # The index of PyTorch is an argument.
 
 
 def test_workflow_covers_the_lowest_python_and_newer_ones():

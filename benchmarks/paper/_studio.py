@@ -62,12 +62,13 @@ class Studio:
             alexnet=self.alexnet,
             random_state=self.seed,
             device=self.device,
+            precision=self.precision,
             **params,
         )
         path = self.folder / "models" / f"{name}.joblib"
         if not path.exists():
             print(f"  training {name}", flush=True)
-        trained = train_once(segmenter, dataset.good, path, precision=self.precision)
+        trained = train_once(segmenter, dataset.good, path)
         self.machines[name] = trained.machine
         return trained.segmenter
 

@@ -114,15 +114,16 @@ def open_map(
 
     Thresholding the opened map equals opening the thresholded map and leaving out its regions of
     fewer than `min_region_area` pixels. At the border, only the disk's pixels inside the image
-    count. A mask `inside` (h, w) has a border too; the opened map is minus infinity beyond it.
+    count. A mask `inside` (h, w) has a border too; the opened map is minus infinity beyond it, and
+    in its parts of fewer than `min_region_area` pixels.
     """
     opened = residual_map
     if diameter >= 2:
         opened = _open_with_disk(residual_map, int(diameter), inside)
     if min_region_area >= 2:
         by_area: Any = morphology.area_opening  # Without types.
-        if inside is not None:  # The lowest level of all.
-            opened = np.where(inside, opened, opened[inside].min())
+        if inside is not None:
+            opened = np.where(inside, opened, -np.float32(np.inf))
         opened = by_area(opened, int(min_region_area), connectivity=1)
     return opened if inside is None else np.where(inside, opened, -np.float32(np.inf))
 

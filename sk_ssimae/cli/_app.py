@@ -8,8 +8,10 @@ import typer
 import sk_ssimae
 from sk_ssimae.cli._app_calibrate import calibrate
 from sk_ssimae.cli._app_inspect import evaluate, predict
+from sk_ssimae.cli._app_serve import serve
 from sk_ssimae.cli._app_tune import tune
 from sk_ssimae.cli._app_update import update
+from sk_ssimae.cli._app_watch import watch
 from sk_ssimae.cli._options import (
     BadImage,
     Device,
@@ -68,18 +70,19 @@ def _sk_ssimae(
 
 @app.command()
 def demo(
-    picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="PNG file to write.")] = Path(
-        "demo.png"
-    ),
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="FOLDER", help="Folder to write to: new, or of an earlier demo."),
+    ] = Path("demo"),
 ) -> None:
-    """Train the SSIM and L2 segmenters on synthetic fabric, compare them and plot their results.
+    """Draw fabric with defects, train on good images, and write a report; in two minutes.
 
-    This takes about two minutes and requires the plot extra.
+    The commands that it runs are printed: try them on your own images.
     """
     with reporting():
         from sk_ssimae.cli import demo as program
 
-        program.check(program.main(picture))
+        program.check(program.main(folder))
 
 
 @app.command()
@@ -96,7 +99,7 @@ def fit(
             metavar="NAME",
             help="Name of the method, from the list above.",
         ),
-    ] = "ssim",
+    ] = "auto",
     latent_dim: Annotated[
         int | None, typer.Option(help="Size of the latent vector. By default 100.")
     ] = None,
@@ -145,9 +148,9 @@ def fit(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other parameter of the segmenter, such as max_epochs=20, or with --method "
-            "auto of its members, such as autoencoder__max_epochs=20 or dictionary__stride=2. Can "
-            "be repeated.",
+            help="Any other parameter: with --method auto of its members, such as "
+            "autoencoder__max_epochs=20 or dictionary__stride=2, else of the segmenter, such as "
+            "max_epochs=20. Can be repeated.",
         ),
     ] = None,
     checkpoint_dir: Annotated[
@@ -175,7 +178,7 @@ def fit(
 
     Values of --method:
     -------
-    - auto: you do not know; ssim and patch-dictionary together
+    - auto: you do not know; ssim and two patch dictionaries together
     - ssim: irregular textures, defects of structure; minutes to train
     - ms-ssim: like ssim, for wide and faint defects; minutes to train
     - l2: defects of colour or grey value; minutes to train
@@ -227,6 +230,8 @@ app.command()(tune)
 app.command()(calibrate)
 app.command()(update)
 app.command()(predict)
+app.command()(watch)
+app.command()(serve)
 app.command()(evaluate)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, st
     paths = [Path(identity(path)) for path in files]
     taken = {name.casefold() for name in named.values()}
     names: dict[str, str] = {}
-    for rule in (_stem, _folder_and_stem, _with_digest):
+    for rule in _RULES:
         # Of all files, named or not, so that a resumed run applies the same rule.
         names = {str(path): rule(path) for path in paths}
         different = len({name.casefold() for name in names.values()}) == len(names)
@@ -121,6 +121,33 @@ def name_images(files: Sequence[Path], named: Mapping[str, str]) -> dict[str, st
         if different and fit and not new & taken:
             break
     return {file: named.get(file, name) for file, name in names.items()}
+
+
+def name_image(image: Path, taken: Collection[str]) -> str:
+    """Choose a name for the outputs of an image that arrives after others, as `name_images`.
+
+    Parameters
+    ----------
+    image : path
+        The image.
+    taken : collection of str
+        Names of others, with their case folded.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from sk_ssimae.cli._files import name_image
+    >>> name_image(Path("line/1.png"), {"0"}), name_image(Path("line/1.jpg"), {"0", "1"})
+    ('1', 'line_1')
+    """
+    path = Path(identity(image))
+    names = [rule(path) for rule in _RULES]
+    free = (
+        name
+        for name in names
+        if name.casefold() not in taken and len(os.fsencode(name)) <= _LONGEST_NAME
+    )
+    return next(free, names[-1])
 
 
 def _stem(path: Path) -> str:
@@ -139,6 +166,9 @@ def _with_digest(path: Path) -> str:
         return os.fsdecode(text) + ending
     # A letter that the cut would split is left out.
     return text[:longest].decode(errors="ignore") + ending
+
+
+_RULES = (_stem, _folder_and_stem, _with_digest)
 
 
 def check_output_file(

@@ -86,7 +86,7 @@ def _say_part(part: Any) -> str:
         return f"{count(n_atoms, 'atom')}, {count(n_pairs, 'pair')} of indicators"
     losses = [row["train_loss"] for row in part.history_ if "train_loss" in row]
     seconds = sum(row.get("dur", 0.0) for row in part.history_)
-    text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s"
+    text = f"{count(len(losses), 'epoch')} in {seconds:.0f} s, in {part.precision_}"
     if losses:
         text += f", loss {losses[-1]:.4g} (first {losses[0]:.4g})"
     if getattr(part, "structure_correlation_", None) is not None:

@@ -15,9 +15,10 @@ from sk_ssimae.cli._text import one_line
 # Subfolders of the files of each image, and their suffixes.
 _SUFFIXES = {"masks": ".png", "residual_maps": ".tif", "regions": ".json", "overlays": ".png"}
 PARTS = tuple(_SUFFIXES)
-_RUN, _SCORES, _SCALE = "run.json", "scores.csv", "residual_maps/scale.json"
+SCORES, REGIONS = "scores.csv", "regions.csv"
+_RUN, _SCALE = "run.json", "residual_maps/scale.json"
 # The regions of all images, written at the end of each run.
-_MERGED = ("coco.json", "regions.csv")
+MERGED = ("coco.json", REGIONS)
 # These identify our own run.json and scores.csv, in any version.
 _RUN_KEYS, _SCORES_COLUMNS = {"sha256", "threshold", "sk_ssimae"}, ("file", "name", "score")
 _ELSEWHERE = "Choose another folder, or move it away."
@@ -64,9 +65,9 @@ class Ledger:
         self._rows: dict[str, Row] = {}
         # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
-        self._out.check((_RUN, _SCORES, _SCALE, *_MERGED))
+        self._out.check((_RUN, SCORES, _SCALE, *MERGED))
         self._out.check(f"{part}/any" for part in PARTS)
-        if any(self._out.exists(part) for part in (_RUN, _SCORES, *_MERGED, *PARTS)):
+        if any(self._out.exists(part) for part in (_RUN, SCORES, *MERGED, *PARTS)):
             previous = self._read_run()
             self._check_merged()
             self._names = _valid_names(previous.get("names", []))
@@ -78,7 +79,7 @@ class Ledger:
                 self._names |= {row.name for row in self._rows.values()}
             self._out.remove_temporaries(PARTS)
         # Written first, so that outputs never exist without it.
-        self._write_run()
+        self._write_run(self._names)
         for part in self._parts:
             self._out.make_subfolder(part)
         self._out.write(_SCALE, as_json(run["residual_maps"]))
@@ -98,7 +99,7 @@ class Ledger:
             same = ImageState.of(image) == read
         except OSError:
             return None
-        files = _files([row.name], self._parts)
+        files = files_of([row.name], self._parts)
         return row if same and all(map(self._out.is_file, files)) else None
 
     def begin(self, todo: Mapping[str, str]) -> None:
@@ -118,12 +119,12 @@ class Ledger:
         """
         for file in todo:
             self._rows.pop(file, None)
-        self._out.write(_SCORES, to_csv(self._rows.values(), header=True))
+        self._out.write(SCORES, to_csv(self._rows.values(), header=True))
         kept = {row.name for row in self._rows.values()}
-        self._out.remove([*_files(self._names - kept), *_MERGED])
+        self._out.remove([*files_of(self._names - kept), *MERGED])
         self._check_free(todo.values())  # Any file still there is not ours.
         self._names = kept.union(todo.values())
-        self._write_run()
+        self._write_run(self._names)
 
     def write(self, name: str, contents: Mapping[str, bytes]) -> None:
         """Write the files of an image, by their subfolders."""
@@ -132,7 +133,7 @@ class Ledger:
 
     def append(self, row: Row) -> None:
         """Append a row. A row that was not written completely is ignored by the next run."""
-        self._out.append(_SCORES, to_csv([row]))
+        self._out.append(SCORES, to_csv([row]))
         self._rows[row.file] = row
 
     def merge_regions(self) -> list[str]:
@@ -146,7 +147,7 @@ class Ledger:
         names = [row.name for row in self._rows.values() if not row.error]
         found = {name: self._read_regions(name) for name in names}
         complete = (regions for regions in found.values() if regions is not None)
-        for file, content in zip(_MERGED, merge_regions(complete), strict=True):
+        for file, content in zip(MERGED, merge_regions(complete), strict=True):
             self._out.write(file, content)
         return [name for name, regions in found.items() if regions is None]
 
@@ -158,7 +159,7 @@ class Ledger:
             return None
 
     def _check_merged(self) -> None:
-        for file in _MERGED:
+        for file in MERGED:
             if self._out.exists(file) and not is_merged(self._out.read(file)):
                 raise ValueError(
                     f"--out: {str(self.folder / file)!r} was not written by sk-ssimae predict. "
@@ -187,7 +188,7 @@ class Ledger:
         return previous
 
     def _name_outputs(self) -> str:
-        outputs = (*PARTS, _SCORES, *_MERGED)
+        outputs = (*PARTS, SCORES, *MERGED)
         return ", ".join(output for output in outputs if self._out.exists(output))
 
     def _check_run(self, previous: dict[str, Any]) -> None:
@@ -204,8 +205,9 @@ class Ledger:
             f"--out: {str(self.folder)!r} contains outputs of {others}. {_START_AGAIN}"
         )
 
-    def _write_run(self) -> None:
-        self._out.write(_RUN, as_json({**self._run, "names": sorted(self._names)}))
+    def _write_run(self, names: Iterable[str]) -> None:
+        """Write run.json with names of outputs that may exist, at least of those without a row."""
+        self._out.write(_RUN, as_json({**self._run, "names": sorted(names)}))
 
     def _read_rows(self) -> dict[str, Row]:
         rows = self._read_scores()
@@ -215,14 +217,14 @@ class Ledger:
         return {row.file: row for row in found if _is_valid(row.name)}
 
     def _read_scores(self) -> list[list[str]]:
-        if not self._out.exists(_SCORES):
+        if not self._out.exists(SCORES):
             return []
-        content = self._out.read(_SCORES)
+        content = self._out.read(SCORES)
         try:
             rows = from_csv(content)
         except csv.Error as error:
             raise ValueError(
-                f"--out: {str(self.folder / _SCORES)!r} is not valid CSV ({error}). {_ELSEWHERE}"
+                f"--out: {str(self.folder / SCORES)!r} is not valid CSV ({error}). {_ELSEWHERE}"
             ) from error
         if content and tuple(rows[0][: len(_SCORES_COLUMNS)]) != _SCORES_COLUMNS:
             raise self._wrong_columns(rows[0] or [repr(content)], _ELSEWHERE)
@@ -230,17 +232,17 @@ class Ledger:
 
     def _wrong_columns(self, found: list[str], remedy: str) -> ValueError:
         return ValueError(
-            f"--out: {str(self.folder / _SCORES)!r} must begin with the columns "
+            f"--out: {str(self.folder / SCORES)!r} must begin with the columns "
             f"{', '.join(Row._fields)}, got {', '.join(found):.200} instead. {remedy}"
         )
 
     def _remove_outputs(self) -> None:
         names = {row[1] for row in self._read_scores()[1:]}
-        self._out.remove([*_files(self._names | _valid_names(names)), _SCORES, *_MERGED])
+        self._out.remove([*files_of(self._names | _valid_names(names)), SCORES, *MERGED])
         self._names = set()
 
     def _check_free(self, names: Iterable[str]) -> None:
-        for file in _files(names):
+        for file in files_of(names):
             if self._out.exists(file):
                 raise FileExistsError(
                     f"--out: {str(self.folder / file)!r} has the name of an output, but sk-ssimae "
@@ -252,7 +254,8 @@ def _file(name: str, part: str) -> str:
     return f"{part}/{name}{_SUFFIXES[part]}"
 
 
-def _files(names: Iterable[str], parts: Iterable[str] = PARTS) -> Iterator[str]:
+def files_of(names: Iterable[str], parts: Iterable[str] = PARTS) -> Iterator[str]:
+    """Yield the files of outputs by their names."""
     return (_file(name, part) for name in names for part in parts)
 
 

@@ -22,6 +22,7 @@ _ELSEWHERE = {
     "checkpoint_dir": "--checkpoint-dir",
     "verbose": "--quiet",
     "callbacks": "Python",
+    "images_in_memory": "Python",
     "memory": "Python",
     "net_params": "Python",
     "segmenters": "Python",

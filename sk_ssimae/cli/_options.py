@@ -42,6 +42,16 @@ Roi = Annotated[
         "rectangle in pixels: its first column and row, width and height.",
     ),
 ]
+AnyImageRoi = Annotated[
+    str | None,
+    typer.Option(
+        "--roi",
+        metavar="FILE|X,Y,WIDTH,HEIGHT",
+        help="Region of interest: only its pixels are inspected. A mask image for all images, "
+        "black where nothing is inspected; or a rectangle in pixels: its first column and row, "
+        "width and height.",
+    ),
+]
 BadImage = Annotated[
     OnError,
     typer.Option(

@@ -1,10 +1,11 @@
-"""Pictures of images with their regions outlined and numbered."""
+"""PNG files of masks, and of images with their regions outlined and numbered."""
 
 import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from sk_ssimae._pixels import Conversion
@@ -15,6 +16,15 @@ _COLOUR = (227, 26, 28)
 # Outlines and numbers are this share of the longer side, so that they are seen in large images.
 _LINE_SHARE, _TEXT_SHARE = 1 / 500, 1 / 40
 _SMALLEST_TEXT = 10
+
+
+def encode_mask(mask: NDArray[np.bool_]) -> bytes:
+    """Return a mask as the content of a PNG file: 255 where it is True, else 0."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
 def draw_overlay(path: Path, found: Inspection, conversion: Conversion) -> bytes:

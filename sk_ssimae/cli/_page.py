@@ -69,7 +69,7 @@ def render(
 ) -> str:
     """Render the page, failed images and highest scores first."""
     ordered = sorted(entries, key=lambda entry: -entry.sort_key)
-    style, script = _read("page.css"), "\n".join(_read(name) for name in _SCRIPTS)
+    style, script = read_part("page.css"), "\n".join(read_part(name) for name in _SCRIPTS)
     overview = {
         "model": printable(model),
         "threshold": colours.threshold,
@@ -78,7 +78,7 @@ def render(
         "palette": colours.palette().tolist(),
         "images": [_summary(entry) for entry in ordered],
     }
-    return Template(_read("page.html")).substitute(
+    return Template(read_part("page.html")).substitute(
         model=html.escape(printable(model)),
         segmenter=type(segmenter).__name__,
         created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M"),
@@ -92,8 +92,8 @@ def render(
         longest_side=longest_side,
         style=style,
         script=script,
-        style_hash=_digest(style),
-        script_hash=_digest(script),
+        style_hash=digest(style),
+        script_hash=digest(script),
         overview=_as_json(overview),
         data="\n".join(_data_block(index, entry) for index, entry in enumerate(ordered)),
     )
@@ -131,10 +131,11 @@ def _as_json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """Return a file of which pages consist."""
     return resources.files("sk_ssimae.cli").joinpath("page", name).read_text("utf-8")
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
     """Return the source expression by which the security policy allows a text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

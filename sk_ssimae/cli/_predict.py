@@ -1,11 +1,7 @@
 """Masks, regions, 16-bit residual maps and scores of many images, completed one by one."""
 
-import io
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 import sk_ssimae
 from sk_ssimae._atomic import resolve
@@ -19,7 +15,7 @@ from sk_ssimae.cli._model import (
     promise,
     segment,
 )
-from sk_ssimae.cli._overlay import draw_overlay
+from sk_ssimae.cli._overlay import draw_overlay, encode_mask
 from sk_ssimae.cli._regions import describe_regions
 from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._rows import ImageState, Row
@@ -27,6 +23,7 @@ from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._text import count, one_line
 from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.persistence._segmenter import Loaded
 
 # Raised for an image that cannot be processed.
 IMAGE_ERRORS = (OSError, TypeError, ValueError)
@@ -78,12 +75,11 @@ def predict(
         Output of the command.
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
-    _check_sources(images, out)
+    check_sources({Path(identity(image)).parent for image in images}, out)
     regions = RegionsOption(roi, images, mask_suffix)
     loaded = load_model(model, device, threshold)
     scale = ResidualScale.of(loaded.segmenter)
-    run = {"model": str(model), "sha256": loaded.sha256, **_describe(loaded.segmenter, scale)}
-    run |= regions.describe()
+    run = describe_run(model, loaded, scale, regions)
     with lock_folder(out):
         ledger = Ledger(out, run, overlays=overlays, overwrite=overwrite)
         try:
@@ -98,14 +94,14 @@ def predict(
                 terminal=terminal,
             )
         finally:  # Also of the images that are complete if the run ends early.
-            _merge_regions(ledger, terminal)
+            merge_regions(ledger, terminal)
         return code
 
 
-def _check_sources(images: list[Path], out: Path) -> None:
-    """Refuse images that the run might delete or replace."""
+def check_sources(folders: set[Path], out: Path) -> None:
+    """Refuse folders of images that the run might delete or replace."""
     outputs = {resolve(out / part) for part in PARTS}
-    for folder in {Path(identity(image)).parent for image in images}:
+    for folder in folders:
         if resolve(folder) in outputs:
             raise ValueError(
                 f"IMAGES: {str(folder)!r} contains outputs of predict (--out). Choose images from "
@@ -113,7 +109,8 @@ def _check_sources(images: list[Path], out: Path) -> None:
             )
 
 
-def _merge_regions(ledger: Ledger, terminal: Terminal) -> None:
+def merge_regions(ledger: Ledger, terminal: Terminal) -> None:
+    """Write the regions of all complete images, and say which are missing."""
     missing = ledger.merge_regions()
     if missing:
         terminal.note(
@@ -169,13 +166,19 @@ def _predict_all(
     return SOME_IMAGES_FAILED if any(row.error for row in rows) else 0
 
 
-def _describe(segmenter: BaseSegmenter, scale: ResidualScale) -> dict[str, Any]:
+def describe_run(
+    model: Path, loaded: Loaded, scale: ResidualScale, regions: RegionsOption
+) -> dict[str, Any]:
+    """Describe everything that outputs depend on, for `Ledger`."""
     return {
-        "segmenter": type(segmenter).__name__,
-        "threshold": segmenter.threshold_,
-        "promise": promise(segmenter),
+        "model": str(model),
+        "sha256": loaded.sha256,
+        "segmenter": type(loaded.segmenter).__name__,
+        "threshold": loaded.segmenter.threshold_,
+        "promise": promise(loaded.segmenter),
         "residual_maps": scale.description,
         "sk_ssimae": sk_ssimae.__version__,
+        **regions.describe(),
     }
 
 
@@ -191,30 +194,72 @@ def _predict_one(
     skip_bad: bool,
 ) -> Row:
     """Segment an image and write its files, then its row: a row implies that the files exist."""
-    file = identity(image)
-    name = names[file]
+    name = names[identity(image)]
     try:
-        # Before the image is read, so that a change meanwhile makes the next run compute it again.
-        state = ImageState.of(image)
-        found = segment(segmenter, image, regions.mask(image))
-        with naming_too_large_images(image):
-            contents = {
-                "masks": _png(found.mask),
-                "residual_maps": scale.to_tiff(found.residual_map),
-                "regions": describe_regions(file, name, found),
-            }
-            if overlays:
-                contents["overlays"] = draw_overlay(image, found, segmenter.conversion)
-            row = _row(file, name, found, scale, state)
+        outputs = compute(segmenter, image, regions, name, scale, overlays=overlays)
     except IMAGE_ERRORS as error:
-        row = Row(file, name, error=one_line(error))
+        row = Row(identity(image), name, error=one_line(error))
         ledger.append(row)
         if not skip_bad:
             raise
         return row
-    ledger.write(name, contents)
-    ledger.append(row)
-    return row
+    ledger.write(name, outputs.contents)
+    ledger.append(outputs.row)
+    return outputs.row
+
+
+class Outputs(NamedTuple):
+    """Results for an image, its row, and the contents of its files by their subfolders."""
+
+    found: Inspection
+    row: Row
+    contents: dict[str, bytes]
+
+
+def compute(
+    segmenter: BaseSegmenter,
+    image: Path,
+    regions: RegionsOption,
+    name: str,
+    scale: ResidualScale,
+    *,
+    overlays: bool,
+) -> Outputs:
+    """Segment an image, and return all that is written about it.
+
+    Parameters
+    ----------
+    segmenter : BaseSegmenter
+        The model.
+    image : path
+        Image file.
+    regions : RegionsOption
+        Inspected pixels of the images.
+    name : str
+        Name of its outputs.
+    scale : ResidualScale
+        Scale of the residual maps.
+    overlays : bool
+        Also draw the image with its regions outlined.
+
+    Raises
+    ------
+    OSError, TypeError, ValueError
+        If the image cannot be read, does not suit the model, or is too large.
+    """
+    file = identity(image)
+    # Before the image is read, so that a change meanwhile makes the next run compute it again.
+    state = ImageState.of(image)
+    found = segment(segmenter, image, regions.mask(image))
+    with naming_too_large_images(image):
+        contents = {
+            "masks": encode_mask(found.mask),
+            "residual_maps": scale.to_tiff(found.residual_map),
+            "regions": describe_regions(file, name, found),
+        }
+        if overlays:
+            contents["overlays"] = draw_overlay(image, found, segmenter.conversion)
+        return Outputs(found, _row(file, name, found, scale, state), contents)
 
 
 def _row(file: str, name: str, found: Inspection, scale: ResidualScale, state: ImageState) -> Row:
@@ -228,14 +273,6 @@ def _row(file: str, name: str, found: Inspection, scale: ResidualScale, state: I
         clipped=str(scale.n_clipped(found.residual_map)),
         **state._asdict(),
     )
-
-
-def _png(mask: NDArray[np.bool_]) -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(file, "PNG")
-    return file.getvalue()
 
 
 def _summarize(rows: list[Row], n_complete_before: int, out: Path, terminal: Terminal) -> None:

@@ -11,7 +11,7 @@ from skimage.measure import label
 
 import sk_ssimae
 from sk_ssimae.cli._model import Inspection
-from sk_ssimae.cli._rows import as_csv, neutralized
+from sk_ssimae.cli._rows import as_csv, from_csv, neutralized
 from sk_ssimae.cli._runs import runs_of_pixels
 
 COLUMNS = (
@@ -89,6 +89,27 @@ def merge_regions(several: Iterable[ImageRegions]) -> tuple[bytes, bytes]:
             annotations.append({**annotation, **numbers})
     lines = (_line(images[annotation["image_id"] - 1], annotation) for annotation in annotations)
     return _document(images, annotations), as_csv([COLUMNS, *lines])
+
+
+def to_lines(content: bytes) -> bytes:
+    """Return the lines of a CSV file of `merge_regions` for a document of `describe_regions`."""
+    image, annotations = read_regions(content)
+    return as_csv(_line(image, annotation) for annotation in annotations)
+
+
+def without_lines(content: bytes, file: str) -> bytes:
+    """Return a CSV file of `merge_regions` without the lines of an image, named by its path."""
+    columns, *lines = from_csv(content)
+    kept = (
+        [neutralized(cell) for cell in line[:2]] + line[2:] for line in lines if line[0] != file
+    )
+    return as_csv([columns, *kept])
+
+
+def list_regions(found: Inspection) -> list[dict[str, float | None]]:
+    """Return the table of regions as rows for JSON, which has no NaN."""
+    names = found.regions.dtype.names or ()
+    return [{name: _number(row[name].item()) for name in names} for row in found.regions]
 
 
 def is_merged(content: bytes) -> bool:

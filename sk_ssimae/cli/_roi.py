@@ -74,6 +74,7 @@ class RegionsOption:
         self.text = text
         self._images = images
         self._rectangle: Rectangle | None = None
+        self._file: Path | None = None  # For all images, or one for each:
         self._files: dict[Path, Path] = {}
         self._read = lru_cache(maxsize=1)(_read_quietly)  # A mask of all images is read once.
         if text is None:
@@ -86,7 +87,7 @@ class RegionsOption:
         elif source.is_dir():
             self._files = _match(images, source, mask_suffix)
         elif source.is_file():
-            self._files = dict.fromkeys(images, source)
+            self._file = source
         else:
             raise FileNotFoundError(
                 "--roi must be a mask image, a folder of masks or X,Y,WIDTH,HEIGHT, and there is "
@@ -95,6 +96,8 @@ class RegionsOption:
 
     def inputs(self) -> list[Path]:
         """Return the files of masks."""
+        if self._file is not None:
+            return [self._file]
         return [*dict.fromkeys(self._files.values())]
 
     def describe(self) -> dict[str, Any]:
@@ -112,7 +115,9 @@ class RegionsOption:
         return None if self.text is None else _Masks(self._images, self.mask)
 
     def mask(self, image: Path) -> Mask | None:
-        """Return the mask (h, w) of one of the images, or None if all pixels are inspected.
+        """Return the mask (h, w) of an image, or None if all pixels are inspected.
+
+        With a folder of masks, it must be one of the images of the command.
 
         Raises
         ------
@@ -125,7 +130,7 @@ class RegionsOption:
         shape = read_shape(image, repr(str(image)), max_pixels=None)
         if self._rectangle is not None:
             return self._rectangle.mask(shape)
-        file = self._files[image]
+        file = self._files[image] if self._file is None else self._file
         mask = self._read(file)
         if mask.shape != shape:
             raise ValueError(
@@ -138,6 +143,22 @@ class RegionsOption:
                 "inspected pixels white."
             )
         return mask
+
+
+def regions_of_any_image(text: str | None) -> RegionsOption:
+    """Return regions of interest for images that are not known yet.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `RegionsOption`, and if the option names a folder of masks.
+    """
+    if text is not None and Path(text).is_dir():
+        raise ValueError(
+            "--roi must be a mask image or X,Y,WIDTH,HEIGHT for all images, got the folder "
+            f"{text!r} instead: the images are not known before they arrive."
+        )
+    return RegionsOption(text, [])
 
 
 class _Masks:

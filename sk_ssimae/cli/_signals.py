@@ -82,6 +82,32 @@ def ignoring_interrupts_if(condition: Callable[[], bool]) -> Iterator[None]:
 
 
 @contextmanager
+def deferring_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt for a signal at the end of the block, for a second one at once.
+
+    As in `interruptible`, signals within a second count once.
+    """
+    pending = False
+
+    def wrap(previous: Any) -> _Handler:
+        def on_signal(number: int, frame: Any) -> None:
+            nonlocal pending
+            try:
+                previous(number, frame)
+            except KeyboardInterrupt:
+                if pending:
+                    raise
+                pending = True
+
+        return on_signal if callable(previous) else previous
+
+    with _replaced_handlers(wrap):
+        yield
+    if pending:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def _replaced_handlers(wrap: Callable[[Any], Any]) -> Iterator[None]:
     """Replace the handlers of all signals that the process does not ignore, as after nohup."""
     if not _receives_signals():

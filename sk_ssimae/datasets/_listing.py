@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,10 +125,15 @@ def _list_files(folder: Path, name: str, recursive: bool) -> list[Path]:
 
 
 def _is_other_image(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    kind = mimetypes.guess_type(path.name)[0] or ""
+    return is_other_suffix(path.suffix.lower()) and path.is_file()
+
+
+@lru_cache(maxsize=256)
+def is_other_suffix(suffix: str) -> bool:
+    """Return whether a suffix, in lower case, is that of images that are not read."""
+    kind = mimetypes.guess_type(f"image{suffix}")[0] or ""
     is_image = kind.startswith("image/") or suffix in _OTHER_SUFFIXES
-    return is_image and suffix not in SUFFIXES and path.is_file()
+    return is_image and suffix not in SUFFIXES
 
 
 def _has_images(path: Path) -> bool:

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from skorch.history import History
 from torch import Tensor, nn
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._inference._decision import is_finite
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area, Patches, Transform, average_orientations, average_patches
+from sk_ssimae._patches import Patches, Transform, average_orientations, average_patches
 from sk_ssimae._pixels import as_unit_float
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
-from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._learning import judge
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._net import (
@@ -28,6 +28,7 @@ from sk_ssimae.estimators._net import (
     rounding_inputs,
     to_tensor,
 )
+from sk_ssimae.estimators._precision import Precision, resolve_precision
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.estimators._residuals import Residual
 from sk_ssimae.estimators._results import Mask
@@ -62,6 +63,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
 
     net_: ReconstructionNet
     history_: History
+    precision_: Precision
     structure_correlation_: float | None
 
     @abstractmethod
@@ -203,7 +205,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
 
     def learning_inputs(self) -> dict[str, Any]:
         """Return parameters, and what else of the machine the weights depend on."""
-        return super().learning_inputs() | rounding_inputs(self.device)
+        precision = resolve_precision(self.precision, resolve_device(self.device))
+        own = rounding_inputs(self.device) | {"precision": precision}
+        return super().learning_inputs() | own
 
     def is_finished(self) -> bool:
         """Tell whether training came to its end, without an interrupt from the keyboard."""
@@ -311,8 +315,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
     ) -> None:
         """Train a network on random patches of good images, of inspected pixels if they suffice."""
         device = resolve_device(self.device)
-        self.net_ = train(self, regions, device=device, rng=rng, inside=inside)
-        self.history_ = self.net_.history
+        self._take(train(self, regions, device=device, rng=rng, inside=inside))
 
     @torch_defaults()
     def update_regions(
@@ -324,8 +327,11 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         """Train the network for `max_epochs` more, on random patches of other good images."""
         fitted = type(self)(**(self.get_params(deep=False) | self.fitted_parameters_))
         device = resolve_device(self.device)
-        self.net_ = train(fitted, regions, device=device, rng=rng, inside=inside, start=self.net_)
-        self.history_ = self.net_.history
+        self._take(train(fitted, regions, device=device, rng=rng, inside=inside, start=self.net_))
+
+    def _take(self, net: ReconstructionNet) -> None:
+        """Store the results of training."""
+        self.net_, self.history_, self.precision_ = net, net.history, net.precision
 
     def judge_fit(self, regions: Sequence[Region]) -> None:
         """Compute `structure_correlation_` of a few patches, and warn if it is low."""

@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
+from sk_ssimae.estimators._precision import PRECISIONS, Precision
 from sk_ssimae.modules import Normalization
 
 _AT_LEAST_1 = Interval(Integral, 1, None, closed="left")
@@ -27,6 +28,7 @@ class AutoencoderParametersButRate(SegmenterParameters, total=False):
     max_epochs: int
     batch_size: int
     weight_decay: float
+    precision: Precision | Literal["auto"]
     device: str | torch.device
     verbose: int
     callbacks: list[Any] | None
@@ -79,6 +81,11 @@ class ParametrizedAutoencoder(BaseSegmenter):
         to nearly 0; None keeps it constant, as in the paper.
     weight_decay : float, default=1e-5
         Weight decay of Adam, at least 0.
+    precision : {"auto", "float32", "bf16", "fp16"}, default="float32"
+        Number format of the products in training; weights, loss and residual maps stay float32.
+        "bf16" is faster on CPUs with AVX-512 BF16 or AMX and on GPUs with tensor cores, and far
+        slower without: "auto" chooses it where the processor has such instructions, else
+        "float32". See `precision_` for the choice. "fp16" is for older GPUs.
     device : str or torch.device, default="auto"
         Where to compute; "auto" uses a GPU if there is one, else the CPU.
     verbose : int, default=0
@@ -87,8 +94,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         Called during training. They are copied first, see ``net_.callbacks_`` for the copies.
     net_params : dict or None, default=None
         Further parameters of the :class:`skorch.NeuralNet`, such as ``optimizer`` or
-        ``optimizer__betas``, except those that the segmenter's own parameters set. ``precision``
-        computes the products of training in "bf16" or "fp16" instead of "float32",
+        ``optimizer__betas``, except those that the segmenter's own parameters set.
         ``cuda_graph=True`` records a training step on a GPU and replays it, up to six times as fast
         with small batches, and ``compile=True`` compiles network and loss for training.
     checkpoint_dir : str, path or None, default=None
@@ -118,6 +124,9 @@ class ParametrizedAutoencoder(BaseSegmenter):
         Fitted skorch net; ``net_.module_`` is the network.
     history_ : skorch.history.History
         Loss and seconds of each epoch of the last training, as in ``history_[:, "train_loss"]``.
+    precision_ : {"float32", "bf16", "fp16"}
+        Precision of the last training, as chosen if `precision` is "auto". A fit that resumes from
+        a checkpoint keeps the precision that it began with, on another machine too.
     structure_correlation_ : float or None
         Correlation between good patches, held out if there are any, and their reconstructions, both
         less their local means: 1 for a network that reproduces all texture, about 0 for one that
@@ -137,6 +146,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         "lr": Parameter(Role.TRAINING, Interval(Real, 0, None, closed="neither")),
         "lr_schedule": Parameter(Role.TRAINING, StrOptions({"one_cycle"}), None),
         "weight_decay": Parameter(Role.TRAINING, Interval(Real, 0, None, closed="left")),
+        "precision": Parameter(Role.TRAINING, StrOptions({"auto", *PRECISIONS})),
         "device": Parameter(Role.MACHINE, str, torch.device),
         "verbose": Parameter(Role.MACHINE, "verbose"),
         "callbacks": Parameter(Role.TRAINING, list, None),
@@ -165,6 +175,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         lr: float = 4e-3,
         lr_schedule: Literal["one_cycle"] | None = "one_cycle",
         weight_decay: float = 1e-5,
+        precision: Precision | Literal["auto"] = "float32",
         device: str | torch.device = "auto",
         verbose: int = 0,
         callbacks: list[Any] | None = None,
@@ -188,6 +199,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         self.lr = lr
         self.lr_schedule = lr_schedule
         self.weight_decay = weight_decay
+        self.precision = precision
         self.device = device
         self.verbose = verbose
         self.callbacks = callbacks

@@ -6,7 +6,7 @@ import inspect
 import math
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self
 
@@ -21,12 +21,14 @@ from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import image_score
 from sk_ssimae._inference._region import Region, working_inside, working_pixels
 from sk_ssimae._intensity import Image
+from sk_ssimae._pixel_store import PixelStore
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import MAX_IMAGE_PIXELS
 from sk_ssimae._validation import make_rng
 from sk_ssimae.estimators._calibrated import CalibratedMaps
 from sk_ssimae.estimators._calibration import Calibration
-from sk_ssimae.estimators._drift import Drift, compare, keep_typical, typical_residual
+from sk_ssimae.estimators._drift import Drift, compare, typical_residual
+from sk_ssimae.estimators._evidence import Evidence
 from sk_ssimae.estimators._holdout import Split, hold_out
 from sk_ssimae.estimators._loading import GoodImages, load_good_images, load_more_images
 from sk_ssimae.estimators._memory import learn_or_recall
@@ -39,15 +41,7 @@ from sk_ssimae.estimators._parameters import (
     check_image_size,
     check_intensity_range,
 )
-from sk_ssimae.estimators._results import Map, Mask
-from sk_ssimae.estimators._tail import TailProbability
-from sk_ssimae.model_selection import (
-    extreme_value_threshold,
-    image_fpr_threshold,
-    pixel_fpr_threshold,
-)
-from sk_ssimae.model_selection._extremes import block_maxima, block_size
-from sk_ssimae.model_selection._threshold import allows_bound
+from sk_ssimae.estimators._results import Mask
 
 # Parameters of the two levels, without effect on maps.
 _OF_VERDICT = ("threshold", "target_fpr")
@@ -80,6 +74,10 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     max_image_pixels : int or None, default=268435456
         Most pixels of an image file that is read: a small file may declare a huge image. None for
         no limit.
+    images_in_memory : bool or "auto", default="auto"
+        Whether `fit` keeps the pixels of all good images in memory. With "auto", what a quarter of
+        the memory of the machine, or container, does not hold is written to a temporary file, see
+        :doc:`/many`; with False, everything. It changes no result.
     random_state : int, RandomState, Generator or None, default=None
         Seed of everything random in `fit`, such as the choice of held-out images. The same integer
         gives the same result on the same device; the weights of an autoencoder also depend on the
@@ -157,6 +155,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         "max_image_pixels": Parameter(
             Role.MACHINE, Interval(Integral, 1, None, closed="left"), None
         ),
+        "images_in_memory": Parameter(Role.MACHINE, "boolean", StrOptions({"auto"})),
         "random_state": Parameter(Role.TRAINING, "random_state", np.random.Generator),
         "smoothing": Parameter(
             Role.INFERENCE, Interval(Real, 0, 1000, closed="both"), StrOptions({"auto"})
@@ -189,6 +188,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         intensity_range: Literal["auto", "dtype"] | tuple[float, float] = "auto",
         alpha_channel: Literal["auto", "drop", "keep"] = "auto",
         max_image_pixels: int | None = MAX_IMAGE_PIXELS,
+        images_in_memory: bool | Literal["auto"] = "auto",
         random_state: RandomState = None,
         smoothing: float | Literal["auto"] = "auto",
         threshold: Literal["image_fpr", "pixel_fpr"] | float = "image_fpr",
@@ -204,6 +204,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.intensity_range = intensity_range
         self.alpha_channel = alpha_channel
         self.max_image_pixels = max_image_pixels
+        self.images_in_memory = images_in_memory
         self.random_state = random_state
         self.smoothing = smoothing
         self.threshold = threshold
@@ -391,7 +392,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
                 "Set threshold to 'image_fpr' or 'pixel_fpr' first."
             )
-        self._calibrate(list(self._iter_regions(images)), "images")
+        self._calibrate(self._iter_regions(images), "images")
         return self
 
     def check_drift(self, X: Any, *, roi: Any = None) -> Drift:
@@ -543,15 +544,19 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             conversion=Conversion(None, self.alpha_channel, self.max_image_pixels),
             roi=roi,
         )
-        return load_good_images(
-            images, y, as_pair(self.image_size), self.intensity_range, self._smallest_side()
-        )
+        size, smallest_side = as_pair(self.image_size), self._smallest_side()
+        with PixelStore(self.images_in_memory) as store:
+            return load_good_images(
+                images, y, size, self.intensity_range, smallest_side, store=store
+            )
 
     def _load_more(self, X: Any, y: Any, roi: Any) -> GoodImages:
         images = Images(X, n_channels=self.n_channels_, conversion=self.conversion, roi=roi)
-        return load_more_images(
-            images, y, self.working_size, self.intensity_range_, self.min_image_size
-        )
+        smallest_side = self.min_image_size
+        with PixelStore(self.images_in_memory) as store:
+            return load_more_images(
+                images, y, self.working_size, self.intensity_range_, smallest_side, store=store
+            )
 
     def _fit_good(self, good: GoodImages, *, goes_on: bool = False) -> Self:
         """Learn from good images that were loaded, and find the threshold."""
@@ -603,53 +608,13 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
             )
         learn(regions, rng, inside=[working_inside(region) for region in good])
 
-    def _calibrate(self, held_out: Sequence[Region], kind: str) -> None:
-        residual_maps = [self._residual_map(region) for region in held_out]
-        opened = [
-            self._open(residual_map, region.inside)
-            for residual_map, region in zip(residual_maps, held_out, strict=True)
-        ]
-        if self.threshold == "pixel_fpr":
-            threshold = pixel_fpr_threshold(_inspected(opened, held_out), self.target_fpr)
-        elif kind == "images" and allows_bound(len(opened), self.target_fpr):
-            threshold = image_fpr_threshold([image_score(m) for m in opened], self.target_fpr)
-        else:
-            threshold = self._extrapolate(opened, held_out)
-        extent: Any = self.extent_threshold
-        if isinstance(extent, str):
-            extent = pixel_fpr_threshold(_inspected(opened, held_out), self.extent_fpr)
-        self.tail_ = TailProbability.fit(_inspected(residual_maps, held_out))
-        self.calibration_ = Calibration(
-            threshold,
-            min(float(extent), threshold),
-            str(self.threshold),
-            self.target_fpr,
-            kind,
-            len(held_out),
-            _deviation(_inspected(opened, held_out)),
-            *keep_typical(
-                [
-                    typical_residual(opened_map, region.image_shape, region.inside)
-                    for opened_map, region in zip(opened, held_out, strict=True)
-                ]
-            ),
-            # A copy, so that a dictionary changed in place later is noticed.
-            copy.deepcopy(self._calibrated_parameters()),
-        )
-
-    def _extrapolate(self, opened: Sequence[Map], held_out: Sequence[Region]) -> float:
-        """Estimate the threshold of whole images from the blocks of a few, or of parts of them."""
-        blocks = [
-            block_maxima(opened_map, block_size(region.image_shape), region.inside)
-            for opened_map, region in zip(opened, held_out, strict=True)
-        ]
-        maxima = np.concatenate([own.maxima for own in blocks])
-        pixels_per_block = sum(own.n_pixels for own in blocks) / len(maxima)
-        image_pixels = np.mean(
-            [region.inspected_share * math.prod(region.image_shape) for region in held_out]
-        )
-        n_blocks = max(float(image_pixels) / pixels_per_block, 1.0)
-        return extreme_value_threshold(maxima, n_blocks, self.target_fpr)
+    def _calibrate(self, held_out: Iterable[Region], kind: str) -> None:
+        evidence = Evidence()
+        for region in held_out:
+            residual_map = self._residual_map(region)
+            evidence.add(self._open(residual_map, region.inside), region, residual_map)
+        parameters = self._calibrated_parameters()
+        self.calibration_, self.tail_ = evidence.calibrate(self, kind, parameters)
 
     def _calibrated_parameters(self) -> dict[str, Any]:
         """Return the parameters without which a threshold means nothing."""
@@ -676,15 +641,3 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True
         return tags
-
-
-def _deviation(maps: Sequence[Map]) -> float:
-    """Return the standard deviation of the pixels of all maps, without a copy of all."""
-    n_pixels = sum(m.size for m in maps)
-    mean = sum(float(m.sum(dtype=np.float64)) for m in maps) / n_pixels
-    squares = (float(np.square(m - mean, dtype=np.float64).sum()) for m in maps)
-    return math.sqrt(sum(squares) / n_pixels)
-
-
-def _inspected(maps: Sequence[Map], regions: Sequence[Region]) -> list[Map]:
-    return [region.inspected(one) for one, region in zip(maps, regions, strict=True)]

@@ -8,17 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, block_areas, outside_of, overlap, shape_of, with_halo, within
 from sk_ssimae._inference._decision import (
     Levels,
     extent,
     image_score,
+    open_map,
     opening_radius,
     smooth,
     smoothing_radius,
     smoothing_sigma,
 )
-from sk_ssimae._patches import Area
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._results import Map, Mask, SegmentedBlock, check_residual
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def segment_blocks(
     therefore finds the regions of all blocks and keeps one pixel of each that counts, a second pass
     computes the blocks again. If both levels are equal, one pass is enough.
     """
-    areas = list(block_areas(image.shape, block_size))
+    areas = list(block_areas(image.image_shape, block_size))
     is_local = levels.extent_threshold == levels.threshold
     seeds = None if is_local else _find_regions(segmenter, image, areas, levels)
     for number, area in enumerate(areas):
@@ -59,15 +60,35 @@ def _compute_block(
     segmenter: "Segmentation", image: SlicedImage, area: Area, levels: Levels
 ) -> _Block:
     """Trace back which pixels a block depends on, read them, and cut each halo off again."""
-    reach = opening_radius(segmenter.opening_diameter, segmenter.min_region_area)
-    to_mark = with_halo(area, levels.radius, image.shape)
-    to_open = with_halo(to_mark, reach, image.shape)
-    smoothed = smoothed_area(segmenter, image, to_open)
-    opened = segmenter._open(smoothed)[within(to_mark, to_open)]
+    opening = segmenter.opening_diameter, segmenter.min_region_area
+    reach = opening_radius(*opening)
+    to_mark = with_halo(area, levels.radius, image.image_shape)
+    to_open = with_halo(to_mark, reach, image.image_shape)
+    inside = image.read_inside(to_open)
+    if inside is not None and not inside.any():
+        residual_map = np.zeros(shape_of(area), dtype=np.float32)
+        nothing = np.full(shape_of(area), -np.inf, dtype=np.float32)
+        return _Block(residual_map, nothing, np.zeros(shape_of(area), dtype=bool))
+    smoothed = _inspected_area(segmenter, image, to_open, inside)
+    opened = open_map(smoothed, *opening, inside)[within(to_mark, to_open)]
     candidates = extent(opened, levels)[within(area, to_mark)]
     # A copy, so that the halo is released.
     residual_map = smoothed[within(area, to_open)].copy()
     return _Block(residual_map, opened[within(area, to_mark)], candidates)
+
+
+def _inspected_area(
+    segmenter: "Segmentation", image: SlicedImage, area: Area, inside: Mask | None
+) -> Map:
+    """Compute the residual map of an area of the whole image: 0 where nothing is inspected."""
+    if inside is None:
+        return smoothed_area(segmenter, image, area)
+    residual_map = np.zeros(shape_of(area), dtype=np.float32)
+    part = overlap(area, image.box)
+    if part is not None:
+        values = smoothed_area(segmenter, image, within(part, image.box))
+        residual_map[within(part, area)] = values
+    return residual_map
 
 
 def _find_regions(
@@ -75,7 +96,7 @@ def _find_regions(
 ) -> list[NDArray[np.intp]]:
     """Return, for each block, a pixel of each of its parts of regions that exceed the threshold."""
     # Numbers of the parts on the last row above each column, and on the last column before a block.
-    above = np.zeros(image.shape[1], dtype=np.intp)
+    above = np.zeros(image.image_shape[1], dtype=np.intp)
     before = np.zeros(0, dtype=np.intp)
     seeds, exceeds, touching = [], [np.zeros(1, dtype=bool)], [np.zeros((2, 0), dtype=np.intp)]
     n_parts = 0
@@ -120,41 +141,12 @@ def _pairs(one: NDArray[np.intp], other: NDArray[np.intp]) -> NDArray[np.intp]:
 
 def smoothed_area(segmenter: "Segmentation", image: SlicedImage, area: Area) -> Map:
     """Compute the residual map of an area, smoothed as in the whole image."""
-    sigma = smoothing_sigma(segmenter.smoothing, image.shape)
+    sigma = smoothing_sigma(segmenter.smoothing, image.image_shape)
     to_smooth = with_halo(area, smoothing_radius(sigma), image.shape)
-    shape = tuple(part.stop - part.start for part in to_smooth)
     residual = segmenter.compute_area_residual(image, to_smooth)
-    smoothed = smooth(check_residual(residual, shape, type(segmenter).__name__), sigma)
-    return smoothed[within(area, to_smooth)]
-
-
-def block_areas(shape: tuple[int, int], block_size: int) -> Iterator[Area]:
-    """Divide an image into blocks, row by row; those at the far edges may be smaller."""
-    height, width = shape
-    for row in range(0, height, block_size):
-        for column in range(0, width, block_size):
-            yield (
-                slice(row, min(row + block_size, height)),
-                slice(column, min(column + block_size, width)),
-            )
-
-
-def with_halo(area: Area, halo: int, shape: tuple[int, int]) -> Area:
-    """Extend an area by `halo` pixels on each side, within the image."""
-    rows, columns = (
-        slice(max(part.start - halo, 0), min(part.stop + halo, length))
-        for part, length in zip(area, shape, strict=True)
-    )
-    return rows, columns
-
-
-def within(area: Area, outer: Area) -> Area:
-    """Return an area in the coordinates of another one that contains it."""
-    rows, columns = (
-        slice(part.start - around.start, part.stop - around.start)
-        for part, around in zip(area, outer, strict=True)
-    )
-    return rows, columns
+    residual = check_residual(residual, shape_of(to_smooth), type(segmenter).__name__)
+    inside = image.read_inside(outside_of(to_smooth, image.box))
+    return smooth(residual, sigma, inside)[within(area, to_smooth)]
 
 
 def check_block_size(block_size: Any) -> None:

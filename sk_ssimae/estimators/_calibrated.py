@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import NotFittedError
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, outside_of
 from sk_ssimae._inference._region import Region
-from sk_ssimae._patches import Area
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._blocks import smoothed_area
 from sk_ssimae.estimators._calibration import Calibration
 from sk_ssimae.estimators._parameters import Role
@@ -77,7 +77,9 @@ class CalibratedMaps(Segmentation):
 
     def _calibrated_area(self, image: SlicedImage, area: Area) -> Map:
         """Compute the map of an area of an image that may be larger than memory."""
-        return self._current_tail().surprise(smoothed_area(self, image, area))
+        surprise = self._current_tail().surprise(smoothed_area(self, image, area))
+        inside = image.read_inside(outside_of(area, image.box))
+        return surprise if inside is None else np.where(inside, surprise, np.float32(0))
 
     def _current_tail(self) -> TailProbability:
         """Return the tail probabilities, unless residual maps have changed since."""

@@ -71,6 +71,7 @@ class Checkpoint(Callback):
             "generators": {name: part.get_state() for name, part in self.generators.items()},
             "callbacks": {name: plain_items(vars(other)) for name, other in self._others(net)},
             "history": [plain_items(row | {"batches": []}) for row in net.history],
+            "precision": net.precision,
         }
 
     def _write(self, net: Any) -> None:
@@ -99,6 +100,8 @@ class Checkpoint(Callback):
                 check_attributes(state["callbacks"][name], other, name)
                 vars(other).update(state["callbacks"][name])
         net.history.extend(state["history"])
+        # Chosen by the machine where training began, which may be another one.
+        net.precision = state["precision"]
         if net.verbose:
             print(f"Training resumes after epoch {len(net.history)}, from {str(self.path)!r}.")
 

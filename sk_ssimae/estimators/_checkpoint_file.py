@@ -14,13 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sk_ssimae.estimators._precision import AUTOMATIC
+
 _PLAIN = (type(None), bool, int, float, str, Tensor, nn.Parameter)
 _DIGEST_SIZE = hashlib.sha256().digest_size
 # Beyond the tensors of the state: a hundred copies of them in callbacks, or a long history.
 _MORE_BYTES, _MORE_COPIES = 2**28, 100
 _MOST_VALUES, _DEEPEST = 1_000_000, 50
 _LONGEST_REASON = 300
-_SECTIONS = ("parts", "generators", "callbacks", "history")
+_SECTIONS = ("parts", "generators", "callbacks", "history", "precision")
 # Fused optimisers take for granted that these have the shapes of the weights.
 _LIKE_WEIGHTS = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "sum"}
 
@@ -183,6 +185,7 @@ def _check_state(state: Any, expected: Expected) -> None:
         _check_averages(state["parts"][name]["state"], shapes, name)
     _check_names(state["callbacks"], expected.state["callbacks"], "callbacks")
     _check_history(state["history"], expected.max_epochs)
+    _check_precision(state["precision"], expected.state["precision"])
 
 
 def _walk(value: Any) -> Iterator[Any]:
@@ -266,6 +269,12 @@ def _check_averages(averages: Any, shapes: list[tuple[int, ...]], where: str) ->
             average = named[name]
             if average is not None and average.shape != shapes[index]:
                 raise ValueError(f"its {where} must have {name} of the shape {shapes[index]}")
+
+
+def _check_precision(value: Any, current: str) -> None:
+    allowed = AUTOMATIC if current in AUTOMATIC else (current,)
+    if value not in allowed:
+        raise ValueError(f"its precision must be one of {allowed}, got {value!r:.80}")
 
 
 def _check_history(history: Any, max_epochs: int) -> None:

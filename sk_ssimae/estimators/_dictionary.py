@@ -13,12 +13,12 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, whole_area
 from sk_ssimae._intensity import Image
 from sk_ssimae._interest import resize_inside
-from sk_ssimae._patches import Area
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
+from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 from sk_ssimae.estimators._results import Mask
 

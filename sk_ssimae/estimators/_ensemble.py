@@ -14,18 +14,21 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
 from sk_ssimae.estimators._results import Map, Mask
 
 # Parameters by which images are read. The ensemble reads them once, for all.
-OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
+OF_IMAGES = (
+    *("image_size", "intensity_range", "alpha_channel"),
+    *("max_image_pixels", "images_in_memory"),
+)
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):

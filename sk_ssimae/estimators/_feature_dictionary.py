@@ -15,19 +15,18 @@ from sklearn.utils._param_validation import StrOptions
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, whole_area, with_halo, within
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
 from sk_ssimae._pixels import as_unit_float
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
-from sk_ssimae.estimators._blocks import with_halo, within
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,
     DictionaryParameters,
     Features,
 )
-from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
+from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.estimators._net import resolve_device, rounding_inputs, to_tensor
 from sk_ssimae.estimators._onnx_features import OnnxFeatures
 from sk_ssimae.estimators._parameters import Parameter, Role

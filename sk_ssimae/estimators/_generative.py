@@ -46,12 +46,12 @@ class GenerativeAdversarialSegmenter(BaseAutoencoderSegmenter):
     D, the latent vector of a patch comes from one of three sources:
 
     - ``encoder="after"`` (f-AnoGAN): an encoder E, trained when G and D are fixed, to minimise the
-      means :math:`\overline{(x - G(E(x)))^2} + w \, \overline{(f(x) - f(G(E(x))))^2}`.
+      means :math:`\langle (x - G(E(x)))^2 \rangle + w \, \langle (f(x) - f(G(E(x))))^2 \rangle`.
     - ``encoder="bigan"``: an encoder trained with G and D, which then rates pairs of a patch and a
       latent vector. E and G minimise :math:`D(x, E(x)) - D(G(z), z)`. Reconstructions are often of
       the right kind of texture but at the wrong place.
     - ``encoder="search"`` (AnoGAN): none; Adam descends from z = 0 by the gradient of
-      :math:`\overline{|x - G(z)|} + w \, \overline{|f(x) - f(G(z))|}`.
+      :math:`\langle |x - G(z)| \rangle + w \, \langle |f(x) - f(G(z))| \rangle`.
 
     The residual is :math:`|x - G(z)|`, averaged over channels. An image is cut into patches, and
     their reconstructions are averaged, as for autoencoders.

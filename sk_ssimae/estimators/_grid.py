@@ -5,14 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._patches import Area
+from sk_ssimae._areas import Area
 
 Values = NDArray[np.float32]
-
-
-def whole_area(shape: tuple[int, ...]) -> Area:
-    """Return the area of a whole image or grid."""
-    return slice(0, shape[0]), slice(0, shape[1])
 
 
 def cells_of(area: Area, grid: tuple[int, int], shape: tuple[int, int]) -> Area:

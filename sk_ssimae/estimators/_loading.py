@@ -9,8 +9,9 @@ import numpy as np
 
 from sk_ssimae._images import Images
 from sk_ssimae._inference._region import Region
-from sk_ssimae._intensity import IntensityRange, scale, warn_of_little_use
+from sk_ssimae._intensity import Image, IntensityRange, scale, warn_of_little_use
 from sk_ssimae._interest import Inside
+from sk_ssimae._pixel_store import PixelStore
 from sk_ssimae._reading._stored import StoredImage
 from sk_ssimae._validation import check_mask, check_mask_shape, defect_labels, holds_masks
 
@@ -31,6 +32,8 @@ def load_good_images(
     working_size: tuple[int, int] | None,
     intensity_range: str | tuple[float, float],
     min_size: int = 1,
+    *,
+    store: PixelStore,
 ) -> GoodImages:
     """Open and check all images, and scale the good ones.
 
@@ -46,6 +49,8 @@ def load_good_images(
         Checked parameter of the segmenter.
     min_size : int
         Least height and width of regions at working size.
+    store : PixelStore
+        Keeps the pixels that are read from files, or computed.
 
     Raises
     ------
@@ -60,7 +65,7 @@ def load_good_images(
         If the images use a small part of the range that was given.
     """
     defective = defect_labels(y, len(images))
-    stored, names, insides = [], [], []
+    stored, names, insides, indices = [], [], [], []
     masks = y if holds_masks(y) else repeat(None)
     for index, mask in zip(range(len(images)), masks, strict=False):
         image, inside, name = images.read_inspected(index)
@@ -69,9 +74,10 @@ def load_good_images(
             if inside is not None:
                 defective[index] = (check_mask(mask, f"y[{index}]") & inside).any()
         if not defective[index]:
-            stored.append(image)
+            stored.append(image._replace(pixels=_kept(image.pixels, images, index, store)))
             names.append(name)
             insides.append(inside)
+            indices.append(index)
     if not stored:
         raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
     inspected = [_inspected(image, inside) for image, inside in zip(stored, insides, strict=True)]
@@ -81,9 +87,14 @@ def load_good_images(
         warn_of_little_use(inspected, found)
     del inspected
     good = []
-    for name, inside in zip(names, insides, strict=True):
+    stored.reverse()
+    for index, name, inside in zip(indices, names, insides, strict=True):
         # Let go of each, so that no more than one is in memory twice.
-        pixels = scale(stored.pop(0), found, name)
+        image = stored.pop()
+        pixels = scale(image, found, name)
+        if pixels is not image.pixels:
+            store.let_go(image.pixels)
+            pixels = _kept(pixels, images, index, store)
         good.append(Region.of_image(pixels, working_size, inside, min_size))
     return GoodImages(good, int(defective.sum()), found)
 
@@ -94,6 +105,8 @@ def load_more_images(
     working_size: tuple[int, int] | None,
     intensity_range: IntensityRange | None,
     patch_size: int,
+    *,
+    store: PixelStore,
 ) -> GoodImages:
     """Open and check images of `partial_fit`, and keep the good ones.
 
@@ -109,6 +122,8 @@ def load_more_images(
         Range of the model, by which `images` scales.
     patch_size : int
         Smallest height and width of an image at that size.
+    store : PixelStore
+        Keeps the pixels that are read from files, or computed.
 
     Raises
     ------
@@ -129,6 +144,7 @@ def load_more_images(
             check_mask_shape(mask, index, image.shape[:2])
             if inside is not None:
                 defective[index] = (check_mask(mask, f"y[{index}]") & inside).any()
+        image = _kept(image, images, index, store)
         region = Region.of_image(image, working_size, inside, patch_size)
         if min(region.working_shape) < patch_size:
             raise ValueError(
@@ -140,6 +156,10 @@ def load_more_images(
     if not good:
         raise ValueError(f"y marks all {len(images)} images of X defective: none to train on.")
     return GoodImages(good, int(defective.sum()), intensity_range)
+
+
+def _kept(pixels: Image, images: Images, index: int, store: PixelStore) -> Image:
+    return pixels if images.holds(index, pixels) else store.keep(pixels)
 
 
 def _inspected(image: StoredImage, inside: Inside | None) -> StoredImage:

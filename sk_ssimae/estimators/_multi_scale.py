@@ -19,11 +19,12 @@ class MultiScaleSSIMAutoencoderSegmenter(BaseAutoencoderSegmenter):
     r"""Segment defects by the structural dissimilarity of a reconstruction at several scales.
 
     The network is trained to a high MS-SSIM, which compares an image and its reconstruction under
-    the same window at their own size, at half of it, a quarter and so on. With the means over all
-    windows of a scale, and luminance at the coarsest scale M alone,
+    the same window at their own size, at half of it, a quarter and so on. With the means
+    :math:`\langle \cdot \rangle` over all windows of a scale, and luminance at the coarsest scale M
+    alone,
 
-    .. math:: \mathrm{MS\text{-}SSIM} = \overline{(l \, c \, s)_M}^{\, w_M}
-       \prod_{j=1}^{M-1} \overline{(c \, s)_j}^{\, w_j}.
+    .. math:: \mathrm{MS\text{-}SSIM} = \langle (l \, c \, s)_M \rangle^{w_M}
+       \prod_{j=1}^{M-1} \langle (c \, s)_j \rangle^{w_j}.
 
     The residual of a pixel is 1 minus the weighted arithmetic mean of the similarities of all
     scales under the windows around it,

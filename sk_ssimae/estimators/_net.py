@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import skorch
@@ -18,13 +18,11 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from sk_ssimae.estimators._pickling import for_pickling
+from sk_ssimae.estimators._precision import DTYPES, PRECISIONS, Precision
 from sk_ssimae.estimators._recording import RecordedStep
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.modules import fold_normalization
 
-Precision = Literal["float32", "bf16", "fp16"]
-
-_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Torch's own first scale, 2**16, skips the first ten steps of a loss that sums over pixels.
 _FIRST_SCALE, _STEPS_TO_GROW = 2.0**10, 200
 # One for all nets, because pickles and copies of a net could not take it along.
@@ -72,9 +70,9 @@ class ReconstructionNet(NeuralNet):
         generator: torch.Generator | None = None,
         **kwargs: Any,
     ) -> None:
-        if precision not in _DTYPES:
+        if precision not in PRECISIONS:
             raise ValueError(
-                f"precision must be one of {list(_DTYPES)}, got {precision!r} instead."
+                f"precision must be one of {list(PRECISIONS)}, got {precision!r} instead."
             )
         super().__init__(*args, **kwargs)
         if cuda_graph and torch.device(self.device).type != "cuda":
@@ -149,7 +147,7 @@ class ReconstructionNet(NeuralNet):
         # Not every device has an autocast that could be switched off.
         if self.precision == "float32":
             return nullcontext()
-        return torch.autocast(device.type, _DTYPES[self.precision])
+        return torch.autocast(device.type, DTYPES[self.precision])
 
     def prepare_inference(self, device: torch.device) -> None:
         """Move network and loss to a device, in evaluation mode.

@@ -23,6 +23,7 @@ class ParametersButSmoothing(TypedDict, total=False):
     intensity_range: Literal["auto", "dtype"] | tuple[float, float]
     alpha_channel: Literal["auto", "drop", "keep"]
     max_image_pixels: int | None
+    images_in_memory: bool | Literal["auto"]
     random_state: RandomState
     threshold: Literal["image_fpr", "pixel_fpr"] | float
     target_fpr: float

@@ -7,10 +7,9 @@ from typing import ClassVar, Unpack
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
-from sk_ssimae.estimators._blocks import with_halo, within
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,

@@ -55,6 +55,7 @@ def paper_protocol(dataset: Literal["nanotwice", "textures"]) -> dict[str, Any]:
         "lr": 2e-4,
         "lr_schedule": None,
         "weight_decay": 1e-5,
+        "precision": "float32",
         "stride": 30,
         "taper": 0,
         "smoothing": 0,

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sk_ssimae._images import Images, SlicedImage
+from sk_ssimae._areas import Area
+from sk_ssimae._images import Images
 from sk_ssimae._inference._decision import (
     Levels,
     image_score,
@@ -18,8 +19,8 @@ from sk_ssimae._inference._decision import (
 )
 from sk_ssimae._inference._region import Region, crop, extend, working_pixels
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
 from sk_ssimae._pixels import Conversion, resize
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae._validation import check_mask_shape, check_masks, check_some_defective
 from sk_ssimae.estimators._blocks import (
     check_block_size,
@@ -241,15 +242,16 @@ class Segmentation(TabulatedRegions):
         """
         return self._iter_segmented(self._check_images(X, roi))
 
-    def segment_blocks(self, image: Any, *, block_size: int = 2048) -> Iterator[SegmentedBlock]:
+    def segment_blocks(
+        self, image: Any, *, block_size: int = 2048, roi: Any = None
+    ) -> Iterator[SegmentedBlock]:
         """Segment one image block by block, when it does not fit into memory.
 
         Each block is read with a halo of the pixels that its own depend on, so that the blocks
         together equal the results of `decision_function` and `predict` for the whole image. Regions
         may cross borders: unless `extent_threshold_` equals `threshold_`, a first pass over all
         blocks decides which regions are defective, before the first block is returned. That doubles
-        the time; memory is that of a block and a few numbers for each region. All pixels are
-        inspected: there is no `roi` here.
+        the time; memory is that of a block and a few numbers for each region.
 
         Parameters
         ----------
@@ -260,6 +262,9 @@ class Segmentation(TabulatedRegions):
         block_size : int, default=2048
             Side of a block in pixels. Blocks at the far edges may be smaller. It changes memory
             and time only, see :doc:`/many`.
+        roi : None or array-like of shape (h, w)
+            Region of interest: True where a pixel is inspected. Like `image`, it may be larger than
+            memory. None inspects all pixels.
 
         Yields
         ------
@@ -269,10 +274,10 @@ class Segmentation(TabulatedRegions):
         Raises
         ------
         TypeError
-            If `image` cannot be sliced, or `residual_radius` is None.
+            If `image` or `roi` cannot be sliced, or `residual_radius` is None.
         ValueError
-            If `image` or `block_size` is not as described, or `image_size` is set. Pixels are
-            checked when they are read; the message says in which part.
+            If `image`, `roi` or `block_size` is not as described, or `image_size` is set. Pixels
+            are checked when they are read; the message says in which part.
 
         Examples
         --------
@@ -296,7 +301,8 @@ class Segmentation(TabulatedRegions):
                 f"image_size={self.working_size!r} resizes images as a whole, so that they cannot "
                 "be segmented block by block: fit with image_size=None."
             )
-        if self.residual_radius() is None:
+        radius = self.residual_radius()
+        if radius is None:
             raise TypeError(
                 f"{type(self).__name__} must say how many pixels around a pixel its residual "
                 "depends on, to segment an image in blocks: implement residual_radius, or, for an "
@@ -307,8 +313,10 @@ class Segmentation(TabulatedRegions):
             min_size=self.min_image_size,
             n_channels=self.n_channels_,
             conversion=self.conversion,
+            roi=roi,
+            reach=radius + self.min_image_size,
         )
-        levels = self._with_radius(self._levels(), sliced.shape)
+        levels = self._with_radius(self._levels(), sliced.image_shape)
         return segment_blocks(self, sliced, int(block_size), levels)
 
     def score(self, X: Any, y: Any, sample_weight: None = None, *, roi: Any = None) -> float:
@@ -394,7 +402,14 @@ class Segmentation(TabulatedRegions):
         return smooth(resize(residual, region.shape), sigma, region.inside)
 
     def _open(self, residual_map: Map, inside: Mask | None = None) -> Map:
-        return open_map(residual_map, self.opening_diameter, self.min_region_area, inside)
+        opened = open_map(residual_map, self.opening_diameter, self.min_region_area, inside)
+        if inside is not None and opened.max() == -np.inf:
+            raise ValueError(
+                f"min_region_area={self.min_region_area} must be at most the number of connected "
+                "pixels that roi marks as inspected. Choose a smaller min_region_area, or leave "
+                "that image out."
+            )
+        return opened
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
         """Return the sigma of the Gaussian that has smoothed the map of an image."""

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Lasso
 from sklearn.neighbors import KernelDensity
 
-from sk_ssimae._patches import Area, Patches
+from sk_ssimae._areas import Area
+from sk_ssimae._patches import Patches
 
 Numbers = NDArray[np.float64]
 

@@ -9,14 +9,14 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval
 
-from sk_ssimae._images import SlicedImage
+from sk_ssimae._areas import Area, whole_area
 from sk_ssimae._intensity import Image
 from sk_ssimae._interest import inner_patches
-from sk_ssimae._patches import Area, Patches
+from sk_ssimae._patches import Patches
 from sk_ssimae._pixels import as_unit_float
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
 from sk_ssimae.estimators._dictionary import AT_LEAST_1, _merge
-from sk_ssimae.estimators._grid import whole_area
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 from sk_ssimae.estimators._results import Mask
 from sk_ssimae.estimators._sparse_coding import (

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sk_ssimae._areas import Area
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area
 
 
 class Subregions(NamedTuple):

@@ -1,5 +1,6 @@
 """From good regions and parameters to a trained net."""
 
+import contextlib
 import copy
 import math
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from sk_ssimae._interest import Inside
 from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
+from sk_ssimae.estimators._freed_memory import reuse_freed_memory
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._net_params import check_callbacks, check_net_params
+from sk_ssimae.estimators._precision import resolve_precision
 from sk_ssimae.estimators._sampler import PatchSampler
 
 if TYPE_CHECKING:
@@ -101,6 +104,7 @@ def train(
             "train_split": None,
             "callbacks": callbacks,
             "device": device,
+            "precision": resolve_precision(segmenter.precision, device),
             "verbose": int(segmenter.verbose),
             "generator": noise_generator,
             **segmenter.net_settings(),
@@ -108,6 +112,7 @@ def train(
         net = _initialized_net(segmenter, settings, device)
         if start is not None:
             _take_weights(net, start)
+    reuse_freed_memory()
     with reproducible(device):
         net.partial_fit(sampler)
     return net
@@ -162,8 +167,24 @@ def _callbacks(segmenter: "BaseAutoencoderSegmenter", lr: float) -> list[Any]:
         callbacks.append(("lr_schedule", one_cycle_schedule(lr, n_steps)))
     if segmenter.verbose > 1:
         callbacks.append(("progress_bar", ProgressBar(postfix_keys=["event_lr"])))
-    # Copies, because skorch keeps the state of training in them.
-    return callbacks + copy.deepcopy(segmenter.callbacks or [])
+    return callbacks + [_copy_callback(callback) for callback in segmenter.callbacks or []]
+
+
+def _copy_callback(callback: Any) -> Any:
+    """Copy a callback, because skorch keeps the state of training in it.
+
+    Its attributes that cannot be copied are shared, such as the open log of TensorBoard.
+    """
+    if isinstance(callback, tuple):
+        return callback[0], _copy_callback(callback[1])
+    if isinstance(callback, type):
+        return callback
+    copied = copy.copy(callback)
+    for name, value in vars(callback).items():
+        # Locks, threads and open files raise it.
+        with contextlib.suppress(TypeError):
+            setattr(copied, name, copy.deepcopy(value))
+    return copied
 
 
 def torch_generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:

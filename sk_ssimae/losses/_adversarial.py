@@ -18,12 +18,13 @@ def gradient_penalty(
 ) -> Tensor:
     r"""Compute how far the gradient of a critic is from norm 1, between real and generated inputs.
 
-    .. math:: \operatorname{mean}_n \, (\lVert \nabla D(\tilde x_n) \rVert_2 - 1)^2,
-        \qquad \tilde x_n = \varepsilon_n x_n + (1 - \varepsilon_n) \hat x_n
+    .. math:: \langle (\lVert \nabla D(\tilde x) \rVert_2 - 1)^2 \rangle,
+        \qquad \tilde x = \varepsilon x + (1 - \varepsilon) \hat x
 
-    with :math:`\varepsilon_n` uniform in [0, 1]. A critic of the loss
-    :math:`\overline{D(\hat x)} - \overline{D(x)}` plus ten times this penalty estimates the
-    Wasserstein distance of real and generated inputs. The rating of an input must not depend on
+    with the mean :math:`\langle \cdot \rangle` over a batch, and :math:`\varepsilon` uniform in
+    [0, 1] for each input. A critic of the loss
+    :math:`\langle D(\hat x) \rangle - \langle D(x) \rangle` plus ten times this penalty estimates
+    the Wasserstein distance of real and generated inputs. The rating of an input must not depend on
     others, as it would with batch normalization.
 
     Parameters

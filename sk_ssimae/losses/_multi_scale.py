@@ -33,11 +33,11 @@ class MultiScaleSSIMLoss(nn.Module):
     r"""Structural dissimilarity at several scales, 1 - MS-SSIM, as training loss and as residual.
 
     The image of the next scale is that of the last with 2 × 2 pixels averaged. With the means
-    :math:`\overline{\cdot}` over all windows that lie inside the image of a scale, and luminance
-    at the coarsest scale M alone,
+    :math:`\langle \cdot \rangle` over all windows that lie inside the image of a scale, and
+    luminance at the coarsest scale M alone,
 
-    .. math:: \mathrm{MS\text{-}SSIM} = \overline{(l \, c \, s)_M}^{\, w_M}
-       \prod_{j=1}^{M-1} \overline{(c \, s)_j}^{\, w_j}.
+    .. math:: \mathrm{MS\text{-}SSIM} = \langle (l \, c \, s)_M \rangle^{w_M}
+       \prod_{j=1}^{M-1} \langle (c \, s)_j \rangle^{w_j}.
 
     The weights w of Wang et al. are 0.0448, 0.2856, 0.3001, 0.2363 and 0.1333. **Only scales at
     which the window fits into the image are used. If these are fewer than five, their weights are

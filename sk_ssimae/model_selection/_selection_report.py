@@ -20,7 +20,9 @@ class SelectionReport:
 
     Candidates are ranked in each family, and the one with the best mean rank is chosen: a family
     whose scores differ by more than those of others has no more weight. If mean ranks are equal,
-    the mean score decides.
+    the mean score decides. With `preferences`, the preferred one is chosen of all whose mean rank
+    is within one standard error of the best, estimated from the families: the one-standard-error
+    rule of Breiman et al.
 
     Attributes
     ----------
@@ -46,6 +48,11 @@ class SelectionReport:
         Families whose agreement is negative.
     decisive : dict of str to int
         Families without which another candidate would be chosen, and the index of that candidate.
+
+    References
+    ----------
+    L. Breiman, J. H. Friedman, R. A. Olshen, C. J. Stone, "Classification and Regression Trees",
+    1984, section 3.4.3.
 
     Examples
     --------
@@ -78,7 +85,11 @@ class SelectionReport:
 
     @classmethod
     def from_scores(
-        cls, scores: Mapping[str, Sequence[float]], candidates: Sequence[Mapping[str, Any]]
+        cls,
+        scores: Mapping[str, Sequence[float]],
+        candidates: Sequence[Mapping[str, Any]],
+        *,
+        preferences: Sequence[float] | None = None,
     ) -> "SelectionReport":
         """Rank candidates by their scores.
 
@@ -88,6 +99,9 @@ class SelectionReport:
             Scores of the candidates, by family.
         candidates : sequence of n dicts
             Parameters of each candidate.
+        preferences : sequence of n floats or None, default=None
+            Preference of each candidate, such as the number of members of an ensemble: higher is
+            preferred where the difference in rank may be chance. None prefers none.
 
         Returns
         -------
@@ -111,7 +125,8 @@ class SelectionReport:
         table = _check_scores(scores, len(candidates))
         names = tuple(scores)
         ranks = _rank(table)
-        best = _choose(ranks, table)
+        preferred = None if preferences is None else _check_preferences(preferences, len(table))
+        best = _choose(ranks, table, preferred)
         without = {name: np.arange(len(names)) != i for i, name in enumerate(names)}
         agreement: dict[str, float] = {}
         decisive: dict[str, int] = {}
@@ -119,7 +134,7 @@ class SelectionReport:
             if others.any():
                 mean_of_others = ranks[:, others].mean(axis=1)
                 agreement[name] = _kendall(ranks[:, index], mean_of_others)
-                choice = _choose(ranks[:, others], table[:, others])
+                choice = _choose(ranks[:, others], table[:, others], preferred)
                 if choice != best:
                     decisive[name] = choice
         report = cls(
@@ -283,9 +298,20 @@ def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(rankdata(-scores, axis=0))
 
 
-def _choose(ranks: NDArray[np.float64], scores: NDArray[np.float64]) -> int:
+def _choose(
+    ranks: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    preferences: NDArray[np.float64] | None = None,
+) -> int:
     # Sums of ranks are multiples of one half: exact, unlike their means.
-    return int(np.lexsort((-scores.mean(axis=1), ranks.sum(axis=1)))[0])
+    order = np.lexsort((-scores.mean(axis=1), ranks.sum(axis=1)))
+    n_families = ranks.shape[1]
+    if preferences is None or n_families == 1:
+        return int(order[0])
+    worse = ranks - ranks[order[0]]
+    standard_errors = worse.std(axis=1, ddof=1) / np.sqrt(n_families)
+    tied = order[(worse.mean(axis=1) <= standard_errors)[order]]
+    return int(tied[np.argmax(preferences[tied])])
 
 
 def _kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -311,6 +337,16 @@ def _check_types(scores: Any, candidates: Any) -> None:
             "candidates must be a list with a dict of parameters for each candidate, got "
             f"{candidates!r} instead."
         )
+
+
+def _check_preferences(preferences: Sequence[float], n_candidates: int) -> NDArray[np.float64]:
+    values = as_floats(preferences, "preferences", "(n_candidates,)")
+    if values.shape != (n_candidates,) or not np.isfinite(values).all():
+        raise ValueError(
+            f"preferences must be a finite number for each of the {n_candidates} candidates, got "
+            f"{preferences!r} instead."
+        )
+    return values.astype(float)
 
 
 def _check_scores(scores: Mapping[str, Sequence[float]], n_candidates: int) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sk_ssimae.estimators import BaseAutoencoderSegmenter
 from sk_ssimae.estimators._arithmetic import torch_defaults
 from sk_ssimae.estimators._net import ReconstructionNet
+from sk_ssimae.estimators._precision import PRECISIONS
 from sk_ssimae.persistence._checks import check_count, check_number, quote
 from sk_ssimae.persistence._container import TensorHeader, Tensors
 from sk_ssimae.persistence._families import Family
@@ -186,6 +187,7 @@ def _describe(segmenter: BaseAutoencoderSegmenter) -> tuple[dict[str, Any], Tens
         "structure_correlation": getattr(segmenter, "structure_correlation_", None),
         "history": [_encode_row(row) for row in segmenter.history_],
         "interrupted": segmenter.net_.interrupted_,
+        "precision": segmenter.precision_,
     }
     tensors = {name: tensor.detach().cpu().numpy() for name, tensor in parts.tensors().items()}
     return facts, tensors
@@ -202,6 +204,12 @@ def _restore(segmenter: BaseAutoencoderSegmenter, document: dict[str, Any]) -> T
     segmenter.structure_correlation_ = _read_correlation(document["structure_correlation"])
     if type(document["interrupted"]) is not bool or type(document["history"]) is not list:
         raise ValueError("its history must be a list, and whether it was interrupted a boolean.")
+    if document["precision"] not in PRECISIONS:
+        raise ValueError(
+            f"its precision must be one of {PRECISIONS}, got {quote(document['precision'])} "
+            "instead."
+        )
+    segmenter.precision_ = document["precision"]
     history = History(_restore_row(row) for row in document["history"])
     return TrainedBlueprint(segmenter, blueprint, history, document["interrupted"])
 
@@ -235,5 +243,7 @@ def _restore_row(stored: Any) -> dict[str, Any]:
 
 
 FAMILY = Family(
-    ("noise_key", "structure_correlation", "history", "interrupted"), _describe, _restore
+    ("noise_key", "structure_correlation", "history", "interrupted", "precision"),
+    _describe,
+    _restore,
 )

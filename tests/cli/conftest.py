@@ -42,7 +42,7 @@ def run():
 
 @pytest.fixture(scope="session")
 def tiny_options(device) -> list[str]:
-    return [*TINY.split(), "--device", device]
+    return ["--method=ssim", *TINY.split(), "--device", device]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ def test_help_lists_commands_and_exit_codes(run):
         "fit",
         "calibrate",
         "predict",
+        "watch",
+        "serve",
         "evaluate",
         "report",
         "info",
@@ -79,24 +81,11 @@ def test_missing_extra_is_reported_in_one_sentence(monkeypatch, package):
     assert text.endswith('). Run pip install ".[cli]" in a clone of the repository.')
 
 
-def test_demo_checks_its_picture_first(run, tmp_path):
-    result = run("demo", tmp_path / "no" / "demo.png")
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: PICTURE: the folder ")
-
-
-def test_demo_replaces_pictures_only(run, model):
-    before = model.read_bytes()
-    result = run("demo", model)
-    assert result.exit_code == 1
-    assert "already exists and is not a file of the kind to be written" in result.stderr
-    assert model.read_bytes() == before
-
-
-@pytest.mark.parametrize("command", ["predict", "evaluate", "report", "info", "calibrate"])
+@pytest.mark.parametrize("command", ["predict", "watch", "evaluate", "report", "info", "calibrate"])
 def test_invalid_models_are_named(run, tmp_path, folders, command):
     given = {
         "predict": [folders.good, "-o", tmp_path / "out"],
+        "watch": [folders.good, "-o", tmp_path / "out"],
         "report": [folders.good, "-o", tmp_path / "r.html"],
         "evaluate": [folders.defective, folders.masks],
         "info": [],

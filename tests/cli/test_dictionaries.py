@@ -75,10 +75,10 @@ def test_fit_says_what_it_does(run, tmp_path, folders):
     lines = auto.stderr.splitlines()
     assert [line.partition(", loss")[0] for line in lines if not line.startswith("warning")] == [
         *("epoch 1 of 2", "epoch 2 of 2"),
-        "fitting the dictionary and finding the threshold",
+        "fitting dictionary and coarse_dictionary and finding the threshold",
     ]
     number = run("fit", folders.good, "-o", tmp_path / "n", *AUTO, "--threshold=5", "--device=cpu")
-    assert number.stderr.splitlines()[-1] == "fitting the dictionary"
+    assert number.stderr.splitlines()[-1] == "fitting dictionary and coarse_dictionary"
     assert load(tmp_path / "n").threshold_ == 5
 
 
@@ -96,14 +96,16 @@ def test_info_describes_the_model(run, models, method):
         return
     assert facts["segmenter"] == (
         "EnsembleSegmenter of autoencoder (SSIMAutoencoderSegmenter), dictionary "
-        "(PatchDictionarySegmenter)"
+        "(PatchDictionarySegmenter), coarse_dictionary (PatchDictionarySegmenter)"
     )
     assert facts["parameters"] == (
-        "random_state=0, autoencoder__latent_dim=8, autoencoder__max_epochs=2, "
-        "autoencoder__n_patches=64, autoencoder__patch_size=16, autoencoder__stride=8, "
-        "dictionary__n_filters=4"
+        "random_state=0, autoencoder__absolute_weight=1, autoencoder__latent_dim=8, "
+        "autoencoder__max_epochs=2, autoencoder__n_patches=64, autoencoder__patch_size=16, "
+        "autoencoder__stride=8, dictionary__n_filters=4, "
+        "coarse_dictionary__scales=(2, 4, 8), coarse_dictionary__stride=8"
     )
-    autoencoder, dictionary = facts["training"].split("; ")
+    autoencoder, dictionary, coarse = facts["training"].split("; ")
+    assert coarse.startswith("coarse_dictionary: ")
     assert autoencoder.startswith("autoencoder: 2 epochs in ")
     n_features = len(fitted.named_segmenters_.dictionary.dictionary_)
     assert dictionary.startswith(f"dictionary: {n_features} features kept, ")

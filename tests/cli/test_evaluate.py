@@ -289,7 +289,7 @@ def test_results_by_kind_and_lists_of_errors(run, model, segmenter, folders, by_
 
 def test_several_models_are_compared(run, model, folders, tmp_path, tiny_options):
     other = tmp_path / "other.safetensors"
-    assert run("fit", folders.good, "-o", other, "--method=l2", *tiny_options).exit_code == 0
+    assert run("fit", folders.good, "-o", other, *tiny_options, "--method=l2").exit_code == 0
     path, alone = tmp_path / "scores.json", []
     for one in (model, other):
         assert run("evaluate", one, *folders[1:], "--json", path, "-q").exit_code == 0

@@ -35,7 +35,7 @@ def test_fit_trains_the_same_model_as_the_estimator(folders, segmenter, tiny):
 
 def test_fit_prints_where_the_model_is(run, tmp_path, folders, tiny_options):
     output = tmp_path / "m.safetensors"
-    result = run("fit", folders.good, "-o", output, "--method=l2", *tiny_options)
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--method=l2")
     assert result.exit_code == 0
     fitted = load(output)
     assert result.stdout == (
@@ -250,7 +250,7 @@ def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monk
     ],
 )
 def test_wrong_options_are_named(run, tmp_path, folders, options, message):
-    result = run("fit", folders.good, "-o", tmp_path / "m", *options)
+    result = run("fit", folders.good, "-o", tmp_path / "m", "--method=ssim", *options)
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: ")
     assert message in result.stderr

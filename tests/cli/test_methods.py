@@ -68,7 +68,7 @@ def test_options_reach_the_ensemble_and_its_members():
     )
     assert repr(ensemble) == repr(expected)
     found, wanted = ensemble.get_params(), expected.get_params()
-    for name in ("segmenters", "autoencoder", "dictionary"):
+    for name in ("segmenters", "autoencoder", "dictionary", "coarse_dictionary"):
         del found[name], wanted[name]
     assert found == wanted
 
@@ -118,7 +118,12 @@ def test_a_device_is_refused_where_there_is_no_network():
         ("auto", "segmenters=[]", "--set segmenters: use Python instead."),
         ("auto", "n_jobs=2", "--set n_jobs: use Python instead."),
         ("auto", "max_epochs=3", "no such parameter. Did you mean 'autoencoder__max_epochs'?"),
-        ("auto", "stride=8", "Did you mean 'autoencoder__stride' or 'dictionary__stride'?"),
+        (
+            "auto",
+            "stride=8",
+            "Did you mean 'autoencoder__stride' or 'coarse_dictionary__stride' or "
+            "'dictionary__stride'?",
+        ),
         ("auto", "dictionary__strid=8", "Did you mean 'dictionary__stride'?"),
         ("auto", "dictionary__zzz=8", "there is no such parameter."),
         ("auto", "dictionary=8", "there is no such parameter."),

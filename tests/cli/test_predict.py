@@ -192,7 +192,7 @@ def test_another_model_is_refused(run, model, folders, tmp_path, tiny_options, c
     assert counted == []
 
     other = tmp_path / "other"
-    run("fit", folders.good, "-o", other, "--method=vae", *tiny_options)
+    run("fit", folders.good, "-o", other, *tiny_options, "--method=vae")
     result = run("predict", other, folders.good, "-o", out)
     assert result.exit_code == 1
     assert (

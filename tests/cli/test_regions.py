@@ -42,6 +42,17 @@ def test_run_lengths_describe_the_region(seed):
     np.testing.assert_array_equal(decode({"size": size, "counts": counts}), mask)
 
 
+def test_pycocotools_decodes_the_region():
+    reason = "decode above follows the same definition"
+    coco = pytest.importorskip("pycocotools.mask", reason=reason)
+    mask = np.random.default_rng(0).random((13, 17)) < 0.4
+    mask[0, 0] = mask[-1, -1] = True
+    counts = encode(mask, 0, 0, mask.shape)
+    encoded = coco.frPyObjects({"size": list(mask.shape), "counts": counts}, *mask.shape)
+    np.testing.assert_array_equal(coco.decode(encoded), mask)
+    assert coco.area(encoded) == mask.sum()
+
+
 @pytest.fixture(scope="module")
 def level(segmenter, folders):
     """Between the levels of the model and the scores of the defects."""

@@ -13,7 +13,7 @@ import pytest
 from sk_ssimae._inference._decision import Levels, mark
 from sk_ssimae.cli import _report
 from sk_ssimae.cli._candidates import find_candidates
-from sk_ssimae.cli._page import _digest
+from sk_ssimae.cli._page import digest
 from sk_ssimae.cli._runs import runs_of_mask
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -143,7 +143,7 @@ def open_in_browser(path, *, fragment="", script="", height=3000):
         pytest.skip(f"pip installs no browser, and none of {', '.join(BROWSERS)} was found")
     if script:
         text = path.read_text("utf-8").replace("</body>", f"<script>{script}</script></body>")
-        text = text.replace("script-src ", f"script-src '{_digest(script)}' ")
+        text = text.replace("script-src ", f"script-src '{digest(script)}' ")
         path = path.with_name("driven.html")
         path.write_text(text, "utf-8")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"]

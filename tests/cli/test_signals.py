@@ -13,7 +13,7 @@ import pytest
 
 from sk_ssimae.cli import _predict, _signals
 from sk_ssimae.cli._progress import EpochProgress
-from sk_ssimae.cli._signals import exit_on_signals, interruptible
+from sk_ssimae.cli._signals import deferring_interrupts, exit_on_signals, interruptible
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.persistence import load
 
@@ -188,3 +188,22 @@ def test_a_closed_terminal_does_not_lose_the_model(tmp_path, folders, tiny_optio
         process.kill()
         process.wait()
     assert load(model).threshold_ > 0
+
+
+def test_a_signal_can_wait_for_the_end_of_a_block(monkeypatch):
+    monkeypatch.setattr(_signals.time, "monotonic", iter([1.0, 1.5, 9.0, 9.5, 11.0]).__next__)
+    done = []
+
+    def work(*numbers):
+        with deferring_interrupts():
+            for number in numbers:
+                signal.raise_signal(number)
+            done.append(numbers)
+
+    with interruptible():
+        with pytest.raises(KeyboardInterrupt):
+            work(signal.SIGINT, signal.SIGTERM)  # Within a second: the same.
+        with pytest.raises(KeyboardInterrupt):
+            work(signal.SIGTERM, signal.SIGINT, signal.SIGINT)
+        work()
+    assert done == [(signal.SIGINT, signal.SIGTERM), ()]

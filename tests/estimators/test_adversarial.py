@@ -125,7 +125,7 @@ def test_a_search_over_its_parameters(tiny, defective, good):
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_precision_is_that_of_the_network_alone(tiny, good, precision):
     exact = AdversarialAutoencoderSegmenter(**tiny).fit(good)
-    rounded = AdversarialAutoencoderSegmenter(**tiny, net_params={"precision": precision}).fit(good)
+    rounded = AdversarialAutoencoderSegmenter(**tiny, precision=precision).fit(good)
     losses, exact_losses = (s.history_[:, "train_loss"] for s in (rounded, exact))
     assert losses != exact_losses
     np.testing.assert_allclose(losses, exact_losses, rtol=0.1)

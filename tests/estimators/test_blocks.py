@@ -70,12 +70,12 @@ class Given(Segmentation):
         return as_unit_float(image)[..., 0]
 
 
-def put_together(segmenter, image, block_size):
+def put_together(segmenter, image, block_size, roi=None):
     """Write all blocks, each pixel once."""
     shape = image.shape[:2]
     residual_map, mask = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
     scores = []
-    for block in segmenter.segment_blocks(image, block_size=block_size):
+    for block in segmenter.segment_blocks(image, block_size=block_size, roi=roi):
         place = block.rows, block.columns
         assert np.isnan(residual_map[place]).all()
         assert block.residual_map.dtype == np.float32
@@ -84,17 +84,18 @@ def put_together(segmenter, image, block_size):
     return residual_map, mask, max(scores)
 
 
-def check_equals_whole(segmenter, image, block_size):
-    opened = np.sort(segmenter.decision_function([image])[0], axis=None)
+def check_equals_whole(segmenter, image, block_size, roi=None):
+    masks = None if roi is None else [roi]
+    opened = np.sort(segmenter.decision_function([image], roi=masks)[0], axis=None)
     # In the widest gap between large values, so that rounding changes no pixel.
     largest = opened[-500:]
     gap = np.argmax(np.diff(largest))
     segmenter.set_params(threshold=float(largest[gap : gap + 2].mean()))
-    residual_map, mask, score = put_together(segmenter, image, block_size)
-    (expected,) = segmenter.decision_function([image])
+    residual_map, mask, score = put_together(segmenter, image, block_size, roi)
+    (expected,) = segmenter.decision_function([image], roi=masks)
     np.testing.assert_allclose(residual_map, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(mask, segmenter.predict([image])[0])
-    assert score == pytest.approx(segmenter.score_images([image])[0], rel=1e-5)
+    np.testing.assert_array_equal(mask, segmenter.predict([image], roi=masks)[0])
+    assert score == pytest.approx(segmenter.score_images([image], roi=masks)[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("block_size", [15, 24, 1000])
@@ -125,6 +126,82 @@ def test_blocks_together_are_the_whole(segmenter_class, fitted, image, params, b
 )
 def test_whatever_is_set(fitted, image, cls, params):
     check_equals_whole(fitted(cls, **params), image, 29)
+
+
+def region(shape, kind):
+    """Return a mask of inspected pixels."""
+    rows, columns = np.indices(shape)
+    if kind == "ring":
+        distance = np.hypot(rows - shape[0] / 2, columns - shape[1] / 2)
+        return (distance > 9) & (distance < 19)
+    if kind == "corner":
+        return (rows > 19) & (columns > 29)
+    # Scattered patches of pixels.
+    noise = np.random.default_rng(0).random(shape)
+    return ndimage.gaussian_filter(noise, 1.5) > np.quantile(noise, 0.52)
+
+
+@pytest.mark.parametrize("kind", ["ring", "corner", "scattered"])
+@pytest.mark.parametrize("block_size", [9, 24])
+def test_a_region_of_interest(segmenter_class, fitted, image, kind, block_size):
+    mask = region(image.shape, kind)
+    check_equals_whole(fitted(segmenter_class, **FAR), image, block_size, mask)
+    # Pixels outside have no influence.
+    other = np.where(mask, image, np.float32(0.3))
+    segmenter = fitted(segmenter_class, **PLAIN)
+    for one, two in zip(
+        segmenter.segment_blocks(image, block_size=block_size, roi=mask),
+        segmenter.segment_blocks(other, block_size=block_size, roi=mask),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one.residual_map, two.residual_map)
+
+
+@pytest.mark.parametrize("kind", ["ring", "scattered"])
+@pytest.mark.parametrize("area", [0, 6])
+@pytest.mark.parametrize("block_size", [5, 16])
+def test_regions_within_a_region_of_interest(kind, area, block_size):
+    rng = np.random.default_rng(1)
+    image = ndimage.gaussian_filter(rng.random((40, 51)), 1).astype(np.float32)
+    mask = region(image.shape, kind)
+    assert kind == "ring" or min(np.bincount(ndimage.label(mask)[0].ravel())) < 6
+    segmenter = Given(opening_diameter=3, min_region_area=area, radius=2)
+    opened = segmenter._open(image, mask)
+    segmenter.extent_threshold_ = float(np.quantile(opened[mask], 0.4))
+    segmenter.threshold_ = float(np.quantile(opened[mask], 0.9))
+    (expected,) = segmenter.predict([image], roi=mask)
+    assert 0 < expected.sum() < mask.sum()
+    _, marked, score = put_together(segmenter, image, block_size, mask)
+    np.testing.assert_array_equal(marked, expected)
+    assert score == segmenter.score_images([image], roi=mask)[0]
+
+
+def test_a_region_of_interest_is_read_in_parts(fitted, image):
+    mask = OnDisk(region(image.shape, "corner").astype(np.uint8))
+    blocks = fitted(L2AutoencoderSegmenter, **PLAIN).segment_blocks(image, block_size=10, roi=mask)
+    assert sum(block.mask.size for block in blocks) == image.size
+    sizes = [
+        (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in mask.parts
+    ]
+    assert sizes.count(image.size) == 1  # To find its bounding box, in strips of 1024 rows.
+
+
+@pytest.mark.parametrize(
+    ("roi", "error", "message"),
+    [
+        ("roi.png", TypeError, "roi must be one mask that can be sliced, .* got str instead"),
+        (
+            np.ones((41, 54)),
+            ValueError,
+            r"height and width of the image, \(41, 55\), got \(41, 54\)",
+        ),
+        (np.zeros((41, 55)), ValueError, "roi must mark at least one pixel"),
+        (np.full((41, 55), np.nan), ValueError, r"roi\[0:41, 0:55\] must contain .* finite"),
+    ],
+)
+def test_bad_regions_of_interest(fitted, image, roi, error, message):
+    with pytest.raises(error, match=message):
+        fitted(L2AutoencoderSegmenter).segment_blocks(image, roi=roi)
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 16, 1000])

@@ -90,7 +90,7 @@ def test_a_fit_that_was_killed_ends_as_if_it_had_not_been(
     "params",
     [
         {"lr_schedule": None, "normalization": None, "n_patches": 30},
-        {"lr": np.float64(1e-3), "net_params": {"precision": "fp16"}},
+        {"lr": np.float64(1e-3), "precision": "fp16"},
         {"net_params": {"optimizer": torch.optim.SGD, "optimizer__momentum": np.float64(0.9)}},
     ],
     ids=["constant_rate", "fp16", "momentum"],
@@ -150,6 +150,7 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
         "intensity_range": (0, 2), "alpha_channel": "keep",
         "n_patches": 31, "augmentation": "dihedral", "cutout": 0.5, "max_epochs": 2,
         "batch_size": 15, "lr": 1e-3, "lr_schedule": None, "weight_decay": 0, "random_state": 1,
+        "precision": "bf16",
         "callbacks": [Memory()], "net_params": {"optimizer__betas": (0.8, 0.99)},
         "threshold": "pixel_fpr",  # With it, images are held out.
         "window_size": 9, "window": "gaussian", "alpha": 2, "beta": 2, "gamma": 2, "c1": 1e-3,
@@ -158,7 +159,8 @@ def test_every_parameter_has_its_file_but_those_that_training_does_without(tiny,
     same = {
         "verbose": 1, "stride": 16, "inference_batch_size": 1, "smoothing": 0, "target_fpr": 0.1,
         "taper": 1, "test_time_augmentation": "dihedral", "opening_diameter": 0,
-        "validation_fraction": 0.4, "max_image_pixels": 10**6, "residual_params": {"gamma": 2},
+        "validation_fraction": 0.4, "max_image_pixels": 10**6, "images_in_memory": False,
+        "residual_params": {"gamma": 2},
         "absolute_weight": 3, "extent_threshold": 0.1, "extent_fpr": 0.2, "min_region_area": 3,
     }  # fmt: skip
     plain = SSIMAutoencoderSegmenter(**tiny, checkpoint_dir=tmp_path)

@@ -66,7 +66,7 @@ def test_a_segmenter_without_a_network_passes_all_checks(estimator, check):
 
 def test_a_segmenter_without_a_network(good):
     assert {*BrightnessSegmenter().get_params()} == {
-        *("image_size", "intensity_range", "alpha_channel", "max_image_pixels"),
+        *("image_size", "intensity_range", "alpha_channel", "max_image_pixels", "images_in_memory"),
         *("random_state", "smoothing", "threshold", "target_fpr"),
         *("extent_threshold", "extent_fpr", "min_region_area"),
         *("validation_fraction", "opening_diameter", "memory"),

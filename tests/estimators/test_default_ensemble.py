@@ -13,14 +13,19 @@ from sk_ssimae import (
 )
 
 
-def test_it_has_the_defaults_of_its_segmenters():
+def test_it_has_the_defaults_of_its_segmenters_but_three():
     ensemble = make_default_ensemble()
     assert type(ensemble) is EnsembleSegmenter
     members = dict(ensemble.segmenters)
     assert {name: type(member) for name, member in members.items()} == {
         "autoencoder": SSIMAutoencoderSegmenter,
         "dictionary": PatchDictionarySegmenter,
+        "coarse_dictionary": PatchDictionarySegmenter,
     }
+    assert members["coarse_dictionary"].scales == (2, 4, 8)
+    members["coarse_dictionary"].set_params(scales=(1, 2), stride=4)
+    assert members["autoencoder"].absolute_weight == 1
+    members["autoencoder"].set_params(absolute_weight=0)
     for member in members.values():
         assert member.get_params() == type(member)().get_params()
     assert ensemble.combination == "sum"
@@ -35,8 +40,9 @@ def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
     ).fit(good)
     expected = EnsembleSegmenter(
         [
-            ("autoencoder", SSIMAutoencoderSegmenter(**tiny)),
+            ("autoencoder", SSIMAutoencoderSegmenter(**tiny, absolute_weight=1)),
             ("dictionary", PatchDictionarySegmenter(n_filters=4)),
+            ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
         ],
         random_state=0,
         combination="max",

@@ -12,18 +12,26 @@ from sk_ssimae import (
     PatchDictionarySegmenter,
     SparseDictionarySegmenter,
 )
+from sk_ssimae._areas import whole_area
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators._grid import cells_of, interpolate, whole_area
+from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.modules._geometry import find_geometry
 
 FEW = {"dictionary_size": 30, "n_components": 6, "random_state": 0}
+SPARSE = {
+    "n_atoms": 12,
+    "n_training_patches": 60,
+    "n_density_patches": 60,
+    "patch_size": 8,
+    "random_state": 0,
+}
 
 
-def put_together(segmenter, image, block_size):
+def put_together(segmenter, image, block_size, roi=None):
     shape = image.shape[:2]
     residual_map, mask = np.full(shape, np.nan, np.float32), np.zeros(shape, bool)
     scores = []
-    for block in segmenter.segment_blocks(image, block_size=block_size):
+    for block in segmenter.segment_blocks(image, block_size=block_size, roi=roi):
         place = block.rows, block.columns
         assert np.isnan(residual_map[place]).all()
         residual_map[place], mask[place] = block.residual_map, block.mask
@@ -31,15 +39,22 @@ def put_together(segmenter, image, block_size):
     return residual_map, mask, max(scores)
 
 
-def check_equals_whole(segmenter, image, block_size, tolerance=2e-5):
-    (expected,) = segmenter.decision_function([image])
+def check_equals_whole(segmenter, image, block_size, tolerance=2e-5, roi=None):
+    masks = None if roi is None else [roi]
+    (expected,) = segmenter.decision_function([image], roi=masks)
     largest = np.sort(expected, axis=None)[-500:]
     gap = np.argmax(np.diff(largest))
     segmenter.set_params(threshold=float(largest[gap : gap + 2].mean()))
-    residual_map, mask, score = put_together(segmenter, image, block_size)
+    residual_map, mask, score = put_together(segmenter, image, block_size, roi)
     np.testing.assert_allclose(residual_map, expected, rtol=tolerance, atol=tolerance)
-    np.testing.assert_array_equal(mask, segmenter.predict([image])[0])
-    assert score == pytest.approx(segmenter.score_images([image])[0], rel=5 * tolerance)
+    np.testing.assert_array_equal(mask, segmenter.predict([image], roi=masks)[0])
+    assert score == pytest.approx(segmenter.score_images([image], roi=masks)[0], rel=5 * tolerance)
+
+
+def disc(shape):
+    """Return a mask of inspected pixels."""
+    rows, columns = np.indices(shape)
+    return np.hypot(rows - 0.6 * shape[0], columns - 0.4 * shape[1]) < 0.4 * min(shape)
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +97,7 @@ def test_types_and_colours(image):
 @pytest.mark.parametrize("block_size", [31, 64, 1000])
 @pytest.mark.parametrize("stride", [3, 8])
 def test_sparse_dictionaries(good, image, stride, block_size):
-    few = {"n_atoms": 12, "n_training_patches": 60, "n_density_patches": 60, "random_state": 0}
-    segmenter = SparseDictionarySegmenter(**few, patch_size=8, stride=stride).fit(good)
+    segmenter = SparseDictionarySegmenter(**SPARSE, stride=stride).fit(good)
     check_equals_whole(segmenter, image[:91, :103], block_size)
 
 
@@ -229,7 +243,26 @@ def test_ensembles(tiny, good, image, combination, block_size):
         random_state=0,
     ).fit(good)
     # Tail probabilities amplify rounding where knots are close.
-    check_equals_whole(ensemble, image[:71, :93], block_size, tolerance=1e-3)
+    part = image[:71, :93]
+    check_equals_whole(ensemble, part, block_size, tolerance=1e-3)
+    check_equals_whole(ensemble, part, block_size, tolerance=1e-3, roi=disc(part.shape))
+
+
+@pytest.mark.parametrize("block_size", [17, 64])
+def test_a_region_of_interest(good, image, device, block_size):
+    mask = disc(image.shape)
+    mask[80:90, 50:60] = False
+    for segmenter in (
+        PatchDictionarySegmenter(**FEW),
+        SparseDictionarySegmenter(**SPARSE, stride=3),
+        FeatureDictionarySegmenter(
+            feature_extractor=network(*NETWORKS["pooled"]),
+            layers=LAYERS["pooled"],
+            device=device,
+            **FEW,
+        ),
+    ):
+        check_equals_whole(segmenter.fit(good), image, block_size, roi=mask)
 
 
 def test_interpolation_is_linear_between_centres():

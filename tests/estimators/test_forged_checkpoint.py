@@ -100,7 +100,7 @@ REFUSED = [
     ((*WEIGHT,), "sparse", "it contains a tensor that is larger than its data"),
     ((*WEIGHT,), "missing", "its parts.module must be those of this training: ['enc"),
     ((*WEIGHT,), "null", "parts.module.decoder.0.weight must be a tensor of"),
-    (("parts",), "missing", "it must have parts, generators, callbacks, history"),
+    (("parts",), "missing", "it must have parts, generators, callbacks, history, precision"),
     (("parts",), "list", "its parts must be those of this training"),
     (("parts", "optimizer", "param_groups"), "list", "optimizer.param_groups must be"),
     (("parts", "optimizer", "param_groups", 0, "lr"), "text", "param_groups.lr must be a float"),
@@ -116,6 +116,7 @@ REFUSED = [
     (("callbacks", "Notes", "notes"), "nested", "it must have at most 1000000 values in 50 levels"),
     (("callbacks", "Notes", "notes"), "size", "it contains a Size"),
     (("callbacks", "Notes", "notes"), "dtype", "it contains a dtype"),
+    (("precision",), "null", "its precision must be one of"),
     (("history",), "null", "its history must be a list of at most 2 epochs"),
     (("history", 0), "null", "its history must have the epoch 1, got None"),
     (("history", 0, "epoch"), "true", "its history must have the epoch 1"),
@@ -142,7 +143,9 @@ def test_more_epochs_than_training_has(trained, outcome):
 
 def test_other_objects(trained, outcome):
     for state in (None, [], {}, torch.zeros(3), {"parts": {}}):
-        assert "it must have parts, generators, callbacks, history" in outcome(pack(state))
+        assert "it must have parts, generators, callbacks, history, precision" in outcome(
+            pack(state)
+        )
 
 
 def with_checksum(content):

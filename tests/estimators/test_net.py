@@ -78,7 +78,7 @@ def test_steps_between_checkpoints_do_not_wait_either(tiny, good, tmp_path):
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_steps_in_half_precision_do_not_wait_either(tiny, good, precision):
-    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": precision})
+    segmenter = SSIMAutoencoderSegmenter(**tiny, precision=precision)
     reads, _ = host_reads(segmenter, good)
     assert reads[1] == reads[0]
 
@@ -112,7 +112,7 @@ def test_precision_is_that_of_the_products_alone(tiny, good, precision, dtype):
             seen.add((layer.training, output.dtype))
 
     exact = SSIMAutoencoderSegmenter(**tiny).fit(good)
-    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": precision})
+    segmenter = SSIMAutoencoderSegmenter(**tiny, precision=precision)
     handle = nn.modules.module.register_module_forward_hook(watch)
     try:
         segmenter.fit(good)
@@ -134,8 +134,7 @@ def test_callbacks_see_gradients_as_they_are(tiny, good):
             self.largest.append(max(float(p.grad.abs().max()) for _, p in named_parameters))
 
     def largest_gradient(precision):
-        net_params = {"precision": precision}
-        segmenter = SSIMAutoencoderSegmenter(**tiny, callbacks=[Watch()], net_params=net_params)
+        segmenter = SSIMAutoencoderSegmenter(**tiny, callbacks=[Watch()], precision=precision)
         return dict(segmenter.fit(good).net_.callbacks_)["Watch"].largest[0]
 
     # The loss of fp16 is a thousand times as large.
@@ -144,7 +143,7 @@ def test_callbacks_see_gradients_as_they_are(tiny, good):
 
 def test_fp16_takes_steps_though_a_loss_sums_over_pixels(tiny, good):
     params = {**tiny, "threshold": 1.0, "max_epochs": 4}
-    segmenter = L2AutoencoderSegmenter(**params, net_params={"precision": "fp16"}).fit(good)
+    segmenter = L2AutoencoderSegmenter(**params, precision="fp16").fit(good)
     losses = segmenter.history_[:, "train_loss"]
     exact = L2AutoencoderSegmenter(**params).fit(good).history_[:, "train_loss"]
     np.testing.assert_allclose(losses, exact, rtol=0.1)
@@ -153,18 +152,20 @@ def test_fp16_takes_steps_though_a_loss_sums_over_pixels(tiny, good):
 
 def test_fp16_works_with_other_optimisers(tiny, good):
     params = {**tiny, "max_epochs": 6, "lr_schedule": None}
-    net_params = {"precision": "fp16", "optimizer": torch.optim.SGD, "optimizer__lr": 0.1}
-    segmenter = SSIMAutoencoderSegmenter(**params, net_params=net_params).fit(good)
+    net_params = {"optimizer": torch.optim.SGD, "optimizer__lr": 0.1}
+    segmenter = SSIMAutoencoderSegmenter(**params, precision="fp16", net_params=net_params)
+    segmenter.fit(good)
     losses = segmenter.history_[:, "train_loss"]
     assert losses[-1] < losses[0]
 
 
 def test_unknown_precision(tiny, good):
-    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": "half"})
+    with pytest.raises(ValueError, match=r"'precision' parameter .* must be a str among"):
+        SSIMAutoencoderSegmenter(**tiny, precision="half").fit(good)
     with pytest.raises(
-        ValueError, match=r"one of \['float32', 'bf16', 'fp16'\], got 'half' instead"
+        ValueError, match=r"names that the segmenter sets itself, got \['precision'"
     ):
-        segmenter.fit(good)
+        SSIMAutoencoderSegmenter(**tiny, net_params={"precision": "bf16"}).fit(good)
 
 
 @pytest.mark.filterwarnings("default")  # Tracing warns of its own operations.

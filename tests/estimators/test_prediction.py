@@ -560,6 +560,7 @@ def test_the_protocol_leaves_no_default_to_chance():
         "lr": 2e-4,
         "lr_schedule": None,
         "weight_decay": 1e-5,
+        "precision": "float32",
         "stride": 30,
         "taper": 0,
         "smoothing": 0,

@@ -50,7 +50,7 @@ def test_device_without_graphs(tiny, good):
 def test_recorded_steps_compute_the_same(segmenter_class, many_steps, good, precision):
     many_steps["augmentation"] = "dihedral"
     fits = [
-        segmenter_class(**many_steps, net_params={"precision": precision, **recorded}).fit(good)
+        segmenter_class(**many_steps, precision=precision, net_params=recorded).fit(good)
         for recorded in ({}, RECORDED)
     ]
     assert ends(fits[0]) == ends(fits[1])

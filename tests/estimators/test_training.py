@@ -316,7 +316,7 @@ def test_it_is_said_in_which_step_training_diverged(tiny, good, n_steps, message
 
 
 def test_fp16_has_another_remedy(tiny, good):
-    segmenter = SSIMAutoencoderSegmenter(**tiny, net_params={"precision": "fp16"})
+    segmenter = SSIMAutoencoderSegmenter(**tiny, precision="fp16")
     segmenter.set_params(callbacks=[Spoil(1)])
     with pytest.raises(ValueError, match=r"got 0\.004, or the precision 'bf16'\.$"):
         segmenter.fit(good)

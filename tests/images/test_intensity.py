@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sk_ssimae import L2AutoencoderSegmenter, SSIMAutoencoderSegmenter
-from sk_ssimae._images import Images, SlicedImage
+from sk_ssimae._images import Images
 from sk_ssimae._intensity import IntensityRange, scale
 from sk_ssimae._pixels import Conversion
 from sk_ssimae._reading._stored import store
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.exceptions import IntensityRangeWarning, SmallImageWarning
 from sk_ssimae.persistence import OnnxSegmenter, export_onnx, load, save

@@ -1,4 +1,4 @@
-"""Images as users pass them: Pillow images, paths of all kinds, columns of data frames."""
+"""Images as users pass them: Pillow images, paths of all kinds."""
 
 import io
 from pathlib import Path, PurePath
@@ -63,19 +63,6 @@ def test_paths_of_all_kinds(tmp_path):
         np.testing.assert_array_equal(Images([item])[0][..., 0], GREY)
     for several in (np.array([str(path)]), np.array([bytes(path)]), np.array([path], dtype=object)):
         np.testing.assert_array_equal(Images(several)[0][..., 0], GREY)
-
-
-def test_a_column_of_a_data_frame(tmp_path):
-    path = tmp_path / "image.png"
-    PIL.Image.fromarray(GREY).save(path)
-
-    class Column:
-        """Like a Series of pandas or polars: sized, but no Sequence."""
-
-        def to_list(self):
-            return [str(path), str(path)]
-
-    assert len(Images(Column())) == 2
 
 
 @pytest.mark.parametrize("kind", ["BytesIO", "binary file", "text file"])

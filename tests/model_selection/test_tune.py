@@ -14,6 +14,7 @@ from sk_ssimae import (
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
+    SparseDictionarySegmenter,
     SSIMAutoencoderSegmenter,
 )
 from sk_ssimae._images import Images
@@ -77,6 +78,10 @@ def result():
 
 def scores_of(result):
     return [trial.scores for trial in result.trials]
+
+
+def scored_names(result):
+    return [candidate["candidate"] for candidate in result.report.candidates]
 
 
 def test_each_setting_is_scored_and_the_best_of_each_candidate_ranked(result):
@@ -146,8 +151,9 @@ def test_parts_are_resized_by_the_factors_of_whole_images():
 def test_the_ensemble_is_tried_and_trained():
     result = tuned(candidates=[FILTERS, SSIM], budget_minutes=30)
     ensemble = result.trials[-1]
-    assert (ensemble.candidate, ensemble.status) == ("ensemble", "scored")
-    assert ensemble.parameters == {"autoencoder": "ssim", "dictionary": "filters"}
+    assert ensemble.status == "scored"
+    assert set(ensemble.candidate.split(" + ")) == {"ssim", "filters"}
+    assert ensemble.parameters == {}
     assert [trial.n_patches for trial in result.trials] == [None] * 2 + [64] * 5
 
 
@@ -155,11 +161,11 @@ def test_a_winning_ensemble_has_the_best_settings_of_its_members(monkeypatch, se
     set_speed(Speed(0.0, 1e6))
     monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
     result = tuned(candidates=[FILTERS, SSIM])
-    assert result.chosen["candidate"] == "ensemble"
+    assert set(result.chosen["candidate"].split(" + ")) == {"ssim", "filters"}
     assert isinstance(result.segmenter, EnsembleSegmenter)
     best = {trial.candidate: trial.parameters for trial in result.trials if trial.is_best}
     members = result.segmenter.named_segmenters_
-    assert {"smoothing": members.dictionary.smoothing} == best["filters"]
+    assert {"smoothing": members.patch_dictionary.smoothing} == best["filters"]
     found = {name: members.autoencoder.get_params()[name] for name in best["ssim"]}
     assert found == best["ssim"]
     assert result.segmenter.predict(GOOD).shape == GOOD.shape
@@ -172,10 +178,42 @@ def test_members_of_an_ensemble_read_images_alike(set_speed):
     assert {trial.candidate for trial in result.trials} == {"small", "ssim"}
 
 
+SPARSE = Candidate(
+    "sparse",
+    SparseDictionarySegmenter(n_atoms=8, n_training_patches=40, n_density_patches=40, patch_size=8),
+)
+
+
+def test_the_best_of_three_kinds_are_combined(set_speed):
+    set_speed(Speed(0.0, 1e6))
+    result = tuned(candidates=[FILTERS, GREY, SSIM, SPARSE])
+    scored = {tuple(sorted(c["candidate"].split(" + "))) for c in result.report.candidates}
+    ensembles = {names for names in scored if len(names) > 1}
+    ranks = dict(zip(scored_names(result), result.report.mean_ranks, strict=True))
+    best = min("filters", "grey", key=ranks.get)
+    assert ensembles == {
+        tuple(sorted(names))
+        for names in [
+            (best, "ssim"),
+            (best, "sparse"),
+            ("ssim", "sparse"),
+            (best, "ssim", "sparse"),
+        ]
+    }
+
+
+def test_dictionaries_are_combined_without_a_network(monkeypatch):
+    monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
+    result = tuned(candidates=[FILTERS, SPARSE])
+    assert set(result.chosen["candidate"].split(" + ")) == {"filters", "sparse"}
+    assert set(result.segmenter.named_segmenters_) == {"patch_dictionary", "sparse_dictionary"}
+    assert result.trials[-1].n_patches is None
+
+
 def test_networks_are_trained_on_the_patches_for_which_there_is_time(set_speed):
     set_speed(Speed(0.0, 1.0))
     network = SSIMAutoencoderSegmenter(**NETWORK | {"n_patches": 3200})
-    result = tuned(candidates=[Candidate("l", network)], budget_minutes=10, ensemble=False)
+    result = tuned(candidates=[Candidate("l", network)], budget_minutes=10, ensembles=False)
     (trial,) = result.trials
     # 70 % of 600 seconds less those for painting, in whole batches, but at least 4 % of its own.
     assert 256 <= trial.n_patches <= 420
@@ -262,10 +300,10 @@ def test_an_interrupted_tuning_goes_on(result, tmp_path):
         "selection set: painting defects",
         "grey: training",
         "grey: scoring 1 settings",
-        "ensemble: scoring",
+        "ensembles: scoring",
         f"winner: training {again.chosen['candidate']} on all images",
     ]
-    assert [step.following for step in steps[1:]] == ["ensemble", "ensemble", "winner", ""]
+    assert [step.following for step in steps[1:]] == ["ensembles", "ensembles", "winner", ""]
     assert [step.number for step in steps] == [1, 3, 3, 4, 5]
     assert scores_of(again) == scores_of(result)
     assert again.chosen == result.chosen
@@ -300,7 +338,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(tmp_path, monkeypat
     params = NETWORK | {"n_patches": 128, "max_epochs": 3, "callbacks": [InterruptOnce()]}
     options = {
         "candidates": [Candidate("l2", L2AutoencoderSegmenter(**params)), GREY],
-        "ensemble": False,
+        "ensembles": False,
     }
     with pytest.raises(KeyboardInterrupt):
         tuned(folder=tmp_path, **options)
@@ -462,7 +500,8 @@ def test_table_file_and_picture(result, tmp_path):
         ({"candidates": [FILTERS.segmenter]}, TypeError, r"candidates\[0\] must be Candidate\("),
         ({"candidates": [("a", 3)]}, TypeError, "must have a segmenter, an instance of"),
         ({"candidates": [FILTERS, FILTERS]}, ValueError, "unique, got 'filters' more than once"),
-        ({"candidates": [("ensemble", GREY.segmenter)]}, ValueError, "other than 'ensemble'"),
+        ({"candidates": [("ensembles", GREY.segmenter)]}, ValueError, "other than 'ensembles'"),
+        ({"candidates": [("a + b", GREY.segmenter)]}, ValueError, r"without ' \+ ' .* 'a \+ b'"),
         ({"candidates": [("winner", GREY.segmenter)]}, ValueError, "'winner', got 'winner'"),
         (
             {"candidates": [("a", GREY.segmenter, {"smoothing": [1, -1]})]},
@@ -491,7 +530,7 @@ def test_table_file_and_picture(result, tmp_path):
             ValueError,
             "candidates must have the same alpha_channel, got",
         ),
-        ({"ensemble": "no"}, TypeError, "ensemble must be True or False, got 'no'"),
+        ({"ensembles": "no"}, TypeError, "ensembles must be True or False, got 'no'"),
         ({"families": ["hole"]}, ValueError, "families"),
         ({"groups": [0, 1]}, ValueError, "groups must name one group for each of the 5 images"),
         ({"progress": 3}, TypeError, "progress must be callable or None, got 3"),

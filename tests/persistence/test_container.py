@@ -250,6 +250,7 @@ HOSTILE = [
     (change("network", "window", to="triangle"), "The 'window' parameter"),
     (change("network", "window_size", to=17), "window_size must be odd and at most patch_size"),
     (change("n_defective_dropped", to=True), "its n_defective_dropped must be an integer"),
+    (change("precision", to="half"), "its precision must be one of"),
     (change("interrupted", to=1), "its history must be a list, and whether"),
     (change("history", to={}), "its history must be a list"),
     (change("history", to=[3]), "its history must be a JSON object"),

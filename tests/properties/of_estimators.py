@@ -156,7 +156,8 @@ def _is_default_ensemble(result: Any, arguments: dict[str, Any]) -> None:
     for name, value in arguments.items():
         # Numbers of NumPy are read as Python's.
         assert parameters[name] is value or isinstance(value, np.generic)
-    assert [name for name, _ in result.segmenters] == ["autoencoder", "dictionary"]
+    names = [name for name, _ in result.segmenters]
+    assert names == ["autoencoder", "dictionary", "coarse_dictionary"]
 
 
 def _fit(name: str, X: Any, y: Any = None) -> Any:
@@ -215,6 +216,7 @@ _combinations = st.fixed_dictionaries(
         "batch_size": st.integers(1, 9),
         "lr": st.floats(1e-9, 1e-1) | _some((1.0, 1e10, 1e30)),
         "lr_schedule": _some((None, "one_cycle")),
+        "precision": _some(("auto", "float32", "bf16")),
         "weight_decay": st.floats(0, 1) | _some((1e10, 1e30)),
         "random_state": seeds,
         "stride": st.integers(5, 32),
@@ -229,7 +231,7 @@ _combinations = st.fixed_dictionaries(
         "validation_fraction": st.floats(1e-9, 0.999999),
         "opening_diameter": st.integers(0, 20),
         "min_region_area": st.integers(0, 40),
-        "net_params": _some((None, {}, {"precision": "bf16"}, {"optimizer__betas": (0.8, 0.9)})),
+        "net_params": _some((None, {}, {"optimizer__betas": (0.8, 0.9)})),
     }
 )
 _OF_CLASS = {

@@ -15,7 +15,9 @@ _LARGE = 512
 _PATCH_SIZE, _LARGE_PATCH_SIZE = 64, 128
 _MOST_READ = 15
 # Names of other steps.
-_RESERVED = ("ensemble", "selection set", "winner")
+_RESERVED = ("ensembles", "selection set", "winner")
+#: Between the names of the members of an ensemble.
+PLUS = " + "
 
 
 class Candidate(NamedTuple):
@@ -24,8 +26,8 @@ class Candidate(NamedTuple):
     Attributes
     ----------
     name : str
-        Name in tables: letters, digits, spaces and any of ``._=+-``; not "ensemble",
-        "selection set" or "winner".
+        Name in tables: letters, digits, spaces and any of ``._=+-``, without " + "; not
+        "ensembles", "selection set" or "winner".
     segmenter : segmenter
         Not necessarily fitted; a copy is trained. Networks are trained on at most
         ``n_patches * max_epochs`` patches.
@@ -55,10 +57,11 @@ class Candidate(NamedTuple):
 def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     """Return the candidates of :func:`tune`, the cheapest first.
 
-    Patch dictionaries with and without normalized contrast, a feature dictionary, an SSIM and an L2
-    autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On images of at least 512 pixels per
-    side, also a patch dictionary and the SSIM autoencoder on images of half the size, and the SSIM
-    autoencoder with patches of 128 pixels and 500 latent dimensions, the paper's for nanofibres.
+    Patch dictionaries with and without normalized contrast and with coarse filters, a feature
+    dictionary, an SSIM and an L2 autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On
+    images of at least 512 pixels per side, also a patch dictionary and the SSIM autoencoder on
+    images of half the size, and the SSIM autoencoder with patches of 128 pixels and 500 latent
+    dimensions, the paper's for nanofibres.
     Each is tried with half the automatic smoothing, with the automatic and with twice the
     automatic; autoencoders with a `taper` of 0.25 and 1, and those with SSIM with an
     `absolute_weight` of 0, 3 and 10. Other patches have 64 pixels, or half the shorter side of
@@ -90,6 +93,7 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     ...     print(candidate.name, len(candidate.settings()))
     patch-dictionary 3
     patch-dictionary contrast_sigma=0 3
+    patch-dictionary coarse 3
     feature-dictionary 3
     ssim 18
     l2 6
@@ -117,6 +121,11 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
         Candidate(
             "patch-dictionary contrast_sigma=0",
             PatchDictionarySegmenter(contrast_sigma=0),
+            smoothing,
+        ),
+        Candidate(
+            "patch-dictionary coarse",
+            PatchDictionarySegmenter(scales=(2, 4, 8), stride=8),
             smoothing,
         ),
         Candidate(
@@ -203,10 +212,10 @@ def check_candidates(candidates: Any) -> list[Candidate]:
 
 def _check_name(name: Any, former: list[str], where: str) -> None:
     is_allowed = isinstance(name, str) and re.fullmatch(r"[\w.=+ -]+", name)
-    if not is_allowed or name in _RESERVED:
+    if not is_allowed or PLUS in name or name in _RESERVED:
         raise ValueError(
-            f"{where} must have a name of letters, digits, spaces and any of ._=+-, other than "
-            f"{', '.join(map(repr, _RESERVED))}, got {name!r} instead."
+            f"{where} must have a name of letters, digits, spaces and any of ._=+-, without "
+            f"{PLUS!r} and other than {', '.join(map(repr, _RESERVED))}, got {name!r} instead."
         )
     if name in former:
         raise ValueError(f"Names of candidates must be unique, got {name!r} more than once.")

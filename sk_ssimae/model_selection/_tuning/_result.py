@@ -18,9 +18,9 @@ class Trial:
     Attributes
     ----------
     candidate : str
-        Name of the candidate.
+        Name of the candidate; of an ensemble, the names of its members with " + " between them.
     parameters : dict
-        Parameters of inference that were set; of the ensemble, the names of its members.
+        Parameters of inference that were set; none for an ensemble, whose members keep their best.
     status : str
         "scored"; or it begins with "skipped" or "failed", and says why.
     scores : dict of str to float

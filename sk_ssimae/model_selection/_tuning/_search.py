@@ -1,12 +1,10 @@
 """The search over candidates: each is trained and scored while there is time."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sk_ssimae._out_of_memory import is_out_of_memory
-from sk_ssimae.model_selection._selection_report import rank_scores
 from sk_ssimae.model_selection._tuning._candidates import Candidate
 from sk_ssimae.model_selection._tuning._folder import TuningFolder
 from sk_ssimae.model_selection._tuning._images import Division, scale_size
@@ -27,8 +25,10 @@ from sk_ssimae.model_selection._tuning._trials import Bench, Scored, n_passes
 #: Share of the budget that is kept for the training of the winner.
 FINAL_SHARE = 0.3
 #: Parameters by which images are read; members of an ensemble have them in common.
-OF_IMAGES = ("image_size", "intensity_range", "alpha_channel", "max_image_pixels")
-ENSEMBLE = "ensemble"
+OF_IMAGES = (
+    *("image_size", "intensity_range", "alpha_channel"),
+    *("max_image_pixels", "images_in_memory"),
+)
 #: Beginning of the status of a candidate that did not fit into the time that was left.
 NO_TIME = "skipped for lack of time"
 
@@ -229,56 +229,3 @@ class Search:
         if not known["n_patches"]:
             self._slowest = max(self._slowest, known["seconds"])
         return Outcome(**known)
-
-
-def try_ensemble(
-    candidates: Sequence[Candidate], outcomes: Sequence[Outcome], bench: Bench
-) -> Outcome | None:
-    """Score the best autoencoder and the best dictionary together, from the maps of both.
-
-    Both must read images in the same way. None if there is no such pair.
-    """
-    from sk_ssimae.estimators import BaseDictionarySegmenter
-
-    scored = [index for index, outcome in enumerate(outcomes) if outcome.scored]
-    if not scored:
-        return None
-    ranks = rank_scores([outcomes[index].best_scores for index in scored]).mean(axis=1)
-    rank = dict(zip(scored, ranks.tolist(), strict=True))
-    pairs = [
-        (first, second)
-        for first in scored
-        for second in scored
-        if _is_autoencoder(candidates[first].segmenter)
-        and isinstance(candidates[second].segmenter, BaseDictionarySegmenter)
-        and _reads_alike(candidates[first].segmenter, candidates[second].segmenter)
-    ]
-    if not pairs:
-        return None
-    pair = min(pairs, key=lambda pair: (rank[pair[0]] + rank[pair[1]], pair))
-    start = time.monotonic()
-    members = [outcomes[index] for index in pair]
-    maps = bench.combine([m.scored.maps for m in members if m.scored])
-    per_map = sum(m.scored.seconds_per_map for m in members if m.scored)
-    names = tuple(m.name for m in members)
-    return Outcome(
-        ENSEMBLE,
-        "scored",
-        [{"autoencoder": names[0], "dictionary": names[1]}],
-        Scored([bench.score(maps)], 0, maps, per_map),
-        seconds=time.monotonic() - start,
-        fit_seconds=sum(m.fit_seconds for m in members),
-        n_patches=members[0].n_patches,
-        speed=members[0].speed,
-        members=names,
-    )
-
-
-def _is_autoencoder(segmenter: Any) -> bool:
-    from sk_ssimae.estimators import BaseAutoencoderSegmenter
-
-    return isinstance(segmenter, BaseAutoencoderSegmenter)
-
-
-def _reads_alike(first: Any, second: Any) -> bool:
-    return all(getattr(first, name) == getattr(second, name) for name in OF_IMAGES)

@@ -17,6 +17,7 @@ from sk_ssimae.model_selection._tuning._candidates import (
     check_candidates,
     default_candidates,
 )
+from sk_ssimae.model_selection._tuning._ensembles import ENSEMBLES, try_ensembles
 from sk_ssimae.model_selection._tuning._folder import (
     TuningFolder,
     checksum_images,
@@ -38,11 +39,7 @@ from sk_ssimae.model_selection._tuning._outcomes import (
 )
 from sk_ssimae.model_selection._tuning._progress import Clock, Reporter, TuningStep
 from sk_ssimae.model_selection._tuning._result import TuningResult
-from sk_ssimae.model_selection._tuning._search import (
-    ENSEMBLE,
-    Search,
-    try_ensemble,
-)
+from sk_ssimae.model_selection._tuning._search import Search
 from sk_ssimae.model_selection._tuning._trials import Bench
 from sk_ssimae.model_selection._tuning._winner import STEP, make_winner, train_winner
 
@@ -55,7 +52,7 @@ def tune(
     budget_minutes: float = 30,
     candidates: Sequence[Candidate] | None = None,
     families: Sequence[str] = DEFAULT_FAMILIES,
-    ensemble: bool = True,
+    ensembles: bool = True,
     groups: ArrayLike | None = None,
     folder: str | os.PathLike[str] | None = None,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
@@ -67,7 +64,8 @@ def tune(
     are painted into copies of parts of them, near the limit of detection. The candidates are
     trained on the others, and their settings of inference are searched without training again. The
     candidate with the best mean rank over the families is trained on all good images, and
-    calibrated as in its `fit`.
+    calibrated as in its `fit`; of those within one standard error of the best, the ensemble with
+    most members.
 
     The budget is wall-clock time. 30 % of it is kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
@@ -85,9 +83,10 @@ def tune(
     families : sequence of str
         Families of defects, see :func:`~sk_ssimae.datasets.draw_defects`. By default scar, foreign
         texture, crease, contamination, blur, warp and missing line.
-    ensemble : bool, default=True
-        Whether the best autoencoder and the best dictionary together, as an
-        :class:`~sk_ssimae.EnsembleSegmenter`, are a candidate too. It costs next to no time.
+    ensembles : bool, default=True
+        Whether the best candidates of different kinds together, such as an autoencoder and a
+        dictionary as an :class:`~sk_ssimae.EnsembleSegmenter`, are candidates too: all combinations
+        of the four kinds with the best candidates. It costs next to no time.
     groups : array of shape (n,), optional
         Group of each image, such as the part that it shows: groups are not divided. None if each
         image is its own.
@@ -163,8 +162,8 @@ def tune(
     _check_budget(budget_minutes)
     if progress is not None and not callable(progress):
         raise TypeError(f"progress must be callable or None, got {progress!r} instead.")
-    if not isinstance(ensemble, bool | np.bool_):
-        raise TypeError(f"ensemble must be True or False, got {ensemble!r} instead.")
+    if not isinstance(ensembles, bool | np.bool_):
+        raise TypeError(f"ensembles must be True or False, got {ensembles!r} instead.")
     names = list(dict.fromkeys(check_families(families)))
     chosen = default_candidates(X) if candidates is None else candidates
     checked = check_candidates(chosen)
@@ -178,7 +177,7 @@ def tune(
     if store is not None:
         options = {
             "families": names,
-            "ensemble": bool(ensemble),
+            "ensembles": bool(ensembles),
             "groups": None if groups is None else group_of.tolist(),
             "random_state": int(random_state) if isinstance(random_state, Integral) else None,
             "version": sk_ssimae.__version__,
@@ -187,7 +186,7 @@ def tune(
         }
         plan = store.open_plan(checksum_images(images), options, plan)
         clock = Clock(clock.budget, spent=clock.elapsed + plan.get("spent", 0.0))
-    steps = [_SELECTION_SET, *(c.name for c in checked), *([ENSEMBLE] if ensemble else []), STEP]
+    steps = [_SELECTION_SET, *(c.name for c in checked), *([ENSEMBLES] if ensembles else []), STEP]
     report = Reporter(progress, clock, steps)
     try:
         report(_SELECTION_SET, "painting defects")
@@ -202,10 +201,9 @@ def tune(
         bench = Bench(*paint(division, names, plan["severities"], rng))
         search = Search(checked, bench, division, clock, report, store, plan["seed"])
         outcomes = search.run()
-        if ensemble:
-            report(ENSEMBLE, "scoring")
-            pair = try_ensemble(checked, outcomes, bench)
-            outcomes += [pair] if pair else []
+        if ensembles and any(outcome.scored for outcome in outcomes):
+            report(ENSEMBLES, "scoring")
+            outcomes += try_ensembles(checked, outcomes, bench)
         ranking, best = rank_outcomes(outcomes, names)
         winner = make_winner(
             best,

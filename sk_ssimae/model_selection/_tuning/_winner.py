@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae.model_selection._tuning._candidates import Candidate
+from sk_ssimae.model_selection._tuning._ensembles import kind_of, make_ensemble
 from sk_ssimae.model_selection._tuning._folder import TuningFolder
 from sk_ssimae.model_selection._tuning._images import Division, Shape
 from sk_ssimae.model_selection._tuning._progress import Clock, Reporter
-from sk_ssimae.model_selection._tuning._search import OF_IMAGES, Outcome
+from sk_ssimae.model_selection._tuning._search import Outcome
 from sk_ssimae.model_selection._tuning._training import (
     LEAST_SHARE,
     fit_completely,
@@ -38,15 +39,11 @@ def make_winner(
     if not outcome.members:
         winner = prepared(candidates[outcome.name].segmenter, seed, checkpoint_dir)
         return winner.set_params(**outcome.best_setting)
-    from sk_ssimae.estimators import EnsembleSegmenter
-
-    members = [
-        prepared(candidates[name].segmenter, seed, checkpoint_dir).set_params(**best_settings[name])
-        for name in outcome.members
-    ]
-    of_images = {name: getattr(members[0], name) for name in OF_IMAGES}
-    pairs = list(zip(("autoencoder", "dictionary"), members, strict=True))
-    return EnsembleSegmenter(pairs, random_state=seed, **of_images)
+    members = {}
+    for name in outcome.members:
+        member = prepared(candidates[name].segmenter, seed, checkpoint_dir)
+        members[kind_of(member)] = member.set_params(**best_settings[name])
+    return make_ensemble(members, seed)
 
 
 def train_winner(

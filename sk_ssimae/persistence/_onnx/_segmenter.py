@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._extras import install_hint
-from sk_ssimae._images import SlicedImage
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Area, Patches
+from sk_ssimae._patches import Patches
 from sk_ssimae._pixels import Conversion, as_unit_float
-from sk_ssimae.estimators._blocks import with_halo, within
+from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._reconstruction import ReconstructionMixin
 from sk_ssimae.persistence._checks import refuse
 from sk_ssimae.persistence._onnx._network import OnnxNetwork

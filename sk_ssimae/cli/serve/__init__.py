@@ -1,0 +1,1 @@
+"""Inspect images over HTTP: one model in memory, one image at a time."""
