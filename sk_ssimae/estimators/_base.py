@@ -96,10 +96,11 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     extent_threshold : {"half_peak", "pixel_fpr"} or float, default="half_peak"
         Rule of the extent of defective regions, the lower level. "pixel_fpr" is the residual that
         the share `extent_fpr` of the good pixels exceeds; "half_peak" also ends a region where it
-        falls below half of its local peak, counted from that level, which undoes `smoothing`. A
-        number is the level itself, without effect above the threshold. If `threshold` is a number
-        in `fit`, a rule has no good pixels to go by: regions then consist of all pixels above the
-        threshold. If it is set to one later, the extent remains that of the calibration.
+        falls below half of its local peak, counted from that level, which undoes `smoothing` and
+        the blur of wide filters. A number is the level itself, without effect above the threshold.
+        If `threshold` is a number in `fit`, a rule has no good pixels to go by: regions then
+        consist of all pixels above the threshold. If it is set to one later, the extent remains
+        that of the calibration.
     extent_fpr : float, default=0.01
         Share of good pixels above the extent level, in (0, 1). They are marked only in a region
         that exceeds the threshold.

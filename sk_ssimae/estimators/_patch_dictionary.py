@@ -1,5 +1,6 @@
 """Filters learned from good images, and a dictionary of their pooled responses."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import ClassVar, Unpack
@@ -150,3 +151,9 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         """Return how many pixels around a pixel its residual depends on."""
         # A pixel lies between the centres of two cells, of a grid stretched by less than a cell.
         return (self.filter_bank_.margin + 3) * self.filter_bank_.stride
+
+    def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
+        """Return the larger of the smoothing and the standard deviation of the widest filter."""
+        fitted = self.fitted_parameters_
+        width = fitted["filter_size"] * max(fitted["scales"])
+        return max(super()._smoothing_sigma(image_shape), width / math.sqrt(12))

@@ -412,7 +412,7 @@ class Segmentation(TabulatedRegions):
         return opened
 
     def _smoothing_sigma(self, image_shape: tuple[int, int]) -> float:
-        """Return the sigma of the Gaussian that has smoothed the map of an image."""
+        """Return the sigma of the Gaussian that has smoothed the map, or is as wide as its blur."""
         return smoothing_sigma(self.smoothing, image_shape)
 
     def _levels(self) -> Levels:
