@@ -148,7 +148,7 @@ def execute(run: Run, folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = run.identity() | {"n_train": len(dataset.good)}
     row |= score(maps, dataset, fitted.opening_diameter)
     row |= {
-        "training_seconds": round(cost["seconds"], 1),
+        "training_seconds": round(cost["seconds"], 2),
         "seconds_per_megapixel": round(seconds / megapixels, 2),
         "peak_mib": round(peak),
     }

@@ -175,7 +175,7 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     row = run.identity() | {"n_train": len(dataset.good)}
     row |= score(combined, dataset, segmenter.opening_diameter)
     if all(costs):  # Else a fit was resumed, whose seconds are not known.
-        row["training_seconds"] = round(sum(cost["seconds"] for cost in costs), 1)
+        row["training_seconds"] = round(sum(cost["seconds"] for cost in costs), 2)
     row |= {"seconds_per_megapixel": round(seconds / megapixels, 2), "peak_mib": round(peak)}
     machine = describe_machine()
     return row | {"processor": machine["machine"], "threads": machine["threads"]}
