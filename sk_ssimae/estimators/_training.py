@@ -177,14 +177,14 @@ def _copy_callback(callback: Any) -> Any:
     """
     if isinstance(callback, tuple):
         return callback[0], _copy_callback(callback[1])
-    if isinstance(callback, type):
-        return callback
-    copied = copy.copy(callback)
-    for name, value in vars(callback).items():
-        # Locks, threads and open files raise it.
-        with contextlib.suppress(TypeError):
-            setattr(copied, name, copy.deepcopy(value))
-    return copied
+    try:
+        return copy.deepcopy(callback)
+    except TypeError:  # Of locks, threads and open files.
+        copied = copy.copy(callback)
+        for name, value in vars(callback).items():
+            with contextlib.suppress(TypeError):
+                setattr(copied, name, copy.deepcopy(value))
+        return copied
 
 
 def torch_generator(rng: np.random.Generator, device: torch.device) -> torch.Generator:
