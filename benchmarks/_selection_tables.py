@@ -38,14 +38,15 @@ def summarise(path: Path, curves: Path | None, default: str) -> None:
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
             groups[row["set"], row["seed"]].append(row)
-    choices = [_choice(name, seed, rows, curves, default) for (name, seed), rows in groups.items()]
+    choices = [_choice(*group, rows, default) for group, rows in groups.items()]
     _write(path.with_name(f"{path.stem}_table.csv"), choices)
+    if curves is not None:
+        gains = [_gain(*group, rows, curves, default) for group, rows in groups.items()]
+        _write(path.with_name(f"{path.stem}_gains.csv"), gains)
     _write(path.with_name(f"{path.stem}_families.csv"), _by_family(groups))
 
 
-def _choice(
-    name: str, seed: str, rows: list[dict[str, str]], curves: Path | None, default: str
-) -> dict[str, Any]:
+def _choice(name: str, seed: str, rows: list[dict[str, str]], default: str) -> dict[str, Any]:
     """Compare the choice by painted defects with the best, the default and a random one.
 
     Cells of scores contain AUC and PRO on real defects.
@@ -56,22 +57,28 @@ def _choice(
     scores = np.array([[float(row[column]) for column in REAL.values()] for row in rows])
     best = scores.max(axis=0)
     taus = [kendalltau(-report.mean_ranks, column).statistic for column in scores.T]
-    out = {
+    return {
         "set": name,
         "seed": seed,
-        "n": len(rows),
-        "chosen": names[chosen],
+        "chosen": names[chosen].replace("+", " + "),
         "scores": _cell(scores[chosen]),
         "best": _cell(best),
         "regret": _cell(best - scores[chosen]),
-        "of the default": _cell(best - scores[usual]),
-        "of a random one": _cell(best - scores.mean(axis=0)),
+        "ready": _cell(best - scores[usual]),
+        "random": _cell(best - scores.mean(axis=0)),
         "τ": _cell(taus, 2),
     }
-    if curves is not None:
-        files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in names]
-        out |= _intervals([Curves.load(file) for file in files], chosen, usual)
-    return out
+
+
+def _gain(
+    name: str, seed: str, rows: list[dict[str, str]], curves: Path, default: str
+) -> dict[str, Any]:
+    """Return how far the chosen configuration is above the default, with images resampled."""
+    names = [row["configuration"] for row in rows]
+    files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in names]
+    chosen, usual = _report(rows).best_index, names.index(default)
+    intervals = _intervals([Curves.load(file) for file in files], chosen, usual)
+    return {"set": name, "seed": seed, "chosen": names[chosen], **intervals}
 
 
 def _cell(numbers: Iterable[float], digits: int = 3) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import typer
 
+from sk_ssimae.cli._text import printable
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.persistence import load
 
@@ -98,7 +99,7 @@ def _run(*arguments: Any) -> None:
     from sk_ssimae.cli._app import app
 
     words = [str(argument) for argument in arguments]
-    print(f"\n$ sk-ssimae {shlex.join(words)}", flush=True)
+    print(f"\n$ sk-ssimae {printable(shlex.join(words))}", flush=True)
     code = app(words, standalone_mode=False)
     if code:
         raise typer.Exit(code)

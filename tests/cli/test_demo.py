@@ -33,6 +33,13 @@ def test_the_demo_runs_the_commands(small, tmp_path, capsys):
     demo.main(folder)  # Again, over its own files.
 
 
+def test_its_commands_are_escaped(small, tmp_path, capsys):
+    demo.main(tmp_path / "red\x1b[31m")
+    output = capsys.readouterr().out
+    assert output.count(r"red\x1b[31m") > 5
+    assert "\x1b" not in output
+
+
 def test_it_fails_if_too_little_is_found(run, small, tmp_path, monkeypatch):
     good = dict.fromkeys(demo.LEAST, 0.96)
     demo.check(good)
