@@ -259,7 +259,7 @@ def judge_all(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def is_requested(arguments: argparse.Namespace, name: str, method: str, seed: int) -> bool:
-    """Tell whether to judge a method: what takes minutes, with the first seed alone."""
+    """Tell whether to judge a method: slow ones with the first seed alone."""
     seeds = arguments.seeds
     if name in LARGE_IMAGES or method != "patch-dictionary":
         seeds = seeds[:1]

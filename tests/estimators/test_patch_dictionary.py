@@ -193,3 +193,14 @@ print({"torch", "skorch"} & {*sys.modules})
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines() == ["(4, 48, 48)", "set()"]
+
+
+@pytest.mark.parametrize(
+    ("scales", "smoothing", "radius"), [((1, 2), 0, 3), ((2, 4, 8), 0, 12), ((1, 2), 20, 20)]
+)
+def test_regions_end_at_half_of_peaks_as_wide_as_the_filters(scales, smoothing, radius):
+    segmenter = PatchDictionarySegmenter(
+        scales=scales, stride=8, smoothing=smoothing, random_state=0
+    ).fit(GOOD)
+    # Five pixels at the coarsest scale are a uniform window, with a deviation of 5 * 8 / √12.
+    assert segmenter._with_radius(segmenter._levels(), GOOD[0].shape).radius == radius
