@@ -50,9 +50,10 @@ class Pilot:
                 "pilot must be a segmenter with the methods fit and decision_function, got "
                 f"{segmenter!r} instead."
             )
-        fitted = clone(segmenter).fit([X[index] for index in train])
+        fitted = clone(segmenter).fit([X[index] for index in train], **roi_of(good, train))
         indices = test[:_MOST_IMAGES]
-        return cls(fitted, good, indices, fitted.decision_function([X[i] for i in indices]), seed)
+        maps = fitted.decision_function([X[i] for i in indices], **roi_of(good, indices))
+        return cls(fitted, good, indices, maps, seed)
 
     def find_severities(self, families: list[str]) -> dict[str, float]:
         """Find the smallest severity of each family that the pilot detects."""
@@ -73,7 +74,16 @@ class Pilot:
         # The same generator for all severities: only contrast or displacement differ.
         rng = np.random.default_rng(self.seed)
         pairs = [self.good.paint(int(index), family, severity, rng) for index in self.indices]
-        maps = self.segmenter.decision_function([image for image, _ in pairs])
+        inspected = roi_of(self.good, self.indices)
+        maps = self.segmenter.decision_function([image for image, _ in pairs], **inspected)
         masks = [mask for _, mask in pairs]
         masks += [np.zeros_like(mask) for mask in masks]
-        return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR)
+        roi = 2 * inspected["roi"] if inspected else None
+        return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR, roi=roi)
+
+
+def roi_of(good: "GoodImages", indices: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the keyword `roi` for some images; none if all pixels are inspected."""
+    masks = good.take_roi(indices.tolist())
+    # Not every pilot has the parameter.
+    return {} if masks is None else {"roi": masks}

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sk_ssimae import _atomic
-from sk_ssimae.cli import _lock
+from sk_ssimae import _atomic, _lock
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli._folder import OutputFolder
-from sk_ssimae.cli._lock import lock_folder
 
 
 @pytest.fixture

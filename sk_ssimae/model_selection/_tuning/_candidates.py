@@ -1,5 +1,6 @@
 """The candidates of `tune`: segmenters, and the settings of inference to try on each."""
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion
 
 # The shorter side in pixels from which images of half the size are tried too.
 _LARGE = 512
@@ -151,9 +153,9 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
 
 def median_shape(X: Any) -> tuple[int, int]:
     """Return the median height and width of some of the images."""
-    images = Images(X)
+    images = Images(X, conversion=Conversion(alpha_channel="keep"))
     chosen = np.unique(np.linspace(0, len(images) - 1, _MOST_READ).round().astype(int))
-    shapes = [images.read_stored(index)[0].pixels.shape[:2] for index in chosen.tolist()]
+    shapes = [images.read_shape(index) for index in chosen.tolist()]
     height, width = np.median(shapes, axis=0).astype(int).tolist()
     return height, width
 
@@ -208,6 +210,69 @@ def check_candidates(candidates: Any) -> list[Candidate]:
             raise type(error)(f"{where} ({candidate.name}): {error}") from error
         checked.append(candidate)
     return checked
+
+
+def with_params(candidates: list[Candidate], params: Any) -> list[Candidate]:
+    """Return checked candidates whose segmenters have parameters set, where they have them.
+
+    Raises
+    ------
+    TypeError
+        If `params` is no dict of names.
+    ValueError
+        If no segmenter has one of the parameters, a grid has it too, or a value is not allowed.
+    """
+    from sklearn.base import clone
+
+    if params is None:
+        return candidates
+    if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
+        raise TypeError(
+            "params must be a dict from names of parameters to values, such as "
+            f"{{'alpha_channel': 'keep'}}, got {params!r} instead."
+        )
+    known = {name for candidate in candidates for name in candidate.segmenter.get_params()}
+    for name in params:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            remedy = f"Did you mean {close[0]!r}?" if close else "Leave it out."
+            raise ValueError(
+                f"params must have names of parameters of candidates, got {name!r}. {remedy}"
+            )
+        searched = [candidate.name for candidate in candidates if name in candidate.grid]
+        if searched:
+            raise ValueError(
+                f"params must not have {name!r}, whose values are in the grid of {searched[0]!r}. "
+                "Change the grid instead."
+            )
+    changed = []
+    for candidate in candidates:
+        segmenter = clone(candidate.segmenter)
+        own = {name: value for name, value in params.items() if name in segmenter.get_params()}
+        try:
+            segmenter.set_params(**own).check_parameters()
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"params, of {candidate.name}: {error}") from error
+        changed.append(candidate._replace(segmenter=segmenter))
+    return changed
+
+
+def common_parameter(candidates: Sequence[Candidate], name: str) -> Any:
+    """Return the value of a parameter by which images are read.
+
+    Raises
+    ------
+    ValueError
+        If candidates differ in it.
+    """
+    values = [getattr(candidate.segmenter, name) for candidate in candidates]
+    if any(value != values[0] for value in values):
+        found = ", ".join(dict.fromkeys(map(repr, values)))
+        raise ValueError(
+            f"candidates must have the same {name}, got {found}: they are ranked on the same "
+            f"images. Set it for all with params={{{name!r}: ...}}."
+        )
+    return values[0]
 
 
 def _check_name(name: Any, former: list[str], where: str) -> None:

@@ -51,6 +51,7 @@ def train_winner(
     winner: Any,
     outcome: Outcome,
     *,
+    roi: Any,
     shapes: Sequence[Shape],
     division: Division,
     clock: Clock,
@@ -72,7 +73,7 @@ def train_winner(
         winner = with_patches(winner, n_patches)
         doing += f", with {total_patches(winner)} patches"
     report(STEP, doing)
-    fit_completely(winner, X)
+    fit_completely(winner, X, roi)
     if folder is not None:
         _forget_checkpoints(winner, folder.checkpoints)
     return winner
