@@ -15,7 +15,8 @@ from sk_ssimae._validation import (
 from sk_ssimae.metrics import pro_auc_score
 from sk_ssimae.metrics._pooling import check_rate
 from sk_ssimae.metrics._scorers import RequestsRoi
-from sk_ssimae.model_selection._selection_set import SelectionSet, key_of_mask
+from sk_ssimae.model_selection._painted import key_of_mask
+from sk_ssimae.model_selection._selection_set import SelectionSet
 
 
 class FamilyScorer(RequestsRoi):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sk_ssimae.metrics import pro_auc_score
 
 if TYPE_CHECKING:
-    from sk_ssimae.model_selection._selection_set import GoodImages
+    from sk_ssimae.model_selection._painted import GoodImages
 
 _MAX_FPR = 0.05
 _DETECTED = 0.5
@@ -44,7 +44,8 @@ class Pilot:
         if segmenter is None:
             from sk_ssimae.estimators import PatchDictionarySegmenter
 
-            segmenter = PatchDictionarySegmenter(random_state=seed)
+            # The last of 2 or 4 channels, which may be alpha, is not painted.
+            segmenter = PatchDictionarySegmenter(alpha_channel="drop", random_state=seed)
         elif not hasattr(segmenter, "fit") or not hasattr(segmenter, "decision_function"):
             raise TypeError(
                 "pilot must be a segmenter with the methods fit and decision_function, got "

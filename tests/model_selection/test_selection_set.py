@@ -104,7 +104,7 @@ def test_paths_of_any_size_and_type(tmp_path):
 
 def test_alpha_stays_untouched(tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), np.uint8)
-    X, y = make_selection_set(rgba, families=["cut"], severity=1, random_state=0)
+    X, y = make_selection_set(rgba, families=["cut"], random_state=0)
     assert X.shape == (6, 32, 32, 4)
     assert y[3:].any(axis=(1, 2)).all()
     for image in X[3:]:
@@ -159,7 +159,7 @@ def test_defects_lie_in_the_region_of_interest():
     assert y[6:].any(axis=(1, 2)).all()
     assert not y[:, ~RING].any()
     assert np.isnan(X[:, ~RING]).all()
-    noise = np.random.default_rng(0).random(GOOD.shape)
+    noise = np.random.default_rng(0).random(GOOD.shape, dtype=np.float32)
     other = make_selection_set(np.where(RING, GOOD, noise), **params, roi=[RING] * 6)
     np.testing.assert_array_equal(other.y, y)
     np.testing.assert_array_equal(other.X[:, RING], X[:, RING])

@@ -721,7 +721,11 @@ def test_table_file_and_picture(result, tmp_path):
             r"same alpha_channel, got 'auto', 'keep': .* with params=\{'alpha_channel': ...\}",
         ),
         ({"params": 3}, TypeError, "params must be a dict from names of parameters to values"),
-        ({"params": {"alpha": "keep"}}, ValueError, "got 'alpha'. Did you mean 'alpha_channel'"),
+        (
+            {"params": {"alpha_chanel": "keep"}},
+            ValueError,
+            "got 'alpha_chanel'. Did you mean 'alpha_channel'",
+        ),
         ({"params": {"target_fpr": 2}}, ValueError, "params, of filters: The 'target_fpr' param"),
         (
             {"params": {"smoothing": 2}},

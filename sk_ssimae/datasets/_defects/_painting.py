@@ -1,5 +1,6 @@
 """Paint one defect into one image and find the pixels that changed."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def paint_defect(
     rng : Generator
         Source of place and shape.
     inside : array of bool, shape (h, w), or None
-        Pixels that may change, at least one; None for all. The defect lies around one of them.
+        Pixels that may change, at least one; None for all.
 
     Returns
     -------
@@ -75,20 +76,25 @@ def paint_defect(
 def _draw(
     canvas: Canvas, family: str, amount: float, rng: np.random.Generator, inside: Mask | None
 ) -> tuple[Mask, Image]:
-    """Draw a defect anywhere, or around a random pixel of those inside.
+    """Draw a defect anywhere, or with its centre at a random pixel of those inside.
 
-    Families draw in the middle part of a canvas, where a region of interest may have no pixels. So
-    the image, extended by its mirror image, is moved until that pixel is in the middle.
+    Where a family draws does not depend on the pixels. So the image, extended by its mirror image,
+    is moved until that pixel is at the centre of the defect, which is then drawn again.
     """
     if inside is None:
         return FAMILIES[family](canvas, amount, rng)
+    same = copy.deepcopy(rng)
+    region, _ = FAMILIES[family](canvas, amount, rng)
+    if not region.any():
+        return region, canvas.image
+    centre = np.argwhere(region).mean(axis=0).round().astype(int)
     place = np.argwhere(inside)[int(rng.integers(np.count_nonzero(inside)))]
-    offsets = [int(first) - n // 2 for first, n in zip(place, inside.shape, strict=True)]
+    offsets = (place - centre).tolist()
     rows, columns = (
         _mirror(np.arange(n) + offset, n) for offset, n in zip(offsets, inside.shape, strict=True)
     )
     moved = canvas._replace(image=canvas.image[rows[:, None], columns])
-    drawn_region, drawn = FAMILIES[family](moved, amount, rng)
+    drawn_region, drawn = FAMILIES[family](moved, amount, same)
     # Back again: the part of the moved image that lies in the image.
     there = tuple(
         slice(max(offset, 0), n + min(offset, 0))

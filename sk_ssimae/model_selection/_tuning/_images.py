@@ -1,30 +1,26 @@
 """The images of `tune`: some train candidates, painted parts of others rank them."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._images import Images
-from sk_ssimae._interest import Inside, bounding_box, count_inside
+from sk_ssimae._interest import Inside, bounding_box
 from sk_ssimae._pixels import Conversion
-from sk_ssimae.model_selection._selection_set import GoodImages, SelectionSet, paint_copies
+from sk_ssimae.model_selection._painted import GoodImages
+from sk_ssimae.model_selection._selection_set import SelectionSet, paint_copies
+from sk_ssimae.model_selection._tuning._cutting import Cutting, LeastSide, Shape
 
 # Images that are painted, each once with every family.
 _MOST_SCORED = 8
 _LEAST_SCORED = 2
-# Sides of parts of images below which defects are cramped.
-_LEAST_SIDE = 128
 # Share of a single image that trains candidates.
 _TRAINING_SHARE = 0.6
 _MOST_OF_PILOT = 2
 _PILOT_DICTIONARY = 1000
-
-Shape = tuple[int, int]
-#: From the shape of an image to the least side of a part of it.
-LeastSide = Callable[[Shape], int]
 
 
 class Division(NamedTuple):
@@ -55,70 +51,6 @@ class Division(NamedTuple):
     is_part: bool
     training_roi: Any
     roi: list[Inside] | None
-
-
-class _Cutting(NamedTuple):
-    """An image, or the part of it that contains the region of interest.
-
-    Attributes
-    ----------
-    pixels : array of shape (h, w) or (h, w, c)
-        As they are stored, without alpha, and filled outside the region.
-    inside : array of bool, shape (h, w), or None
-        Inspected pixels; None if all are.
-    shape : tuple of two int
-        Height and width of the whole image.
-    name : str
-        Name of the image in messages.
-    """
-
-    pixels: NDArray[Any]
-    inside: Inside | None
-    shape: Shape
-    name: str
-
-    @classmethod
-    def read(cls, images: Images, index: int, least_side: LeastSide) -> "_Cutting":
-        """Read an image."""
-        stored, inside, name = images.read_inspected(index)
-        pixels = stored.pixels[..., 0] if stored.pixels.shape[2] == 1 else stored.pixels
-        shape = (pixels.shape[0], pixels.shape[1])
-        if inside is None:
-            return cls(pixels, None, shape, name)
-        least = max(_LEAST_SIDE, least_side(shape))
-        box = bounding_box(inside, (least, least))
-        return cls(pixels[box], inside[box], shape, name)
-
-    @property
-    def own_shape(self) -> Shape:
-        """Height and width."""
-        return self.pixels.shape[0], self.pixels.shape[1]
-
-    def at(self, *box: slice) -> "_Cutting":
-        """Return a part."""
-        return self._replace(
-            pixels=self.pixels[box], inside=None if self.inside is None else self.inside[box]
-        )
-
-    def cut(self, shape: Shape, rng: np.random.Generator) -> "_Cutting":
-        """Return a random part of a shape, with many of the inspected pixels."""
-        if self.inside is None:
-            row, column = (
-                int(rng.integers(n - part + 1))
-                for n, part in zip(self.own_shape, shape, strict=True)
-            )
-        else:
-            counts = count_inside(self.inside, shape)
-            places = np.argwhere(counts >= counts.max() / 2)
-            row, column = places[int(rng.integers(len(places)))].tolist()
-        return self.at(slice(row, row + shape[0]), slice(column, column + shape[1]))
-
-    def part_shape(self, n_pixels: float, least_side: LeastSide) -> Shape:
-        """Return a shape of about that number of pixels in the proportions of the image."""
-        share = math.sqrt(n_pixels / math.prod(self.own_shape))
-        least = max(_LEAST_SIDE, least_side(self.shape))
-        height, width = (min(n, max(least, round(share * n))) for n in self.own_shape)
-        return height, width
 
 
 def open_images(X: Any, conversion: Conversion, roi: Any) -> tuple[Images, list[Shape]]:
@@ -201,7 +133,7 @@ def divide(
             held_out += rng.permutation(np.flatnonzero(group_of == group)).tolist()
             n_groups += 1
     training = np.flatnonzero(np.isin(group_of, groups[n_groups:]))
-    whole = [_Cutting.read(images, index, least_side) for index in held_out[:_MOST_SCORED]]
+    whole = [Cutting.read(images, index, least_side) for index in held_out[:_MOST_SCORED]]
     n_scored = _n_scored(whole, n_pixels / n_copies, least_side)
     parts = [
         image.cut(image.part_shape(n_pixels / n_copies / n_scored, least_side), rng)
@@ -210,9 +142,7 @@ def divide(
     return _division(images.take(training), images.take_roi(training), parts, is_part=False)
 
 
-def _division(
-    training: Any, training_roi: Any, parts: list[_Cutting], *, is_part: bool
-) -> Division:
+def _division(training: Any, training_roi: Any, parts: list[Cutting], *, is_part: bool) -> Division:
     masks = [part.inside for part in parts if part.inside is not None]
     return Division(
         training,
@@ -247,7 +177,7 @@ def find_severities(
     images = Images(division.training, conversion=conversion, roi=division.training_roi)
     side = min(division.parts[0].shape[:2])
     training = [
-        _Cutting.read(images, index, lambda shape: side)
+        Cutting.read(images, index, lambda shape: side)
         for index in range(min(len(images), _MOST_SCORED))
     ]
     training = [
@@ -286,7 +216,7 @@ def _good(division: Division) -> GoodImages:
     return GoodImages(division.parts, division.roi, division.names)
 
 
-def _n_scored(whole: list[_Cutting], n_pixels: float, least_side: LeastSide) -> int:
+def _n_scored(whole: list[Cutting], n_pixels: float, least_side: LeastSide) -> int:
     """Return the number of parts: all if they can be small enough, but at least 2."""
     least = max(math.prod(image.part_shape(0, least_side)) for image in whole)
     return min(len(whole), max(_LEAST_SCORED, int(n_pixels // least)))
@@ -296,7 +226,7 @@ def _divide_single(
     images: Images, n_pixels: float, least_side: LeastSide, rng: np.random.Generator
 ) -> Division:
     """Divide a single image, or the part with the region of interest, along its longer axis."""
-    image = _Cutting.read(images, 0, least_side)
+    image = Cutting.read(images, 0, least_side)
     shape = image.own_shape
     axis = int(np.argmax(shape))
     cut = round(_TRAINING_SHARE * shape[axis])

@@ -14,7 +14,8 @@ from sk_ssimae.exceptions import IntensityRangeWarning
 from sk_ssimae.model_selection._family_scorer import FamilyScorer
 from sk_ssimae.model_selection._selection_report import best_by_rank
 from sk_ssimae.model_selection._selection_set import SelectionSet
-from sk_ssimae.model_selection._tuning._images import Shape, scale_size
+from sk_ssimae.model_selection._tuning._cutting import Shape
+from sk_ssimae.model_selection._tuning._images import scale_size
 
 Map = NDArray[np.float32]
 Setting = Mapping[str, Any]

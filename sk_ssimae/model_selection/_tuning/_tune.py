@@ -16,13 +16,13 @@ from sk_ssimae._pixels import Conversion
 from sk_ssimae._validation import make_rng
 from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
 from sk_ssimae.model_selection._split import number_groups
-from sk_ssimae.model_selection._tuning._candidates import (
-    Candidate,
+from sk_ssimae.model_selection._tuning._candidates import Candidate, default_candidates
+from sk_ssimae.model_selection._tuning._checks import (
     check_candidates,
     common_parameter,
-    default_candidates,
     with_params,
 )
+from sk_ssimae.model_selection._tuning._cutting import Shape
 from sk_ssimae.model_selection._tuning._ensembles import ENSEMBLES, try_ensembles
 from sk_ssimae.model_selection._tuning._folder import (
     TuningFolder,
@@ -31,7 +31,6 @@ from sk_ssimae.model_selection._tuning._folder import (
     describe_segmenter,
 )
 from sk_ssimae.model_selection._tuning._images import (
-    Shape,
     divide,
     find_severities,
     n_scored_pixels,
@@ -105,7 +104,7 @@ def tune(
     roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
         Region of interest: True where a pixel is inspected; a single mask holds for all images.
         Defects are painted within it, other pixels do not count in the scores, and the winner is
-        trained and calibrated with it. None inspects all pixels.
+        trained and calibrated with it: pass it to `predict` too. None inspects all pixels.
     folder : path or None, default=None
         Folder for the results of each candidate, created if it does not exist. An interrupted
         tuning continues if it is called again with the same images and options; `budget_minutes`
