@@ -85,7 +85,8 @@ def _choose_patches(
     """Choose the number of patches for the time that the calibration leaves."""
     assert outcome.speed is not None and outcome.scored is not None  # noqa: PT018
     n_images, total = len(shapes), total_patches(winner)
-    n_held_out = max(winner.validation_fraction * n_images, min(_FEWEST_HELD_OUT, n_images / 2))
+    share: float = winner.validation_fraction
+    n_held_out = max(share * n_images, min(_FEWEST_HELD_OUT, n_images / 2))
     pixels = sum(map(math.prod, shapes)) / n_images
     pixels_per_map = sum(math.prod(part.shape[:2]) for part in division.parts) / len(division.parts)
     calibrating = n_held_out * outcome.scored.seconds_per_map * pixels / pixels_per_map
