@@ -18,6 +18,7 @@ LEAVES = {
     "_images",
     "_intensity",
     "_interest",
+    "_lock",
     "_pixel_store",
     "_pixels",
     "_reading",
@@ -48,6 +49,7 @@ DIRECTIONS = {
 # Imports allowed besides NumPy where torch is not.
 WITHOUT_TORCH: dict[str, set[str]] = {
     **{name: set() for name in LEAVES | {"model_selection"}},
+    "_lock": {"filelock"},
     "metrics": {"scipy"},
     "_inference": {"scipy", "skimage"},
 }
