@@ -32,7 +32,8 @@ from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 TABLE = Path(__file__).parent / "results" / "stride.csv"
 SHARES = (0.125, 0.1875, 0.25, 0.375, 0.5, 0.75)  # Of the patch size; the first is the reference.
 TAPERS = (0, 0.25, 1)
-IDENTITY = ("set", "patch_size", "latent_dim", "cutout", "patches", "images")
+TRAINED = ("patch_size", "latent_dim", "cutout", "absolute_weight")
+IDENTITY = ("set", *TRAINED, "patches", "images")
 SCORES = ("pixel_roc_auc", "pro_auc")
 
 
@@ -56,8 +57,7 @@ def identify(name: str, segmenter: BaseAutoencoderSegmenter, n_images: int) -> d
     """Return the columns by which a measurement is recognised."""
     params = segmenter.get_params()
     trained = params["n_patches"] * params["max_epochs"]
-    sizes = (params[key] for key in ("patch_size", "latent_dim", "cutout"))
-    values = name, *sizes, trained, n_images
+    values = name, *(params.get(key, "") for key in TRAINED), trained, n_images
     return {key: str(value) for key, value in zip(IDENTITY, values, strict=True)}
 
 
@@ -105,8 +105,8 @@ def costs(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
         group = *(row[name] for name in IDENTITY), row["taper"]
         groups[group][float(row["share"])] = [float(row[name]) for name in SCORES]
     table = []
-    for (name, patch_size, _, cutout, *_, taper), by_share in groups.items():
-        line = {"set": name, "patch_size": patch_size, "cutout": cutout, "taper": taper}
+    for (name, patch_size, *_, taper), by_share in groups.items():
+        line = {"set": name, "patch_size": patch_size, "taper": taper}
         for share in SHARES[1:]:
             lost = np.subtract(by_share[SHARES[0]], by_share[share])
             # Adding 0 turns -0 into 0.
