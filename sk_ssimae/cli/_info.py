@@ -10,7 +10,12 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae.cli._model import fitted_parts, open_model, promise, stopped_early
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseDictionarySegmenter, BaseSegmenter, SparseDictionarySegmenter
+from sk_ssimae.estimators import (
+    BaseDictionarySegmenter,
+    BaseSegmenter,
+    EnsembleSegmenter,
+    SparseDictionarySegmenter,
+)
 
 
 def info(model: Path, terminal: Terminal) -> None:
@@ -34,6 +39,7 @@ def info(model: Path, terminal: Terminal) -> None:
         "intensities": _say_intensities(segmenter),
         "training": _say_training(segmenter),
         **_say_stride(segmenter),
+        **_say_weights(segmenter),
         **_say_threshold(segmenter),
         "made with": ", ".join(f"{k} {v}" for k, v in document["versions"].items()),
     }
@@ -81,6 +87,13 @@ def _say_stride(segmenter: BaseSegmenter) -> dict[str, str]:
         if getattr(part, "stride", None) == "auto"
     ]
     return {"stride": "; ".join(chosen)} if chosen else {}
+
+
+def _say_weights(segmenter: BaseSegmenter) -> dict[str, str]:
+    if not isinstance(segmenter, EnsembleSegmenter):
+        return {}
+    weights = zip(segmenter.named_segmenters_, segmenter.weights_, strict=True)
+    return {"weights": ", ".join(f"{name} {weight:.3g}" for name, weight in weights)}
 
 
 def _say_training(segmenter: BaseSegmenter) -> str:
