@@ -1,7 +1,7 @@
 """Overlapping patches of an image: their places, and the weighted average where they overlap."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from sk_ssimae._formulas._arrays import array_namespace
 Origin = tuple[int, int]
 # From patches (N, C, P, P) and their origins, first rows and columns, to (N, C', P, P).
 Transform = Callable[[Any, Sequence[Origin]], Any]
+
+# Share of the patch size, chosen by benchmarks/stride.py.
+_AUTO_STRIDE = 0.25
 
 
 class Patches(NamedTuple):
@@ -143,6 +146,24 @@ def patch_positions(length: int, patch_size: int, stride: int) -> NDArray[np.int
     last = length - patch_size
     positions = np.arange(0, last + 1, stride)
     return positions if positions[-1] == last else np.append(positions, last)
+
+
+def choose_stride(stride: int | Literal["auto"], patch_size: int) -> int:
+    """Return the stride in pixels of a parameter `stride`.
+
+    Parameters
+    ----------
+    stride : int or "auto"
+        The parameter.
+    patch_size : int
+        Side of a patch in pixels.
+
+    Returns
+    -------
+    int
+        The stride, from 1 to `patch_size` with "auto".
+    """
+    return max(1, round(_AUTO_STRIDE * patch_size)) if stride == "auto" else int(stride)
 
 
 def taper_weights(patch_size: int, taper: float) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.signal.windows import tukey
 
-from sk_ssimae._patches import coverage, patch_positions, taper_weights
+from sk_ssimae._patches import choose_stride, coverage, patch_positions, taper_weights
 
 
 @pytest.mark.parametrize("length", [16, 17, 31, 32, 100, 696])
@@ -17,6 +17,12 @@ def test_windows_cover_every_pixel(length, stride):
     over = (positions[:, None] <= pixels) & (pixels < positions[:, None] + 16)
     assert over.any(axis=0).all()
     np.testing.assert_array_equal(coverage(length, positions, np.ones(16)), over.sum(axis=0))
+
+
+@pytest.mark.parametrize(("patch_size", "stride"), [(1, 1), (3, 1), (16, 4), (64, 16), (128, 32)])
+def test_the_automatic_stride_is_a_quarter_of_a_patch(patch_size, stride):
+    assert choose_stride("auto", patch_size) == stride
+    assert choose_stride(7, patch_size) == 7
 
 
 def test_weights_are_summed_over_each_pixel():

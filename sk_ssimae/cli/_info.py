@@ -38,6 +38,7 @@ def info(model: Path, terminal: Terminal) -> None:
         "channels": segmenter.n_channels_,
         "intensities": _say_intensities(segmenter),
         "training": _say_training(segmenter),
+        **_say_stride(segmenter),
         **_say_weights(segmenter),
         **_say_threshold(segmenter),
         "made with": ", ".join(f"{k} {v}" for k, v in document["versions"].items()),
@@ -76,6 +77,16 @@ def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:
         return {"threshold": f"{segmenter.threshold_:.6g}", "promise": promise(segmenter)}
     except NotFittedError as error:
         return {"threshold": str(error)}
+
+
+def _say_stride(segmenter: BaseSegmenter) -> dict[str, str]:
+    """Return the strides that were chosen for the size of patches, none if all are given."""
+    chosen = [
+        f"{name}: {part.stride_} pixels".removeprefix(": ")
+        for name, part in fitted_parts(segmenter).items()
+        if getattr(part, "stride", None) == "auto"
+    ]
+    return {"stride": "; ".join(chosen)} if chosen else {}
 
 
 def _say_weights(segmenter: BaseSegmenter) -> dict[str, str]:

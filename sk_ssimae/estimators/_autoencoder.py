@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -15,7 +16,13 @@ from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._inference._decision import is_finite
 from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
-from sk_ssimae._patches import Patches, Transform, average_orientations, average_patches
+from sk_ssimae._patches import (
+    Patches,
+    Transform,
+    average_orientations,
+    average_patches,
+    choose_stride,
+)
 from sk_ssimae._pixels import as_unit_float
 from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
@@ -341,7 +348,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
     def check_ready(self) -> None:
         """Check parameters that were set since `fit`, and move the net to its device."""
         super().check_ready()
-        if self.stride > self.min_image_size:
+        if self.stride_ > self.min_image_size:
             raise ValueError(
                 f"stride must be at most the patch_size of fit, {self.min_image_size}, got "
                 f"{self.stride} instead."
@@ -349,6 +356,12 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         # A net that was moved in inference mode could never be trained again.
         with torch_defaults():
             self.net_.prepare_inference(resolve_device(self.device))
+
+    @property
+    def stride_(self) -> int:
+        """Distance in pixels between patches in prediction, as chosen if `stride` is "auto"."""
+        check_is_fitted(self, "fitted_parameters_")
+        return choose_stride(self.stride, self.min_image_size)
 
     def residual_radius(self) -> int | None:
         """Return how many pixels around a pixel its residual depends on, beyond its patches."""
@@ -456,4 +469,4 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         return to_tensor(as_unit_float(image), next(self.net_.module_.parameters()).device)
 
     def _patches(self, shape: tuple[int, ...]) -> Patches:
-        return Patches.of_image((shape[0], shape[1]), self.min_image_size, self.stride)
+        return Patches.of_image((shape[0], shape[1]), self.min_image_size, self.stride_)

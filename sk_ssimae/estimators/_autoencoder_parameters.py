@@ -34,7 +34,7 @@ class AutoencoderParametersButRate(SegmenterParameters, total=False):
     callbacks: list[Any] | None
     net_params: dict[str, Any] | None
     checkpoint_dir: str | os.PathLike[str] | None
-    stride: int
+    stride: int | Literal["auto"]
     taper: float
     inference_batch_size: int
     test_time_augmentation: Literal["dihedral"] | None
@@ -102,9 +102,10 @@ class ParametrizedAutoencoder(BaseSegmenter):
         after every epoch. An interrupted `fit` with the same parameters and images resumes from it
         and ends with identical weights. Nothing is deleted: `fit` with a finished checkpoint does
         not train again. None writes none.
-    stride : int, default=16
+    stride : int or "auto", default=16
         Distance in pixels between the overlapping patches of an image in prediction, from 1 to
-        `patch_size`.
+        `patch_size`. "auto" is a quarter of `patch_size`. A coarser one takes less time, and
+        :doc:`/performance` has what it loses.
     taper : float, default=0.25
         Share of a patch, in [0, 1] and half of it at each edge, over which its weight in the
         average of overlapping patches rises from the edges (a cosine taper along each axis). Near
@@ -127,6 +128,8 @@ class ParametrizedAutoencoder(BaseSegmenter):
     precision_ : {"float32", "bf16", "fp16"}
         Precision of the last training, as chosen if `precision` is "auto". A fit that resumes from
         a checkpoint keeps the precision that it began with, on another machine too.
+    stride_ : int
+        Distance in pixels between patches in prediction, as chosen if `stride` is "auto".
     structure_correlation_ : float or None
         Correlation between good patches, held out if there are any, and their reconstructions, both
         less their local means: 1 for a network that reproduces all texture, about 0 for one that
@@ -152,7 +155,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         "callbacks": Parameter(Role.TRAINING, list, None),
         "net_params": Parameter(Role.TRAINING, dict, None),
         "checkpoint_dir": Parameter(Role.MACHINE, str, os.PathLike, None),
-        "stride": Parameter(Role.INFERENCE, _AT_LEAST_1),
+        "stride": Parameter(Role.INFERENCE, _AT_LEAST_1, StrOptions({"auto"})),
         "taper": Parameter(Role.INFERENCE, Interval(Real, 0, 1, closed="both")),
         "inference_batch_size": Parameter(Role.MACHINE, _AT_LEAST_1),
         "test_time_augmentation": Parameter(Role.INFERENCE, StrOptions({"dihedral"}), None),
@@ -181,7 +184,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         callbacks: list[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
-        stride: int = 16,
+        stride: int | Literal["auto"] = 16,
         taper: float = 0.25,
         inference_batch_size: int = 32,
         test_time_augmentation: Literal["dihedral"] | None = None,
@@ -224,7 +227,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
                 f"patch_size must be a multiple of {self.patch_size_multiple}, got "
                 f"{self.patch_size} instead."
             )
-        if self.stride > self.patch_size:
+        if self.stride != "auto" and self.stride > self.patch_size:
             raise ValueError(
                 f"stride must be at most patch_size={self.patch_size}, so that patches cover the "
                 f"image, got {self.stride} instead."

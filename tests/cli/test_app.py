@@ -111,6 +111,7 @@ def test_info_describes_the_model(run, model, segmenter):
     assert "latent_dim=8" in facts["parameters"]
     assert "n_patches=64, patch_size=16, random_state=0, stride=8" in facts["parameters"]
     assert "batch_size" not in facts["parameters"]
+    assert "stride" not in facts  # It was given.
     assert facts["threshold"] == f"{segmenter.threshold_:.6g}"
     assert facts["promise"] == segmenter.calibration_.promise()
     assert facts["channels"] == "1"

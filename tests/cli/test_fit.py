@@ -65,6 +65,16 @@ def test_fit_prints_where_the_model_is(run, tmp_path, folders, tiny_options):
     assert replaced.threshold_ == 0.5
 
 
+def test_an_automatic_stride_is_shown(run, tmp_path, folders, tiny_options):
+    output = tmp_path / "m"
+    options = [*tiny_options, "--patch-size=32", "--set=stride=auto"]
+    assert run("fit", folders.good, "-o", output, *options).exit_code == 0
+    assert load(output).stride == "auto"
+    shown = run("info", output).stdout
+    assert "stride='auto'" in shown
+    assert "\nstride      8 pixels\n" in shown
+
+
 def test_interrupted_training_is_saved(run, tmp_path, folders, tiny_options, monkeypatch):
     monkeypatch.setattr(EpochProgress, "on_batch_end", interrupt_second_epoch)
     output = tmp_path / "m.safetensors"

@@ -249,6 +249,10 @@ def test_windows_that_the_halo_just_reaches(fitted, image):
     check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN | {"stride": 16}), image, 12)
 
 
+def test_an_automatic_stride(fitted, image):
+    check_equals_whole(fitted(SSIMAutoencoderSegmenter, **PLAIN | {"stride": "auto"}), image, 12)
+
+
 def test_flat_images(fitted):
     # The part of an image that a block reads must not change the rounding of SSIM.
     image = np.full((40, 64), 0.02, dtype=np.float32)

@@ -482,6 +482,7 @@ def test_not_fitted(segmenter_class, good):
         ({"latent_dim": 0}, "'latent_dim' parameter"),
         ({"patch_size": 24}, "patch_size must be a multiple of 16, got 24"),
         ({"stride": 17}, "stride must be at most patch_size=16, .* got 17"),
+        ({"stride": "automatic"}, "'stride' parameter"),
         ({"n_patches": 0}, "'n_patches' parameter"),
         ({"lr": 0}, "'lr' parameter"),
         ({"target_fpr": 1}, "'target_fpr' parameter"),
@@ -508,6 +509,22 @@ def test_stride_may_not_leave_gaps_after_fit(segmenter_class, fitted, good):
     segmenter = fitted(segmenter_class).set_params(patch_size=32, stride=20)
     with pytest.raises(ValueError, match="at most the patch_size of fit, 16, got 20"):
         segmenter.predict(good)
+
+
+def test_automatic_stride(segmenter_class, fitted, good):
+    assert not hasattr(segmenter_class(stride="auto"), "stride_")
+    segmenter = fitted(segmenter_class).set_params(smoothing=0, stride=8)
+    coarse = segmenter.decision_function(good)
+    expected = segmenter.set_params(stride=4).decision_function(good)
+    assert segmenter.stride_ == 4
+    # A size of patches that was set after fit has no effect.
+    segmenter.set_params(stride="auto", patch_size=64)
+    assert segmenter.stride_ == 4
+    maps = segmenter.decision_function(good)
+    np.testing.assert_array_equal(maps, expected)
+    assert np.abs(maps - coarse).max() > 1e-4
+    with pytest.raises(NotFittedError, match="stride='auto'"):
+        segmenter.set_params(threshold="pixel_fpr").predict(good)
 
 
 def test_prediction_leaves_the_network_trainable(segmenter_class, tiny, good):

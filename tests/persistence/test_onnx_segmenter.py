@@ -92,6 +92,7 @@ def test_families_agree(segmenter, images, tmp_path):
         (SSIMAutoencoderSegmenter, {"image_size": 20, "opening_diameter": 0, "smoothing": 1.5}),
         (L2AutoencoderSegmenter, {"image_size": (36, 20), "inference_batch_size": 1}),
         (L2AutoencoderSegmenter, {"taper": 1}),
+        (L2AutoencoderSegmenter, {"stride": "auto", "patch_size": 64, "smoothing": 0}),
         (VariationalAutoencoderSegmenter, {"n_samples": 3, "inference_batch_size": 5}),
         (VariationalAutoencoderSegmenter, {"test_time_augmentation": "dihedral"}),
         (MultiScaleSSIMAutoencoderSegmenter, {"smoothing": 0, "stride": 5}),

@@ -85,6 +85,7 @@ def test_every_segmenter_can_be_saved():
         {"threshold": 0.25, "image_size": 24, "random_state": None, "device": torch.device("cpu")},
         {"threshold": np.float32(0.1), "lr": np.float64(1e-3), "opening_diameter": np.int64(2)},
         {"target_fpr": 0.02, "image_size": (32, 40), "smoothing": 1, "n_patches": 2**70},
+        {"stride": "auto", "patch_size": 64},
         {
             "threshold": "pixel_fpr",
             "min_region_area": 7,

@@ -219,7 +219,7 @@ _combinations = st.fixed_dictionaries(
         "precision": _some(("auto", "float32", "bf16")),
         "weight_decay": st.floats(0, 1) | _some((1e10, 1e30)),
         "random_state": seeds,
-        "stride": st.integers(5, 32),
+        "stride": st.integers(5, 32) | st.just("auto"),
         "taper": st.floats(0, 1),
         "inference_batch_size": st.integers(3, 40),
         "smoothing": _some(("auto", 0, 0.5, 3, 1000)),

@@ -123,7 +123,7 @@ def _settings(segmenter: BaseAutoencoderSegmenter, versions: dict[str, str]) -> 
         n_channels=segmenter.n_channels_,
         latent_dim=int(network.latent_dim),
         patch_size=int(network.patch_size),
-        stride=int(segmenter.stride),
+        stride=segmenter.stride_,
         taper=float(segmenter.taper),
         inference_batch_size=int(segmenter.inference_batch_size),
         image_size=segmenter.working_size,
