@@ -10,7 +10,6 @@ differs from the results of `sk-ssimae predict`.
 """
 
 import argparse
-import csv
 import json
 import re
 import signal
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from _common import describe_machine
+from _rows import write
 from skimage.io import imsave
 from skimage.util import img_as_ubyte
 
@@ -56,10 +56,7 @@ def main() -> None:
                 rows.append(measure(url, images, expected, arguments.requests, n_clients))
             print(rows[-1], flush=True)
     if arguments.csv:
-        with arguments.csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys(), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write(rows, arguments.csv)
 
 
 def prepare(folder: Path) -> tuple[Path, list[Path]]:
