@@ -29,7 +29,7 @@ httpx = pytest.importorskip("httpx", reason="the dependency group test is not in
 
 from starlette.requests import Request  # noqa: E402
 
-from sk_ssimae.cli.serve import _body, _inspector, _serve  # noqa: E402
+from sk_ssimae.cli.serve import _body, _drain, _inspector, _serve  # noqa: E402
 from sk_ssimae.cli.serve._application import Application  # noqa: E402
 from sk_ssimae.cli.serve._errors import RequestError  # noqa: E402
 from sk_ssimae.cli.serve._inspector import Inspector  # noqa: E402
@@ -419,12 +419,32 @@ def test_other_hosts_are_warned_about(run, model, monkeypatch):
     assert "warning" not in run("serve", model, "--port=0").stderr
 
 
-def test_answers_arrive_before_the_image_is_sent(model):
-    """A client that does not read before it has sent everything gets the answer too."""
+def test_clients_that_send_everything_first_get_early_answers(model):
     with serving(model, "--max-bytes=100") as served:
+        # The connection is closed after the answer.
         request = urllib.request.Request(f"{served.url}inspect", bytes(20_000_000))
-        with pytest.raises(urllib.error.HTTPError, match="413"):
-            urllib.request.urlopen(request, timeout=60)
+        for headers, status in ({}, "413"), ({"Origin": "null"}, "403"):
+            request.headers = headers
+            with pytest.raises(urllib.error.HTTPError, match=status):
+                urllib.request.urlopen(request, timeout=60)
+
+
+def test_clients_that_never_end_get_early_answers(monkeypatch):
+    sent = []
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 413})
+
+    async def receive():
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"0", "more_body": True}
+
+    async def send(message):
+        sent.append(message["status"])
+
+    monkeypatch.setattr(_drain, "_SECONDS", 0.01)
+    asyncio.run(_drain.Drain(answer)({"type": "http"}, receive, send))
+    assert sent == [413]
 
 
 def test_a_used_port_is_named(run, model):

@@ -17,6 +17,7 @@ from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._verdict import describe_verdict
 from sk_ssimae.cli.serve._body import read_image_content
+from sk_ssimae.cli.serve._drain import Drain
 from sk_ssimae.cli.serve._errors import RequestError
 from sk_ssimae.cli.serve._guard import Guard
 from sk_ssimae.cli.serve._inspector import Inspector, Result
@@ -64,7 +65,7 @@ class Application(Starlette):
                 Route("/health", self._tell_health),
                 Route("/inspect", self._inspect, methods=["POST"]),
             ],
-            middleware=[Middleware(Guard, host=host, allowed=allowed_hosts)],
+            middleware=[Middleware(Drain), Middleware(Guard, host=host, allowed=allowed_hosts)],
             exception_handlers={RequestError: _answer_error, HTTPException: _answer_http_error},
         )
 

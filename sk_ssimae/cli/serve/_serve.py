@@ -89,7 +89,6 @@ def serve(
         config = uvicorn.Config(
             application,
             lifespan="off",
-            http="h11",  # It reads on after an early answer, so that the client receives it.
             ws="none",
             log_level="error",  # Requests that are no HTTP are the client's fault.
             access_log=False,
