@@ -2,7 +2,7 @@
 
 import csv
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,17 @@ def write(rows: Sequence[dict[str, Any]], path: Path, columns: Sequence[str] = (
 def append(row: dict[str, Any], path: Path, columns: Sequence[str] = ()) -> None:
     """Append a row to a table."""
     write([*read(path), row], path, columns)
+
+
+def write_each(
+    rows: Iterable[dict[str, Any]], path: Path, before: Iterable[dict[str, Any]] = ()
+) -> None:
+    """Print each row, and write it with those before: a run that is killed loses at most one."""
+    done = [*before]
+    for row in rows:
+        done.append(row)
+        write(done, path)
+        print(*row.values(), flush=True)
 
 
 def mean(rows: Sequence[dict[str, str]], name: str, digits: int) -> str:

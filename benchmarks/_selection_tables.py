@@ -1,6 +1,5 @@
 """Tables of the records of selection.py: agreement of rankings, and the regret of a choice."""
 
-import csv
 import re
 import warnings
 from collections import defaultdict
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import write_whole
 from _curves import Curves
+from _rows import read, write
 from scipy.stats import kendalltau
 
 from sk_ssimae.exceptions import SelectionWarning
@@ -34,17 +33,23 @@ def summarise(path: Path, curves: Path | None, default: str) -> None:
         Folder of the curves of real defects. None leaves the intervals out.
     default : str
         Configuration that a user has without a choice.
+
+    Raises
+    ------
+    SystemExit
+        If there are no records.
     """
     groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            groups[row["set"], row["seed"]].append(row)
+    for row in read(path):
+        groups[row["set"], row["seed"]].append(row)
+    if not groups:
+        raise SystemExit(f"{path} has no rows: run the configurations first.")
     choices = [_choice(*group, rows, default) for group, rows in groups.items()]
-    _write(path.with_name(f"{path.stem}_table.csv"), choices)
+    write(choices, path.with_name(f"{path.stem}_table.csv"))
     if curves is not None:
         gains = [_gain(*group, rows, curves, default) for group, rows in groups.items()]
-        _write(path.with_name(f"{path.stem}_gains.csv"), gains)
-    _write(path.with_name(f"{path.stem}_families.csv"), _by_family(groups))
+        write(gains, path.with_name(f"{path.stem}_gains.csv"))
+    write([*_by_family(groups)], path.with_name(f"{path.stem}_families.csv"))
 
 
 def _choice(name: str, seed: str, rows: list[dict[str, str]], default: str) -> dict[str, Any]:
@@ -130,15 +135,3 @@ def _n_kinds(configuration: str) -> int:
     """Count the kinds of segmenters that a configuration combines, as `tune` does."""
     names = [re.split("[- ]", part)[0] for part in configuration.split("+")]
     return len({name if name in _DICTIONARIES else "autoencoder" for name in names})
-
-
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    rows = list(rows)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    write_whole(path, write)

@@ -1,6 +1,5 @@
 """Where the time of a training step goes, by layer and kind of operation."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import describe_machine, make_net, make_sampler, write_whole
+from _common import describe_machine, make_net, make_sampler
+from _rows import write
 from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
@@ -42,7 +42,7 @@ def write_profile(images: np.ndarray, path: Path, *, n_steps: int, batch_size: i
             rows.append(row | {"processor": machine["machine"], "threads": machine["threads"]})
             if not layer:
                 print(f"{precision:<9}{part:<16}{taken:>9.2f} ms{taken / whole:>8.1%}")
-    write_whole(path, lambda temporary: _write(rows, temporary))
+    write(rows, path, COLUMNS)
 
 
 def profile_steps(
@@ -147,10 +147,3 @@ def _ancestors(event: Any) -> Iterator[Any]:
     while event is not None:
         yield event
         event = event.cpu_parent
-
-
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)

@@ -1,9 +1,10 @@
 """Short tables of the records of `verdict.py` and `drift.py`, for the documentation."""
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from _rows import read, write
 
 Row = dict[str, str]
 SUM = ("good", "good_flagged", "defective", "defective_found", "regions", "regions_found")
@@ -24,12 +25,7 @@ def write_drift_table(folder: Path) -> None:
 
 
 def _rewrite(record: Path, summarize: Callable[[list[Row]], Iterable[Row]], table: Path) -> None:
-    with record.open(newline="") as file:
-        rows = list(summarize(list(csv.DictReader(file))))
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write([*summarize(read(record))], table)
 
 
 def _real(rows: list[Row]) -> Iterable[Row]:

@@ -22,7 +22,6 @@ which it was masked: four passes. Lines are appended; a run whose lines are ther
 """
 
 import argparse
-import csv
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ import numpy as np
 import torch
 from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _corruptions import CELL, CORRUPTIONS, corrupt, lattice
+from _rows import read, write
 from _sets import BOLTS, SETS, load
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -117,7 +117,8 @@ def main() -> None:
             for seed in arguments.seeds:
                 run = {"corruption": corruption, "seed": seed}
                 key = {"set": name, **run, "masked": int(arguments.masked)}
-                if not is_stored(arguments.out, key):
+                texts = {column: str(value) for column, value in key.items()}
+                if not any(texts.items() <= row.items() for row in read(arguments.out)):
                     print(f"{name}: {corruption}, seed {seed}", flush=True)
                     study(name, run, arguments)
 
@@ -142,7 +143,7 @@ def study(name: str, run: dict, arguments: argparse.Namespace) -> None:
             row = {"set": name, "part": part, "corruption": run["corruption"]}
             row |= {"residual": residual, "masked": int(segmenter.masked)}
             rows.append(row | {"patches": n_patches, "seed": run["seed"]} | scores)
-    append(arguments.out, rows)
+    write([*read(arguments.out), *rows], arguments.out)
 
 
 def measure(segmenter: StudiedSegmenter, dataset: Study) -> Iterator[tuple[str, str, dict]]:
@@ -232,25 +233,6 @@ def as_array(image: Path | np.ndarray) -> np.ndarray:
     """Return an image (h, w, c), read if it is a file."""
     pixels = read_image(image, str(image)).pixels if isinstance(image, Path) else image
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
-
-
-def is_stored(path: Path, run: dict) -> bool:
-    """Tell whether the file has lines of a run."""
-    if not path.exists():
-        return False
-    with path.open(newline="") as file:
-        return any(all(row[k] == str(v) for k, v in run.items()) for row in csv.DictReader(file))
-
-
-def append(path: Path, rows: Sequence[dict]) -> None:
-    """Append lines to a CSV file, below one of the names if it is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if is_new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from _rows import write_each
 from _verdict_tables import write_drift_table
 from scipy import ndimage, stats
-from verdict import write
 
 from sk_ssimae import PatchDictionarySegmenter
 from sk_ssimae._inference._region import Region
@@ -173,9 +173,9 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", default=["checks", "remedies"])
     arguments = parser.parse_args()
     if "checks" in arguments.parts:
-        write(arguments.out / "drift.csv", check_many())
+        write_each(check_many(), arguments.out / "drift.csv")
     if "remedies" in arguments.parts:
-        write(arguments.out / "drift_remedies.csv", judge_remedies())
+        write_each(judge_remedies(), arguments.out / "drift_remedies.csv")
     write_drift_table(arguments.out)
 
 

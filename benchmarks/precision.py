@@ -10,15 +10,15 @@ those of `benchmarks/methods.py`.
 """
 
 import argparse
-import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from _common import train_once, write_whole
+from _common import train_once
+from _rows import append, read
 from _sets import SETS, load
-from methods import RESULTS, Run, make, read, score
+from methods import RESULTS, Run, make, score
 
 IDENTITY = ("set", "precision", "patches", "seed")
 SCORES = ("last_loss", "pixel_roc_auc", "pro_auc")
@@ -30,8 +30,7 @@ def main() -> None:
     arguments = parse_arguments()
     for run, precision in missing_runs(arguments):
         row = measure(run, precision, arguments.data, arguments.out)
-        rows = [*read(arguments.csv), row]
-        write_whole(arguments.csv, lambda temporary, rows=rows: write(rows, temporary))
+        append(row, arguments.csv, COLUMNS)
         print("  ".join(f"{name} {row[name]}" for name in COLUMNS if name in row), flush=True)
 
 
@@ -70,14 +69,6 @@ def measure(run: Run, precision: str, data: Path, folder: Path) -> dict[str, Any
     if cost:  # Else the fit was resumed, whose seconds are not known.
         row["training_seconds"] = round(cost["seconds"], 1)
     return row
-
-
-def write(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write the table."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -17,14 +17,14 @@ nothing could be chosen on them.
 """
 
 import argparse
-import csv
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from _common import N_EPOCHS, PATCHES_OF_PAPER
+from _rows import read, write_each
 from _sets import BOLTS, SETS
 from _verdict_tables import write_tables
 from scipy import ndimage
@@ -269,29 +269,11 @@ def is_requested(arguments: argparse.Namespace, name: str, method: str, seed: in
 
 def other_rows(path: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the rows of a file that are not computed again."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
     return [
         row
-        for row in rows
+        for row in read(path)
         if not is_requested(arguments, row["set"], row["method"], int(row["seed"]))
     ]
-
-
-def write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write rows as CSV, each as soon as it is known."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = None
-        for row in rows:
-            if writer is None:
-                writer = csv.DictWriter(file, list(row), lineterminator="\n")
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
-            print(*row.values(), flush=True)
 
 
 def main() -> None:
@@ -307,12 +289,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
     if "synthetic" in arguments.parts:
-        write(arguments.out / "verdict_synthetic.csv", calibrate_synthetic())
+        write_each(calibrate_synthetic(), arguments.out / "verdict_synthetic.csv")
     if "bands" in arguments.parts:
-        write(arguments.out / "verdict_bands.csv", calibrate_on_bands(arguments.data))
+        write_each(calibrate_on_bands(arguments.data), arguments.out / "verdict_bands.csv")
     if "real" in arguments.parts:
         path = arguments.out / "verdict.csv"
-        write(path, itertools.chain(other_rows(path, arguments), judge_all(arguments)))
+        write_each(judge_all(arguments), path, other_rows(path, arguments))
     write_tables(arguments.out)
 
 

@@ -118,3 +118,9 @@ def test_tools_check_for_the_lowest_python():
     lowest = pyproject["project"]["requires-python"].removeprefix(">=")
     assert pyproject["tool"]["mypy"]["python_version"] == lowest
     assert pyproject["tool"]["ruff"]["target-version"] == f"py{lowest.replace('.', '')}"
+
+
+def test_every_benchmark_is_listed():
+    scripts = {path.name for path in (ROOT / "benchmarks").glob("[!_]*.py")}
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert {*re.findall(r"^    python benchmarks/(\S+)", text, re.MULTILINE)} == scripts

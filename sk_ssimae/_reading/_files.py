@@ -3,10 +3,15 @@
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from sk_ssimae._reading._pillow import of_pillow, open_pillow, read_deep_png, read_start
+from sk_ssimae._reading._pillow import (
+    of_pillow,
+    open_pillow,
+    read_deep_png,
+    read_orientation,
+    read_start,
+)
 from sk_ssimae._reading._stored import (
     MAX_IMAGE_PIXELS,
-    ORIENTATION,
     SIDEWAYS,
     StoredImage,
     check_pixels,
@@ -49,7 +54,8 @@ def read_shape(
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`read_image`.
+        As :func:`read_image`. The cause of the latter is a `TooManyPixelsError` if the file
+        declares more than `max_pixels`.
     """
     return _open(Path(path), name, _read_shape, max_pixels)
 
@@ -90,9 +96,10 @@ def _read(file: BinaryIO, max_pixels: int | None) -> StoredImage:
 def _read_shape(file: BinaryIO, max_pixels: int | None) -> tuple[int, int]:
     if read_start(file)[:4] in _TIFF_STARTS:
         height, width, orientation = read_tiff_size(file)
+        check_pixels((width, height), max_pixels)
     else:
         image = open_pillow(file)
         width, height = image.size
-        orientation = image.getexif().get(ORIENTATION)
-    check_pixels((width, height), max_pixels)
+        check_pixels((width, height), max_pixels)  # Finding the orientation may decode them.
+        orientation = read_orientation(image, file)
     return (width, height) if orientation in SIDEWAYS else (height, width)

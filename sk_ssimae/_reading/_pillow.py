@@ -32,6 +32,29 @@ def open_pillow(file: BinaryIO) -> Any:
     raise ValueError("It is not a PNG, TIFF, JPEG or BMP file.")
 
 
+def read_orientation(image: Any, file: BinaryIO) -> Any:
+    """Return the orientation tag of an opened file, or None, without decoding if possible."""
+    from PIL.Image import Image
+
+    if image.format == "PNG" and not _has_chunks_after_pixels(file):
+        # That of PngImageFile would decode all pixels, in search of a tag that follows them.
+        return Image.getexif(image).get(ORIENTATION)
+    return image.getexif().get(ORIENTATION)
+
+
+def _has_chunks_after_pixels(file: BinaryIO) -> bool:
+    """Return whether a PNG has more than its end after the first pixels."""
+    position = file.tell()
+    file.seek(8)
+    kind, found = b"", False
+    while not found and kind != b"IEND" and len(start := file.read(8)) == 8:
+        before, kind = kind, start[4:]
+        found = before == b"IDAT" and kind not in (b"IDAT", b"IEND")
+        file.seek(int.from_bytes(start[:4], "big") + 4, 1)  # Data and checksum.
+    file.seek(position)
+    return found
+
+
 def is_pillow(item: Any) -> bool:
     """Return whether an object is a Pillow image, without importing Pillow."""
     return any(cls.__module__ == "PIL.Image" for cls in type(item).__mro__)

@@ -55,16 +55,24 @@ def turn(pixels: NDArray[Any], orientation: Any) -> NDArray[Any]:
     return _TURNS[orientation](pixels) if orientation in _TURNS else pixels
 
 
+class TooManyPixelsError(ValueError):
+    """An image that declares more pixels than it may have."""
+
+    def __init__(self, n_pixels: int, max_pixels: int) -> None:
+        self.n_pixels = n_pixels
+        super().__init__(
+            f"It has {n_pixels} pixels, more than max_image_pixels={max_pixels}. Raise "
+            "max_image_pixels if you trust it."
+        )
+
+
 def check_pixels(size: tuple[int, ...], max_pixels: int | None) -> None:
     """Check the number of pixels that a file declares.
 
     Raises
     ------
-    ValueError
+    TooManyPixelsError
         If there are more than `max_pixels`.
     """
     if max_pixels is not None and math.prod(size) > max_pixels:
-        raise ValueError(
-            f"It has {math.prod(size)} pixels, more than max_image_pixels={max_pixels}. Raise "
-            "max_image_pixels if you trust it."
-        )
+        raise TooManyPixelsError(math.prod(size), max_pixels)

@@ -23,6 +23,14 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free one.")
     ] = 8000,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name by which browsers and programs may reach the server, besides its IP "
+            "addresses, localhost and --host; repeat it for several. Its pages may send images.",
+        ),
+    ] = None,
     max_bytes: Annotated[
         int, typer.Option(min=1, help="Largest request in bytes; others are refused with 413.")
     ] = 64 * 2**20,
@@ -62,6 +70,7 @@ def serve(
             model,
             host=host,
             port=port,
+            allowed_hosts=allowed_host or (),
             max_bytes=max_bytes,
             queue=queue,
             threshold=parse_level(threshold),

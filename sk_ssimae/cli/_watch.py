@@ -179,6 +179,8 @@ class _Watcher:
                 self._segmenter, image, self._regions, name, self._scale, overlays=self._overlays
             )
         except IMAGE_ERRORS as error:
+            if not self._arrivals.is_unchanged(image):
+                return  # It was removed or changed, or the drive is away: the next poll decides.
             self._record_failure(Row(identity(image), name, error=one_line(error)))
             self._arrivals.fail(image)
             return

@@ -3,15 +3,18 @@
 import http.client
 import ipaddress
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 from sk_ssimae.cli._text import one_line
 
 ATTEMPTS = 3
-TIMEOUT = 2.0  # Seconds for connecting, and for each answer.
+TIMEOUT = 2.0  # Seconds for connecting, and for the answer.
 _PAUSE = 0.5  # Seconds between two attempts.
 _FORWARD = (
     "To inform another machine, let a program on this one receive the verdicts and send them on."
@@ -69,14 +72,34 @@ class Webhook:
         """Post once and return the reason of a failure, or an empty text."""
         # Neither proxies nor redirections: both might lead to another machine.
         connection = http.client.HTTPConnection(self._host, self._port, timeout=TIMEOUT)
+        # The timeout of the connection is that of each read: an answer may arrive byte by byte.
+        watchdog = _Watchdog(TIMEOUT, connection)
         try:
+            connection.connect()
+            watchdog.start()
             connection.request("POST", self._target, body, {"Content-Type": "application/json"})
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            return one_line(error)
+            return "timed out" if watchdog.has_ended else one_line(error)
         finally:
+            watchdog.cancel()
             connection.close()
         return "" if 200 <= status < 300 else f"it answered with status {status}"
+
+
+class _Watchdog(threading.Timer):
+    """Ends a connection after some seconds, even while it is read."""
+
+    def __init__(self, seconds: float, connection: http.client.HTTPConnection) -> None:
+        super().__init__(seconds, self._end)
+        self.daemon = True
+        self._connection = connection
+        self.has_ended = False
+
+    def _end(self) -> None:
+        self.has_ended = True
+        with suppress(OSError, AttributeError):  # It was closed meanwhile.
+            self._connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _parse(url: str) -> tuple[str, int, str]:

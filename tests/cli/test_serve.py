@@ -1,17 +1,23 @@
 import asyncio
 import contextlib
 import copy
+import io
 import json
 import re
 import signal
+import struct
 import subprocess
 import sys
 import threading
+import urllib.error
 import urllib.request
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
+import PIL.ImageFile
 import pytest
 
 from sk_ssimae.cli._roi import regions_of_any_image
@@ -23,7 +29,7 @@ httpx = pytest.importorskip("httpx", reason="the dependency group test is not in
 
 from starlette.requests import Request  # noqa: E402
 
-from sk_ssimae.cli.serve import _body, _inspector, _serve  # noqa: E402
+from sk_ssimae.cli.serve import _body, _drain, _inspector, _serve  # noqa: E402
 from sk_ssimae.cli.serve._application import Application  # noqa: E402
 from sk_ssimae.cli.serve._errors import RequestError  # noqa: E402
 from sk_ssimae.cli.serve._inspector import Inspector  # noqa: E402
@@ -60,10 +66,14 @@ def make(segmenter, level, facts):
     """Make an application, with parameters of the segmenter."""
     made = []
 
-    def make(queue=2, roi=None, **parameters):
+    def make(queue=2, roi=None, allowed_hosts=(), **parameters):
         used = copy.copy(segmenter).set_params(threshold=float(level), **parameters)
         made.append(Inspector(used, regions_of_any_image(roi), queue))
-        return Application(made[-1], facts, MAX_BYTES, Terminal(quiet=True))
+        return Application(
+            *(made[-1], facts, MAX_BYTES, Terminal(quiet=True)),
+            host="line-1.example",
+            allowed_hosts=allowed_hosts,
+        )
 
     yield make
     for inspector in made:
@@ -80,7 +90,9 @@ def ask(application, *requests):
 
     async def send():
         transport = httpx.ASGITransport(application)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8000"
+        ) as client:
             return await asyncio.gather(
                 *(client.request(method, url, **options) for method, url, options in requests)
             )
@@ -221,6 +233,17 @@ def test_too_many_pixels_are_refused(make, folders):
     )
 
 
+def test_large_images_are_refused_before_they_are_decoded(application, monkeypatch):
+    file = io.BytesIO()
+    PIL.Image.new("1", (8, 8)).save(file, "png")
+    content = bytearray(file.getvalue())
+    content[16:24] = struct.pack(">II", 60_000, 60_000)  # Width and height in the header.
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", None)
+    text = refused(post(application, bytes(content)), 413)
+    assert text.startswith("The image has 3600000000 pixels, more than the 268435456 of the model")
+
+
 def test_too_large_images_for_the_memory_are_refused(application, folders, monkeypatch):
     def fail(self, X, *, roi):
         raise MemoryError
@@ -240,6 +263,61 @@ def test_a_slow_sender_is_refused(monkeypatch):
     with pytest.raises(RequestError, match="did not arrive within 0 s") as raised:
         asyncio.run(_body.read_image_content(request, 10))
     assert raised.value.status == 408
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:81", "[::1]:8000", "192.0.2.7"])
+def test_addresses_and_localhost_are_answered(application, host):
+    assert ask(application, ("GET", "/health", {"headers": {"Host": host}})).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["site.example:8000", "127.0.0.1.site.example", "localhost.site.example", "", "[::", "@"],
+)
+def test_names_that_could_be_rebound_are_refused(application, host):
+    for method, url in (("GET", "/"), ("GET", "/health"), ("POST", "/inspect"), ("GET", "/none")):
+        text = refused(ask(application, (method, url, {"headers": {"Host": host}})), 403)
+        assert text.startswith("The header Host must be an IP address, localhost or a name of")
+        assert f"got {host!r} instead." in text
+
+
+def test_own_names_are_answered(make):
+    application = make(allowed_hosts=["Line-3.example"])
+    for host in ("line-1.example", "line-3.example:8000"):
+        assert ask(application, ("GET", "/health", {"headers": {"Host": host}})).status_code == 200
+
+
+def test_pages_of_other_sites_are_refused(make, folders):
+    application = make(allowed_hosts=["line-3.example"])
+    content = (folders.good / "0.png").read_bytes()
+    for origin in ("http://127.0.0.1:8000", "https://line-3.example"):
+        assert post(application, content, headers={"Origin": origin}).status_code == 200
+    sites = ["http://site.example", "null", "http://localhost:8000", "http://127.0.0.1:8001"]
+    sites += [
+        "http://127.0.0.1:8000.site.example",
+        "file://127.0.0.1:8000",
+        "http://line-1.example",
+    ]
+    for origin in sites:
+        text = refused(post(application, content, headers={"Origin": origin}), 403)
+        assert text.startswith(f"A page of {origin!r} must not send requests here.")
+
+
+def test_allowed_hosts_are_names(run, model):
+    for name in ("http://line-3.example", "line-3:8000", "*", "", "a..b"):
+        result = run("serve", model, "--port=0", f"--allowed-host={name}")
+        assert result.exit_code == 1
+        assert "--allowed-host must be the name of a host, without" in result.stderr
+
+
+def test_images_of_clients_that_have_gone_are_not_inspected(application, folders, monkeypatch):
+    async def is_gone():
+        return True
+
+    inspector = application._inspector
+    monkeypatch.setattr(inspector, "_inspect", None)
+    with pytest.raises(RequestError, match="connection ended before the image was inspected"):
+        asyncio.run(inspector.inspect((folders.good / "0.png").read_bytes(), is_gone))
 
 
 def test_a_full_queue_is_told(make, folders, monkeypatch):
@@ -339,6 +417,34 @@ def test_other_hosts_are_warned_about(run, model, monkeypatch):
     assert result.exit_code == 0
     assert "warning: --host 0.0.0.0: anyone who reaches this machine can use" in result.stderr
     assert "warning" not in run("serve", model, "--port=0").stderr
+
+
+def test_clients_that_send_everything_first_get_early_answers(model):
+    with serving(model, "--max-bytes=100") as served:
+        # The connection is closed after the answer.
+        request = urllib.request.Request(f"{served.url}inspect", bytes(20_000_000))
+        for headers, status in ({}, "413"), ({"Origin": "null"}, "403"):
+            request.headers = headers
+            with pytest.raises(urllib.error.HTTPError, match=status):
+                urllib.request.urlopen(request, timeout=60)
+
+
+def test_clients_that_never_end_get_early_answers(monkeypatch):
+    sent = []
+
+    async def answer(scope, receive, send):
+        await send({"type": "http.response.start", "status": 413})
+
+    async def receive():
+        await asyncio.sleep(0)
+        return {"type": "http.request", "body": b"0", "more_body": True}
+
+    async def send(message):
+        sent.append(message["status"])
+
+    monkeypatch.setattr(_drain, "_SECONDS", 0.01)
+    asyncio.run(_drain.Drain(answer)({"type": "http"}, receive, send))
+    assert sent == [413]
 
 
 def test_a_used_port_is_named(run, model):

@@ -1,4 +1,5 @@
 import csv
+import errno
 import json
 import os
 import re
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from sk_ssimae._lock import lock_folder
-from sk_ssimae.cli import _predict, _watch, _webhook
+from sk_ssimae.cli import _folder, _predict, _watch, _webhook
 from sk_ssimae.cli._arrivals import Arrivals
 from sk_ssimae.cli._live_ledger import LiveLedger
 
@@ -216,6 +217,57 @@ def test_a_broken_file_is_tried_once_in_each_run(watch, camera, out, counted):
         watch(None, None)
         assert len(counted) == n_runs
         assert len(read_rows(out)) == 1
+
+
+def test_an_image_out_of_reach_is_tried_when_it_is_back(
+    watch, folders, camera, out, monkeypatch, tmp_path
+):
+    """A network drive is away for a moment, and back with the same file."""
+    arrive(folders.good / "0.png", camera)
+    away = tmp_path / "away"
+
+    def lose(segmenter, image, inside):
+        monkeypatch.setattr(_predict, "segment", segment)
+        camera.rename(away)
+        return segment(segmenter, image, inside)
+
+    segment = _predict.segment
+    monkeypatch.setattr(_predict, "segment", lose)
+    rows = []
+
+    def come_back():
+        rows.extend(read_rows(out))
+        away.rename(camera)
+
+    result = watch(None, None, come_back, None, None)
+    assert rows == []
+    assert [row["error"] for row in read_rows(out)] == [""]
+    assert "1 image segmented, 0 defective, 0 failed." in result.stdout
+
+
+def test_a_full_disk_ends_watch_and_nothing_is_lost(
+    run, watch, model, folders, camera, out, tmp_path, monkeypatch
+):
+    for image in folders.good.iterdir():
+        arrive(image, camera)
+    write, n_written = _folder.replace_entry, 0
+
+    def fill(path, content):
+        nonlocal n_written
+        n_written += 1
+        if n_written > 8:  # In the files of an image.
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, content)
+
+    monkeypatch.setattr(_folder, "replace_entry", fill)
+    result = watch(None)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert "No space left on device" in result.stderr
+    monkeypatch.setattr(_folder, "replace_entry", write)
+    watch(None, None)
+    run("predict", model, camera, "-o", tmp_path / "by_predict")
+    assert contents(out) == contents(tmp_path / "by_predict")
 
 
 def test_a_changed_image_is_computed_again(

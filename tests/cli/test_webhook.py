@@ -1,6 +1,8 @@
+import contextlib
 import json
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -91,6 +93,28 @@ def test_a_receiver_that_is_gone_or_hangs_does_not_stop_anything():
             assert len(told) == 1
             assert f"tried 3 times ({reason}" in told[0]
             listener.listen()  # Connects, but never answers.
+
+
+def test_an_answer_byte_by_byte_does_not_delay_the_next_image():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            for _ in range(3):
+                connection, _ = listener.accept()
+                with contextlib.suppress(OSError):  # The webhook ends the connection.
+                    for byte in b"HTTP/1.1 204 No Content\r\n\r\n":
+                        connection.sendall(bytes([byte]))
+                        time.sleep(0.1)
+                connection.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        told = []
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        Webhook(url, told.append, told.append).post(VERDICT)
+        thread.join()
+    assert len(told) == 1
+    assert "tried 3 times (timed out)" in told[0]
 
 
 def test_a_receiver_that_speaks_no_http_is_told():

@@ -100,6 +100,14 @@ def exif(orientation: int) -> PIL.Image.Exif:
     return tags
 
 
+def turned_after_its_pixels(path: Path) -> None:
+    """Move the chunk of the orientation behind the pixels."""
+    pillow(COLOUR, exif=exif(6))(path)
+    content = path.read_bytes()
+    start, end = content.index(b"eXIf") - 4, content.index(b"IDAT") - 4
+    path.write_bytes(content[:start] + content[end:-12] + content[start:end] + content[-12:])
+
+
 def pack_12_bits(pixels: Any) -> bytes:
     """Pack rows of 12-bit samples, an even number per row."""
     first, second = pixels[:, ::2].astype(int), pixels[:, 1::2].astype(int)
@@ -130,6 +138,7 @@ RIGHT: dict[str, tuple[str, Callable[[Path], None], Any]] = {
         COLOUR // 128 * 200,
     ),
     "png that is turned": (".png", pillow(COLOUR, exif=exif(6)), ORIENTATIONS[6](COLOUR)),
+    "png that is turned at its end": (".png", turned_after_its_pixels, ORIENTATIONS[6](COLOUR)),
     "bmp of grey": (".bmp", pillow(GREY), GREY),
     "bmp of colours": (".bmp", pillow(COLOUR), COLOUR),
     "bmp of 1 bit": (".bmp", pillow(BITS), BITS),
@@ -266,6 +275,15 @@ def test_pixels_of(kind: str, tmp_path: Path):
         expected = expected / largest
     np.testing.assert_allclose(as_unit_float(image), expected, atol=1e-6)
     assert read_shape(path, "image") == image.shape[:2]
+
+
+@pytest.mark.parametrize("kind", ["png", "png that is turned"])
+def test_shapes_are_read_without_pixels(kind: str, tmp_path: Path, monkeypatch: Any):
+    path = tmp_path / "image.png"
+    pillow(COLOUR, **({"exif": exif(6)} if "turned" in kind else {}))(path)
+    monkeypatch.setattr(PIL.ImageFile.ImageFile, "load", None)
+    turned = ORIENTATIONS[6](COLOUR) if "turned" in kind else COLOUR
+    assert read_shape(path, "image") == turned.shape[:2]
 
 
 @pytest.mark.parametrize("kind", WRONG)

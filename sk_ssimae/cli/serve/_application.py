@@ -1,10 +1,13 @@
 """The addresses that are served, and their answers."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
@@ -14,7 +17,9 @@ from sk_ssimae.cli._scale import ResidualScale
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._verdict import describe_verdict
 from sk_ssimae.cli.serve._body import read_image_content
+from sk_ssimae.cli.serve._drain import Drain
 from sk_ssimae.cli.serve._errors import RequestError
+from sk_ssimae.cli.serve._guard import Guard
 from sk_ssimae.cli.serve._inspector import Inspector, Result
 from sk_ssimae.cli.serve._page import render
 
@@ -34,10 +39,21 @@ class Application(Starlette):
         Largest request.
     terminal : Terminal
         Where a line for each image is printed.
+    host : str
+        Address or name that the server listens on.
+    allowed_hosts : collection of str
+        Further names of this server.
     """
 
     def __init__(
-        self, inspector: Inspector, facts: dict[str, Any], max_bytes: int, terminal: Terminal
+        self,
+        inspector: Inspector,
+        facts: dict[str, Any],
+        max_bytes: int,
+        terminal: Terminal,
+        *,
+        host: str,
+        allowed_hosts: Collection[str],
     ) -> None:
         self._inspector, self._facts, self._max_bytes = inspector, facts, max_bytes
         self._scale = ResidualScale.of(inspector.segmenter)
@@ -49,6 +65,7 @@ class Application(Starlette):
                 Route("/health", self._tell_health),
                 Route("/inspect", self._inspect, methods=["POST"]),
             ],
+            middleware=[Middleware(Drain), Middleware(Guard, host=host, allowed=allowed_hosts)],
             exception_handlers={RequestError: _answer_error, HTTPException: _answer_http_error},
         )
 
@@ -63,9 +80,9 @@ class Application(Starlette):
         kind = _wanted(request)
         async with self._inspector.place():
             content = await read_image_content(request, self._max_bytes)
-            result = await self._inspector.inspect(content)
-        self._log(result)
-        return self._answer(result, kind)
+            result = await self._inspector.inspect(content, request.is_disconnected)
+            self._log(result)
+            return await run_in_threadpool(self._answer, result, kind)  # GET /health does not wait.
 
     def _answer(self, result: Result, kind: str) -> Response:
         found = result.found

@@ -4,7 +4,7 @@ import asyncio
 import math
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sk_ssimae._out_of_memory import is_out_of_memory
 from sk_ssimae._reading._files import read_shape
+from sk_ssimae._reading._stored import TooManyPixelsError
 from sk_ssimae.cli._model import Inspection, segment
 from sk_ssimae.cli._predict import IMAGE_ERRORS
 from sk_ssimae.cli._roi import RegionsOption
@@ -45,6 +46,7 @@ class Inspector:
     def __init__(self, segmenter: BaseSegmenter, regions: RegionsOption, queue: int) -> None:
         self.segmenter, self._regions, self._queue = segmenter, regions, queue
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="inspect")
+        self._turn = asyncio.Lock()
         self._n_admitted = 0
         self._last_seconds = 0.0
 
@@ -76,16 +78,26 @@ class Inspector:
         finally:
             self._n_admitted -= 1
 
-    async def inspect(self, content: bytes) -> Result:
+    async def inspect(self, content: bytes, is_gone: Callable[[], Awaitable[bool]]) -> Result:
         """Inspect the content of an image file when its turn comes.
+
+        Parameters
+        ----------
+        content : bytes
+            Content of the file.
+        is_gone : callable
+            Tells whether the client has closed the connection.
 
         Raises
         ------
         RequestError
-            If it is not an image that suits the model.
+            If it is not an image that suits the model, or nobody waits for the result any more.
         """
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._inspect, content)
+        async with self._turn:
+            if await is_gone():
+                raise RequestError(400, "The connection ended before the image was inspected.")
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._thread, self._inspect, content)
 
     def close(self) -> None:
         """End the thread after the image in hand."""
@@ -103,21 +115,22 @@ class Inspector:
 
     def _segment(self, image: Path) -> Inspection:
         try:
-            height, width = read_shape(image, repr(str(image)), max_pixels=None)
-            self._check_pixels(height * width)
+            # Before anything is decoded.
+            read_shape(image, repr(str(image)), max_pixels=self.segmenter.max_image_pixels)
             found = segment(self.segmenter, image, self._regions.mask(image))
             found.regions  # noqa: B018  # Computed in this thread.
         except IMAGE_ERRORS as error:
+            if isinstance(error.__cause__, TooManyPixelsError):
+                raise self._too_many_pixels(error.__cause__) from error
             text = one_line(error).replace(repr(str(image)), "The image")
             status = 413 if is_out_of_memory(error) else 415 if _NOT_AN_IMAGE in text else 422
             raise RequestError(status, text) from error
         return found
 
-    def _check_pixels(self, n_pixels: int) -> None:
-        limit = self.segmenter.max_image_pixels
-        if limit is not None and n_pixels > limit:
-            raise RequestError(
-                413,
-                f"The image has {n_pixels} pixels, more than the {limit} of the model's "
-                "max_image_pixels. Send a smaller image.",
-            )
+    def _too_many_pixels(self, error: TooManyPixelsError) -> RequestError:
+        return RequestError(
+            413,
+            f"The image has {error.n_pixels} pixels, more than the "
+            f"{self.segmenter.max_image_pixels} of the model's max_image_pixels. Send a smaller "
+            "image.",
+        )

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import printable
 from sk_ssimae.cli.serve._application import Application
+from sk_ssimae.cli.serve._guard import check_names
 from sk_ssimae.cli.serve._inspector import Inspector
 from sk_ssimae.persistence._segmenter import Loaded
 
@@ -24,6 +26,7 @@ def serve(
     *,
     host: str,
     port: int,
+    allowed_hosts: Collection[str],
     max_bytes: int,
     queue: int,
     threshold: float | None,
@@ -41,6 +44,9 @@ def serve(
         Address to listen on; others than those of this machine are warned about.
     port : int
         Port to listen on; 0 for any free one.
+    allowed_hosts : collection of str
+        Names by which requests may reach the server, besides `host`, its IP addresses and
+        localhost.
     max_bytes : int
         Largest request.
     queue : int
@@ -58,10 +64,20 @@ def serve(
     ------
     OSError
         If the address is not one of this machine, or the port is in use.
+    ValueError
+        If an allowed host is not a name.
     """
+    check_names(allowed_hosts)
     loaded = load_model(model, device, threshold)
     inspector = Inspector(loaded.segmenter, regions, queue)
-    application = Application(inspector, _describe(model, loaded), max_bytes, terminal)
+    application = Application(
+        inspector,
+        _describe(model, loaded),
+        max_bytes,
+        terminal,
+        host=host,
+        allowed_hosts=allowed_hosts,
+    )
     with _listen(host, port) as listener:
         address = _address(host, listener.getsockname()[1])
         if not _is_loopback(listener.getsockname()[0]):
@@ -73,7 +89,8 @@ def serve(
         config = uvicorn.Config(
             application,
             lifespan="off",
-            log_level="warning",
+            ws="none",
+            log_level="error",  # Requests that are no HTTP are the client's fault.
             access_log=False,
             timeout_graceful_shutdown=_SECONDS_TO_END,
             server_header=False,
