@@ -58,8 +58,8 @@ for name, segmenter in segmenters.items():
     print(f"{name:<17} pixel ROC AUC {area:.3f}   PRO AUC {pro:.3f}")
 
 # %%
-# The ROC curves of all pixels. Three of them fall below the diagonal where few good pixels are
-# marked.
+# The ROC curves of all pixels. Some defects are clear to all four, so the curves rise steeply at
+# first. The others are clear to SSIM alone.
 
 fig, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 for name, residual_maps in maps.items():
@@ -69,7 +69,7 @@ for name, residual_maps in maps.items():
 # Three images, their true masks and the residual maps. All four find defects that are darker or
 # brighter than the fabric. The blurred spot in the second image has the grey of the fabric but
 # lacks its structure. By squared difference it is even less conspicuous than the good weave around
-# it: such defects pull the curves down. The colours of each map span its median to its maximum.
+# it: such defects pull its curve down. The colours of each map span its median to its maximum.
 
 # sphinx_gallery_thumbnail_number = 2
 n_shown = 3
