@@ -18,8 +18,8 @@ X_good = make_woven_fabric(12, random_state=0)
 X_test, masks = draw_defects(make_woven_fabric(4, random_state=1), n_defects=4, random_state=38)
 
 # %%
-# Small patches and little training of the autoencoder, to take about ten seconds on a CPU. The
-# defaults train on patches of 64 pixels, and for longer.
+# Small patches and little training of the autoencoder, to take less than a minute on a CPU. The
+# defaults train on patches of 128 pixels, and for longer.
 
 segmenter = make_default_ensemble(
     autoencoder__patch_size=32,
