@@ -154,11 +154,11 @@ const frame = document.createElement("iframe");
 frame.src = "search.html?q=threshold";
 document.body.append(frame);
 const started = Date.now();
-const post = () => {  // Results appear one by one.
+const post = () => {
   const links = [...frame.contentDocument.querySelectorAll("#search-results li a")];
   const found = links.map((link) => new URL(link.href).pathname);
-  const isOver = found.includes("/decide.html") || Date.now() - started > 60000;
-  if (!isOver) return setTimeout(post, 200);
+  // Results appear one by one, as the summaries of their pages are read: the first is enough.
+  if (!found.length && Date.now() - started < 60000) return setTimeout(post, 200);
   return fetch("/results", { method: "POST", body: JSON.stringify(found) });
 };
 frame.onload = post;
@@ -166,4 +166,6 @@ frame.onload = post;
 
 
 def test_search_works_without_a_network(run_in_browser):
-    assert "/decide.html" in run_in_browser(SEARCH)
+    found = run_in_browser(SEARCH)
+    assert found
+    assert all("threshold" in (SITE / path.lstrip("/")).read_text("utf-8") for path in found)
