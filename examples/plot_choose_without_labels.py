@@ -2,10 +2,12 @@
 How do I choose settings if I have no defective images?
 =======================================================
 
-Most users have good images only. :func:`~sk_ssimae.model_selection.make_selection_set` paints
-defects into copies of them, near the limit of detection, and scikit-learn's ``GridSearchCV`` then
-compares settings. Candidates are ranked in each family of defects, since nobody knows which
-families will occur. With ``memory``, values of inference parameters need no training of their own.
+Paint defects yourself. :func:`~sk_ssimae.model_selection.make_selection_set` paints them into
+copies of good images, near the limit of detection, and scikit-learn's ``GridSearchCV`` then
+compares settings. :func:`~sk_ssimae.model_selection.tune` does the same for whole methods in one
+call; this example shows the parts. Candidates are ranked in each family of defects, since nobody
+knows which families will occur. With ``memory``, values of inference parameters need no training of
+their own.
 """
 
 import tempfile
@@ -16,7 +18,7 @@ import numpy as np
 from sklearn.model_selection import GridSearchCV
 
 from sk_ssimae import PatchDictionarySegmenter
-from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.datasets import draw_defects, make_woven_fabric
 from sk_ssimae.exceptions import SelectionWarning
 from sk_ssimae.model_selection import (
     DefectFreeKFold,
@@ -25,6 +27,7 @@ from sk_ssimae.model_selection import (
     choose_by_rank,
     make_selection_set,
 )
+from sk_ssimae.plotting import ResidualMapDisplay
 
 # %%
 # Eight good images of fabric. A pilot, trained on half of them, sets the severity of each family.
@@ -95,8 +98,6 @@ ax.set_yticks(range(len(names)), names)
 ax.set_title("Ranks by family of painted defects; bold: chosen")
 
 # %%
-# ``search.best_estimator_`` is fitted to all good images and ready to use.
-#
 # Limits
 # ------
 #
@@ -106,3 +107,13 @@ ax.set_title("Ranks by family of painted defects; bold: chosen")
 #   candidates differ.
 # - Small differences of ranks, here from four images of a family, may be chance.
 # - As soon as there are a few labelled defects, compare the best candidates on them.
+#
+# The chosen one at work
+# ----------------------
+#
+# ``search.best_estimator_`` is fitted to all good images and ready to use. Here it marks defects of
+# another generator, in an image that it has not seen.
+
+fabric = make_woven_fabric(1, shape=(128, 128), thread_spacing=6, random_state=1)
+X_test, masks = draw_defects(fabric, n_defects=3, random_state=3)
+ResidualMapDisplay.from_estimator(search.best_estimator_, X_test[0], masks[0])

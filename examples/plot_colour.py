@@ -1,9 +1,9 @@
 """
-What does a colour camera add?
-==============================
+Do I need a colour camera?
+==========================
 
-Some defects are invisible in grey images. Here a dye differs from the fabric in colour but has the
-same mean of red, green and blue. The same segmenters accept colour images: patches have
+You do if defects are invisible in grey images. Here a dye differs from the fabric in colour but
+has the same mean of red, green and blue. The same segmenters accept colour images: patches have
 three channels, and residuals are averaged over them.
 """
 

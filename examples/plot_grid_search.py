@@ -1,8 +1,9 @@
 """
-Which latent dimension and window size suit my texture?
-=======================================================
+How do I choose settings if I have labelled defects?
+====================================================
 
-A search must train on good images only, but needs scores on defects.
+With scikit-learn's ``GridSearchCV``. A search must train on good images only, but needs scores on
+defects.
 :class:`~sk_ssimae.model_selection.DefectFreeKFold` returns such splits,
 :class:`~sk_ssimae.metrics.SegmentationScorer` computes several scores in one pass over the test
 images, and scikit-learn's ``GridSearchCV`` runs the search: first on the cores of one machine, then
@@ -68,18 +69,6 @@ for ax, score in zip(axes, ["pixel_roc_auc", "pro_auc"], strict=True):
     ax.set(xticks=[0, 1], xticklabels=[5, 11], yticks=[0, 1], yticklabels=[10, 100])
 
 # %%
-# On images that the search has not seen
-# --------------------------------------
-
-X_test, test_masks = draw_defects(
-    make_woven_fabric(6, shape=(128, 128), thread_spacing=6, random_state=2), random_state=1
-)
-fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
-maps = search.best_estimator_.decision_function(X_test)
-PixelRocCurveDisplay.from_predictions(test_masks, maps, name="selected", ax=axes[0])
-RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartiles", ax=axes[1])
-
-# %%
 # Many machines
 # -------------
 #
@@ -104,3 +93,15 @@ with cluster, Client(cluster) as client, joblib.parallel_config(backend="dask"):
     client.wait_for_workers(2)  # Without workers, joblib would compute in this process.
     search.fit(X, y)
 np.testing.assert_array_equal(search.cv_results_["mean_test_pro_auc"], n_jobs_scores)
+
+# %%
+# On images that the search has not seen
+# --------------------------------------
+
+X_test, test_masks = draw_defects(
+    make_woven_fabric(6, shape=(128, 128), thread_spacing=6, random_state=2), random_state=1
+)
+fig, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
+maps = search.best_estimator_.decision_function(X_test)
+PixelRocCurveDisplay.from_predictions(test_masks, maps, name="selected", ax=axes[0])
+RegionOverlapDisplay.from_predictions(test_masks, maps, name="median and quartiles", ax=axes[1])

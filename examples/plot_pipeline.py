@@ -1,9 +1,9 @@
 """
-Should uneven light be corrected first?
-=======================================
+Should I correct uneven light first?
+====================================
 
-A preprocessing step is a step of a scikit-learn ``Pipeline``, and ``cross_validate`` compares the
-pipeline with the segmenter alone. The folds of
+Measure it. A preprocessing step is a step of a scikit-learn ``Pipeline``, and ``cross_validate``
+compares the pipeline with the segmenter alone. The folds of
 :class:`~sk_ssimae.model_selection.DefectFreeKFold` train on good images only, and
 :class:`~sk_ssimae.metrics.SegmentationScorer` computes several scores in one pass over the test
 images.

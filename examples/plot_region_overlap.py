@@ -1,10 +1,10 @@
 """
-The pixel ROC area is high. Are small defects found?
-====================================================
+My pixel score is high: are small defects found?
+================================================
 
-If one defect is large and others are small, most defective pixels belong to the large one. A score
-that counts pixels then says little about the small ones. The per-region overlap gives small and
-large defects equal weight. The two scores disagree when residual maps are smoothed.
+Not necessarily. If one defect is large and others are small, most defective pixels belong to the
+large one. A score that counts pixels then says little about the small ones. The per-region overlap
+gives small and large defects equal weight. The two scores disagree when residual maps are smoothed.
 """
 
 import matplotlib.pyplot as plt

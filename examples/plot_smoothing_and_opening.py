@@ -1,8 +1,9 @@
 """
-What do smoothing and opening do to a mask?
-===========================================
+How much should I smooth, and should I open the map?
+====================================================
 
-Two parameters that need no training are applied between the residual map and the mask:
+No wider than the defects that matter. Two parameters that need no training are applied between the
+residual map and the mask:
 ``smoothing`` blurs the map, and ``opening_diameter`` removes structures narrower than a disk. Both
 reduce noise, and both can remove a defect.
 """

@@ -1,12 +1,13 @@
 """
-What does the threshold promise?
+Which threshold should I choose?
 ================================
 
-``predict`` cuts a residual map at two levels. A region is marked if it exceeds the higher one, the
-threshold of the verdict, somewhere; its pixels exceed the lower one. Both are computed from good
-images only, so they can only make a promise about good images: with ``"image_fpr"`` about the
-share of images that are flagged, with ``"pixel_fpr"`` about the share of their pixels above the
-threshold. This example shows both levels, and checks both promises on new good images.
+Keep the default, ``threshold="image_fpr"``, to decide about parts: it limits the share of good
+images that are flagged. ``"pixel_fpr"`` limits the share of good pixels above the threshold, and
+flags most good images. Both are computed from good images only, so neither says how many defects
+are found. ``predict`` cuts a residual map at two levels: a region is marked if it exceeds the
+higher one, the threshold of the verdict, somewhere; its pixels exceed the lower one. This example
+shows both levels, and checks both promises on new good images.
 """
 
 import matplotlib.pyplot as plt

@@ -1,10 +1,11 @@
 """
-Which segmenter finds which defects?
-====================================
+Should I take an autoencoder, a dictionary or both?
+===================================================
 
-An SSIM autoencoder, a dictionary of filter responses and the sum of both, on the same fabric. The
-dictionary trains in a second or two, and is ahead where defects differ from the fabric in grey
-value. Where only the structure differs, both find the defects, and their sum is best.
+Both, if you do not know your defects. This example compares an SSIM autoencoder, a dictionary of
+filter responses and the sum of both, on the same fabric. The dictionary trains in a second or two,
+and is ahead where defects differ from the fabric in grey value. Where only the structure differs,
+both find the defects, and their sum is best.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,8 @@ for segmenter in segmenters.values():
 
 # %%
 # Calibrated maps have a common unit, how improbable a residual is on good pixels, and can be added.
-# :class:`~sk_ssimae.EnsembleSegmenter` does so, and finds a threshold for the sum.
+# :class:`~sk_ssimae.EnsembleSegmenter` does so, and finds a threshold for the sum;
+# :func:`~sk_ssimae.make_default_ensemble` adds a coarse dictionary to these two.
 
 defects = {"other grey values": ("stain", "cut"), "other structure": ("blur", "rotation")}
 results = {}

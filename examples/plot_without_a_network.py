@@ -1,6 +1,6 @@
 """
-Can a segmenter do without a network?
-=====================================
+Can I write a segmenter without a network?
+==========================================
 
 Yes: :class:`~sk_ssimae.estimators.BaseSegmenter` knows nothing of networks. A segmenter learns from
 good images in ``fit_regions`` and computes the residual of an image in ``compute_residual``.
@@ -77,6 +77,14 @@ class KMeansSegmenter(BaseSegmenter):
 
 
 # %%
+# :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter
+# passes; they belong in the tests of your own.
+
+for estimator, check in image_estimator_checks(KMeansSegmenter(n_clusters=5, random_state=0)):
+    check(estimator)
+    print(f"{check.__name__}: passed")
+
+# %%
 # It is a complete estimator: it calibrates itself on held-out good pixels, and takes part in a
 # search that trains on good images and scores on synthetic defects.
 
@@ -94,11 +102,3 @@ print(segmenter.calibration_.promise())
 fig, axes = plt.subplots(2, 2, figsize=(7, 7), layout="constrained")
 panels = ("image", "truth", "residual map", "mask")
 ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0], axes=axes.ravel(), panels=panels)
-
-# %%
-# :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter
-# passes; they belong in the tests of your own.
-
-for estimator, check in image_estimator_checks(KMeansSegmenter(n_clusters=5, random_state=0)):
-    check(estimator)
-    print(f"{check.__name__}: passed")

@@ -1,12 +1,11 @@
 """
-How do I write a segmenter of my own?
-=====================================
+How do I write my own segmenter?
+================================
 
 A family of autoencoders is a loss, optionally a network, and a small class over
 :class:`~sk_ssimae.estimators.BaseAutoencoderSegmenter`. Training, patches, thresholds, checks,
 documentation of the shared parameters, pickles and grid search come with the base. This example
-adds the absolute error of Baur et al. (arXiv:1804.04488), which is less sensitive to outliers than
-L2.
+adds an absolute error that ignores small differences.
 """
 
 from numbers import Real
@@ -46,8 +45,8 @@ class TolerantL1Loss(nn.Module):
 # method, ``make_module``, would return a network of its own, whose weights and shape are kept.
 
 
-class L1AutoencoderSegmenter(BaseAutoencoderSegmenter):
-    """Segment defects by the absolute error of an autoencoder's reconstruction.
+class TolerantAutoencoderSegmenter(BaseAutoencoderSegmenter):
+    """Segment defects by the absolute error of a reconstruction, beyond a tolerance.
 
     Parameters
     ----------
@@ -69,25 +68,27 @@ class L1AutoencoderSegmenter(BaseAutoencoderSegmenter):
 
 
 # %%
-# It is a complete estimator.
+# :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter
+# passes; they belong in the tests of your own.
+
+quick = TolerantAutoencoderSegmenter(
+    patch_size=16, stride=16, n_patches=32, max_epochs=1, random_state=0
+)
+for estimator, check in image_estimator_checks(quick):
+    check(estimator)
+    print(f"{check.__name__}: passed")
+
+# %%
+# It is a complete estimator: it trains, calibrates itself and marks a defect of the fabric.
 
 X_good = make_woven_fabric(12, shape=(128, 128), thread_spacing=6, random_state=0)
 X_test, masks = draw_defects(
     make_woven_fabric(4, shape=(128, 128), thread_spacing=6, random_state=1), random_state=0
 )
-segmenter = L1AutoencoderSegmenter(
+segmenter = TolerantAutoencoderSegmenter(
     tolerance=0.02, patch_size=32, stride=16, n_patches=1500, max_epochs=4, random_state=0
 ).fit(X_good)
 print(f"pixel ROC AUC {segmenter.score(X_test, masks):.3f}")
 fig, axes = plt.subplots(2, 2, figsize=(7, 7), layout="constrained")
 panels = ("image", "reconstruction", "residual map", "mask")
 ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0], axes=axes.ravel(), panels=panels)
-
-# %%
-# :func:`~sk_ssimae.testing.image_estimator_checks` generates the checks that every segmenter
-# passes; they belong in the tests of your own.
-
-quick = L1AutoencoderSegmenter(patch_size=16, stride=16, n_patches=32, max_epochs=1, random_state=0)
-for estimator, check in image_estimator_checks(quick):
-    check(estimator)
-    print(f"{check.__name__}: passed")

@@ -147,3 +147,25 @@ def test_nothing_is_wider_than_its_box_on_telephone_and_laptop(pages, run_in_bro
     assert len(results) == len(pages) * len(WIDTHS)
     cut_off = [result for result in results if result["excess"] > 0 or result["boxes"]]
     assert not cut_off, "\n".join(map(str, cut_off))
+
+
+SEARCH = """
+const frame = document.createElement("iframe");
+frame.src = "search.html?q=threshold";
+document.body.append(frame);
+const started = Date.now();
+const post = () => {
+  const links = [...frame.contentDocument.querySelectorAll("#search-results li a")];
+  const found = links.map((link) => new URL(link.href).pathname);
+  // Results appear one by one, as the summaries of their pages are read: the first is enough.
+  if (!found.length && Date.now() - started < 60000) return setTimeout(post, 200);
+  return fetch("/results", { method: "POST", body: JSON.stringify(found) });
+};
+frame.onload = post;
+"""
+
+
+def test_search_works_without_a_network(run_in_browser):
+    found = run_in_browser(SEARCH)
+    assert found
+    assert all("threshold" in (SITE / path.lstrip("/")).read_text("utf-8") for path in found)
