@@ -15,6 +15,7 @@ from scipy.stats import kendalltau
 
 from sk_ssimae.exceptions import SelectionWarning
 from sk_ssimae.model_selection import SelectionReport
+from sk_ssimae.model_selection._tuning._outcomes import N_KINDS
 
 REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
 _OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
@@ -121,7 +122,7 @@ def _report(rows: list[dict[str, str]]) -> SelectionReport:
         return SelectionReport.from_scores(
             scores,
             [{"configuration": row["configuration"]} for row in rows],
-            preferences=[_n_kinds(row["configuration"]) for row in rows],
+            eligible=[_n_kinds(row["configuration"]) >= N_KINDS for row in rows],
         )
 
 

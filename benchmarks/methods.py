@@ -11,12 +11,12 @@ not computed again. --summary writes the means over seeds next to that file, and
 glance"; the documentation shows both.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
---patches. "ssim-tuned" adds `cutout=0.25, taper=1`, "ssim-absolute" `absolute_weight=1`. "ssim-128"
-has the patches of the paper, 128 pixels wide at a stride of 30, half as many, and 500 latent
-dimensions on NanoTWICE. Members of an ensemble are trained on the same images as alone, and each
-holds out a fifth of them for its calibration. Their calibrated maps are added, as by
-`EnsembleSegmenter`, whose `fit` would hold out images for its threshold as well; no score here
-depends on a threshold. "ensemble" is that of `make_default_ensemble`.
+--patches. "ssim-128" has the patches of the paper, 128 pixels wide at a stride of 30, half as many,
+and 500 latent dimensions on NanoTWICE. "ensemble" is that of `make_default_ensemble`, and
+"ssim-cutout" its autoencoder; on NanoTWICE, both were run with --patches 100000, their default.
+Members of an ensemble are trained on the same images as alone, and each holds out a fifth of them
+for its calibration. Their calibrated maps are added as by `EnsembleSegmenter`, whose `fit` would
+hold out images for its threshold as well; no score here depends on a threshold.
 
 Good images of the last two photographs of leather, by name, are for testing: six of eight train.
 In "kolektor-images" those of the last three of twelve objects are; "kolektor" trains on the good
@@ -47,29 +47,31 @@ from _sets import SETS, Dataset, load
 from sklearn.metrics import average_precision_score
 
 from sk_ssimae import (
+    EnsembleSegmenter,
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
     SSIMAutoencoderSegmenter,
+    make_default_ensemble,
 )
 from sk_ssimae._inference._decision import image_score, open_map
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pro_auc_score
 
 RESULTS = Path(__file__).parent / "results"
+_READY = {name: member.get_params() for name, member in make_default_ensemble().segmenters}
 # Classes, and the parameters that differ from their defaults.
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
-    "ssim-tuned": (SSIMAutoencoderSegmenter, {"cutout": 0.25, "taper": 1}),
-    "ssim-absolute": (SSIMAutoencoderSegmenter, {"absolute_weight": 1}),
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
+    "ssim-cutout": (SSIMAutoencoderSegmenter, _READY["autoencoder"]),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
-    "patch-dictionary-coarse": (PatchDictionarySegmenter, {"scales": (2, 4, 8), "stride": 8}),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, _READY["coarse_dictionary"]),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
 ENSEMBLES = {
-    "ensemble": ("ssim-absolute", "patch-dictionary", "patch-dictionary-coarse"),
+    "ensemble": ("ssim-cutout", "patch-dictionary", "patch-dictionary-coarse"),
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
 }
@@ -147,7 +149,7 @@ def is_autoencoder(member: str) -> bool:
 def make(run: Run, member: str) -> BaseSegmenter:
     """Make the unfitted segmenter of a run."""
     segmenter_class, changes = SEGMENTERS[member]
-    segmenter = segmenter_class(random_state=run.seed, **changes)
+    segmenter = segmenter_class(**changes).set_params(random_state=run.seed)
     if is_autoencoder(member):
         segmenter.set_params(n_patches=run.patches // N_EPOCHS, max_epochs=N_EPOCHS)
         if member == "ssim-128":
@@ -161,15 +163,16 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     dataset = load(run.set, data)
     images = [*dataset.test_good, *dataset.defective]
     maps: list[list[np.ndarray]] = []
-    costs, seconds = [], 0.0
+    fitted, costs, seconds = [], [], 0.0
     for member in run.members:
         segmenter, cost = fit(run, member, dataset.good, folder)
+        fitted.append(segmenter)
         costs.append(cost)
         compute = segmenter.decision_function if len(run.members) == 1 else segmenter.calibrated_map
         start = time.perf_counter()
         maps.append(compute(images))
         seconds += time.perf_counter() - start
-    combined = add(maps)
+    combined = add(maps, weights_of(run, fitted))
     peak = max(peak_mib(), *(cost["mib"] for cost in costs if cost))  # Before scoring takes more.
     megapixels = sum(residual_map.size for residual_map in combined) / 1e6
     row = run.identity() | {"n_train": len(dataset.good)}
@@ -193,9 +196,19 @@ def fit(
     return segmenter, fit_and_measure(segmenter, good)
 
 
-def add(maps: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    """Add the maps of several segmenters, image by image."""
-    return [np.sum(of_image, axis=0, dtype=np.float32) for of_image in zip(*maps, strict=True)]
+def weights_of(run: Run, members: list[BaseSegmenter]) -> list[float]:
+    """Return the weights of fitted segmenters: in "ensemble" those that it gives them."""
+    ensemble = make_default_ensemble() if run.method == "ensemble" else EnsembleSegmenter([])
+    ensemble.set_members([str(index) for index in range(len(members))], members)
+    return ensemble.weights_
+
+
+def add(maps: Sequence[Sequence[np.ndarray]], weights: Sequence[float]) -> list[np.ndarray]:
+    """Add the weighted maps of several segmenters, image by image."""
+    return [
+        np.sum([w * m for w, m in zip(weights, of_image, strict=True)], axis=0, dtype=np.float32)
+        for of_image in zip(*maps, strict=True)
+    ]
 
 
 def score(maps: list[np.ndarray], dataset: Dataset, opening_diameter: int) -> dict[str, float]:

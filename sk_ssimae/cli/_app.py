@@ -101,11 +101,14 @@ def fit(
         ),
     ] = "auto",
     latent_dim: Annotated[
-        int | None, typer.Option(help="Size of the latent vector. By default 100.")
+        int | None,
+        typer.Option(help="Size of the latent vector. By default 100, with auto 500."),
     ] = None,
     patch_size: Annotated[
         int | None,
-        typer.Option(help="Side length of a patch in pixels, a multiple of 16. By default 64."),
+        typer.Option(
+            help="Side length of a patch in pixels, a multiple of 16. By default 64, with auto 128."
+        ),
     ] = None,
     image_size: Annotated[
         str | None,

@@ -10,7 +10,12 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae.cli._model import fitted_parts, open_model, promise, stopped_early
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
-from sk_ssimae.estimators import BaseDictionarySegmenter, BaseSegmenter, SparseDictionarySegmenter
+from sk_ssimae.estimators import (
+    BaseDictionarySegmenter,
+    BaseSegmenter,
+    EnsembleSegmenter,
+    SparseDictionarySegmenter,
+)
 
 
 def info(model: Path, terminal: Terminal) -> None:
@@ -33,6 +38,7 @@ def info(model: Path, terminal: Terminal) -> None:
         "channels": segmenter.n_channels_,
         "intensities": _say_intensities(segmenter),
         "training": _say_training(segmenter),
+        **_say_weights(segmenter),
         **_say_threshold(segmenter),
         "made with": ", ".join(f"{k} {v}" for k, v in document["versions"].items()),
     }
@@ -70,6 +76,13 @@ def _say_threshold(segmenter: BaseSegmenter) -> dict[str, str]:
         return {"threshold": f"{segmenter.threshold_:.6g}", "promise": promise(segmenter)}
     except NotFittedError as error:
         return {"threshold": str(error)}
+
+
+def _say_weights(segmenter: BaseSegmenter) -> dict[str, str]:
+    if not isinstance(segmenter, EnsembleSegmenter):
+        return {}
+    weights = zip(segmenter.named_segmenters_, segmenter.weights_, strict=True)
+    return {"weights": ", ".join(f"{name} {weight:.3g}" for name, weight in weights)}
 
 
 def _say_training(segmenter: BaseSegmenter) -> str:

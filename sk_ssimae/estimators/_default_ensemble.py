@@ -12,8 +12,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     The autoencoder is better on irregular textures and on defects of structure, the dictionaries on
     regular textures and on defects of grey value, one with fine and one with coarse filters; see
     the page "Which segmenter?" of the documentation. The sum of their calibrated maps is seldom far
-    from the best of them, and above it on leather and on nanofibres. The map of the autoencoder
-    contains the difference of grey values too.
+    from the best of them, and above it on leather. The better the autoencoder has learned the
+    texture, the more its map counts, see the `weights` of :class:`EnsembleSegmenter`.
 
     Parameters
     ----------
@@ -25,9 +25,12 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     Returns
     -------
     EnsembleSegmenter
-        Unfitted, with the segmenters "autoencoder", an :class:`SSIMAutoencoderSegmenter` with
-        `absolute_weight` 1; "dictionary", a :class:`PatchDictionarySegmenter`; and
-        "coarse_dictionary", one with the `scales` (2, 4, 8) and a `stride` of 8.
+        Unfitted, with `weights` "auto" and the segmenters "autoencoder", an
+        :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of 32, 500 latent
+        dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 1 and `precision`
+        "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and "coarse_dictionary", one with
+        the `scales` (2, 4, 8) and a `stride` of 8. Images must have at least 128 pixels per side,
+        or set ``autoencoder__patch_size``.
 
     Raises
     ------
@@ -53,9 +56,18 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     # Torch takes seconds to import.
     from sk_ssimae.estimators._ssim import SSIMAutoencoderSegmenter
 
+    autoencoder = SSIMAutoencoderSegmenter(
+        patch_size=128,
+        stride=32,
+        latent_dim=500,
+        cutout=0.25,
+        taper=1,
+        absolute_weight=1,
+        precision="auto",
+    )
     members = [
-        ("autoencoder", SSIMAutoencoderSegmenter(absolute_weight=1)),
+        ("autoencoder", autoencoder),
         ("dictionary", PatchDictionarySegmenter()),
         ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
     ]
-    return EnsembleSegmenter(members).set_params(**params)
+    return EnsembleSegmenter(members, weights="auto").set_params(**params)

@@ -3,8 +3,9 @@
 import copy
 import functools
 import inspect
+import operator
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 import numpy as np
@@ -31,6 +32,10 @@ OF_IMAGES = (
 )
 
 
+# Calibrated maps times this stay finite in float32.
+_HIGHEST_WEIGHT = 1_000_000
+
+
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     """Segment by the maps of several segmenters, combined in a common unit.
 
@@ -55,6 +60,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     combination : {"sum", "max"}, default="sum"
         "sum" adds the calibrated maps, as for segmenters that err independently; "max" is for
         segmenters that each find other defects.
+    weights : sequence of floats, "auto" or None, default=None
+        Factors of the calibrated maps, one for each segmenter: from 0 to 1,000,000 and not all 0.
+        None for 1 each. With "auto", the weight of an autoencoder is its `structure_correlation_`,
+        0 if that is negative; other segmenters have 1. So an autoencoder that has learned no
+        texture, whose map shows the texture, does not blur the maps of the others.
     n_jobs : int or None, default=None
         Number of segmenters fitted in parallel by joblib: None for one, unless in a
         ``joblib.parallel_config`` context, -1 for as many as there are processors.
@@ -70,6 +80,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         The fitted segmenters.
     named_segmenters_ : Bunch
         The same by name, as in ``named_segmenters_.ssim``.
+    weights_ : list of float
+        Factors of the calibrated maps of `segmenters_`.
     {attributes}
 
     See Also
@@ -102,6 +114,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     parameters: ClassVar[dict[str, Parameter]] = {
         "segmenters": Parameter(Role.TRAINING),  # See _check_pairs.
         "combination": Parameter(Role.INFERENCE, StrOptions({"sum", "max"})),
+        "weights": Parameter(Role.INFERENCE, list, tuple, StrOptions({"auto"}), None),
         "n_jobs": Parameter(
             Role.MACHINE,
             Interval(Integral, 1, None, closed="left"),
@@ -115,6 +128,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         segmenters: Sequence[tuple[str, BaseSegmenter]],
         *,
         combination: Literal["sum", "max"] = "sum",
+        weights: Sequence[float] | Literal["auto"] | None = None,
         n_jobs: int | None = None,
         smoothing: float | Literal["auto"] = 0,
         **shared: Unpack[ParametersButSmoothing],
@@ -122,6 +136,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         super().__init__(smoothing=smoothing, **shared)
         self.segmenters = segmenters
         self.combination = combination
+        self.weights = weights
         self.n_jobs = n_jobs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -175,6 +190,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             except ValueError as error:
                 raise _naming(name, error) from error
         super().check_parameters()
+        _check_weights(self.weights, len(self.segmenters))
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
@@ -226,8 +242,19 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     def check_ready(self) -> None:
         """Check that all are fitted, and the parameters that were set since."""
         super().check_ready()
+        _check_weights(self.weights, len(self.segmenters_))
         for segmenter in self.segmenters_:
             segmenter.check_ready()
+
+    @property
+    def weights_(self) -> list[float]:
+        """Factors of the calibrated maps of `segmenters_`."""
+        if self.weights is None:
+            return [1.0] * len(self.segmenters_)
+        if self.weights != "auto":
+            return [float(weight) for weight in self.weights]
+        weights = [_weigh(segmenter) for segmenter in self.segmenters_]
+        return weights if any(weights) else [1.0] * len(weights)
 
     def _smallest_side(self) -> int:
         return max(segmenter._smallest_side() for _, segmenter in self.segmenters)
@@ -284,7 +311,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def _combine(self, calibrated: Iterable[Map]) -> Map:
         combine = np.add if self.combination == "sum" else np.maximum
-        combined: Map = functools.reduce(combine, calibrated)
+        weighted = map(operator.mul, calibrated, self.weights_)
+        combined: Map = functools.reduce(combine, weighted)
         return combined
 
     def _sk_visual_block_(self) -> Any:
@@ -306,6 +334,23 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
+
+
+def _weigh(segmenter: BaseSegmenter) -> float:
+    """Return the weight of a segmenter: the share of structure that an autoencoder has learned."""
+    learned: float | None = getattr(segmenter, "structure_correlation_", None)
+    return 1.0 if learned is None else max(learned, 0.0)
+
+
+def _check_weights(weights: Any, n_segmenters: int) -> None:
+    if weights is None or isinstance(weights, str):
+        return
+    numbers = [w for w in weights if isinstance(w, Real) and 0 <= float(w) <= _HIGHEST_WEIGHT]
+    if len(weights) != n_segmenters or len(numbers) != len(weights) or not any(weights):
+        raise ValueError(
+            f"weights must be {n_segmenters} numbers, one for each segmenter, from 0 to "
+            f"{_HIGHEST_WEIGHT} and not all 0, got {weights!r} instead."
+        )
 
 
 def _whole_images(

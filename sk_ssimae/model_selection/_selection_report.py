@@ -20,9 +20,7 @@ class SelectionReport:
 
     Candidates are ranked in each family, and the one with the best mean rank is chosen: a family
     whose scores differ by more than those of others has no more weight. If mean ranks are equal,
-    the mean score decides. With `preferences`, the preferred one is chosen of all whose mean rank
-    is within one standard error of the best, estimated from the families: the one-standard-error
-    rule of Breiman et al.
+    the mean score decides. With `eligible`, some candidates are ranked but never chosen.
 
     Attributes
     ----------
@@ -89,7 +87,7 @@ class SelectionReport:
         scores: Mapping[str, Sequence[float]],
         candidates: Sequence[Mapping[str, Any]],
         *,
-        preferences: Sequence[float] | None = None,
+        eligible: Sequence[bool] | None = None,
     ) -> "SelectionReport":
         """Rank candidates by their scores.
 
@@ -99,9 +97,9 @@ class SelectionReport:
             Scores of the candidates, by family.
         candidates : sequence of n dicts
             Parameters of each candidate.
-        preferences : sequence of n floats or None, default=None
-            Preference of each candidate, such as the number of members of an ensemble: higher is
-            preferred where the difference in rank may be chance. None prefers none.
+        eligible : sequence of n bools or None, default=None
+            Whether each candidate may be chosen, at least one. None if all may. The others are
+            ranked with them.
 
         Returns
         -------
@@ -125,8 +123,8 @@ class SelectionReport:
         table = _check_scores(scores, len(candidates))
         names = tuple(scores)
         ranks = _rank(table)
-        preferred = None if preferences is None else _check_preferences(preferences, len(table))
-        best = _choose(ranks, table, preferred)
+        may_win = _check_eligible(eligible, len(table))
+        best = _choose(ranks, table, may_win)
         without = {name: np.arange(len(names)) != i for i, name in enumerate(names)}
         agreement: dict[str, float] = {}
         decisive: dict[str, int] = {}
@@ -134,7 +132,7 @@ class SelectionReport:
             if others.any():
                 mean_of_others = ranks[:, others].mean(axis=1)
                 agreement[name] = _kendall(ranks[:, index], mean_of_others)
-                choice = _choose(ranks[:, others], table[:, others], preferred)
+                choice = _choose(ranks[:, others], table[:, others], may_win)
                 if choice != best:
                     decisive[name] = choice
         report = cls(
@@ -284,7 +282,7 @@ def choose_by_rank(cv_results: Mapping[str, Any]) -> int:
 def best_by_rank(scores: Sequence[Sequence[float]]) -> int:
     """Return the index of the candidate with the best mean rank; one row of scores for each."""
     table = np.array(scores, dtype=float)
-    return _choose(_rank(table), table)
+    return _choose(_rank(table), table, np.ones(len(table), bool))
 
 
 def rank_scores(scores: Sequence[Sequence[float]]) -> NDArray[np.float64]:
@@ -299,19 +297,11 @@ def _rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _choose(
-    ranks: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    preferences: NDArray[np.float64] | None = None,
+    ranks: NDArray[np.float64], scores: NDArray[np.float64], eligible: NDArray[np.bool_]
 ) -> int:
     # Sums of ranks are multiples of one half: exact, unlike their means.
     order = np.lexsort((-scores.mean(axis=1), ranks.sum(axis=1)))
-    n_families = ranks.shape[1]
-    if preferences is None or n_families == 1:
-        return int(order[0])
-    worse = ranks - ranks[order[0]]
-    standard_errors = worse.std(axis=1, ddof=1) / np.sqrt(n_families)
-    tied = order[(worse.mean(axis=1) <= standard_errors)[order]]
-    return int(tied[np.argmax(preferences[tied])])
+    return int(order[eligible[order]][0])
 
 
 def _kendall(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -339,14 +329,14 @@ def _check_types(scores: Any, candidates: Any) -> None:
         )
 
 
-def _check_preferences(preferences: Sequence[float], n_candidates: int) -> NDArray[np.float64]:
-    values = as_floats(preferences, "preferences", "(n_candidates,)")
-    if values.shape != (n_candidates,) or not np.isfinite(values).all():
+def _check_eligible(eligible: Sequence[bool] | None, n_candidates: int) -> NDArray[np.bool_]:
+    values = np.ones(n_candidates, bool) if eligible is None else np.asarray(eligible)
+    if values.shape != (n_candidates,) or values.dtype != bool or not values.any():
         raise ValueError(
-            f"preferences must be a finite number for each of the {n_candidates} candidates, got "
-            f"{preferences!r} instead."
+            f"eligible must be a bool for each of the {n_candidates} candidates, True for at least "
+            f"one, got {eligible!r} instead."
         )
-    return values.astype(float)
+    return values
 
 
 def _check_scores(scores: Mapping[str, Sequence[float]], n_candidates: int) -> Any:

@@ -31,9 +31,13 @@ def test_sums_are_those_of_the_ensemble(methods):
     good = make_woven_fabric(4, shape=(48, 48), random_state=0)
     tiny = L2AutoencoderSegmenter(patch_size=16, stride=16, n_patches=64, max_epochs=1)
     pairs = [("l2", tiny), ("dictionary", PatchDictionarySegmenter())]
-    ensemble = EnsembleSegmenter(pairs, random_state=0).fit(good)
-    added = methods.add([member.calibrated_map(good) for member in ensemble.segmenters_])
-    np.testing.assert_allclose(added, ensemble.decision_function(good), rtol=1e-6)
+    ensemble = EnsembleSegmenter(pairs, weights="auto", random_state=0).fit(good)
+    members = ensemble.segmenters_
+    maps = [member.calibrated_map(good) for member in members]
+    for method, weights in (("ensemble", "auto"), ("ensemble-128", None)):
+        added = methods.add(maps, methods.weights_of(methods.Run("", method, 0, 0), members))
+        expected = ensemble.set_params(weights=weights).decision_function(good)
+        np.testing.assert_allclose(added, expected, rtol=1e-6)
 
 
 def test_rows_are_scored_and_not_computed_again(methods, data, tmp_path, monkeypatch):

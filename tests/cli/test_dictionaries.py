@@ -99,11 +99,14 @@ def test_info_describes_the_model(run, models, method):
         "(PatchDictionarySegmenter), coarse_dictionary (PatchDictionarySegmenter)"
     )
     assert facts["parameters"] == (
-        "random_state=0, autoencoder__absolute_weight=1, autoencoder__latent_dim=8, "
-        "autoencoder__max_epochs=2, autoencoder__n_patches=64, autoencoder__patch_size=16, "
-        "autoencoder__stride=8, dictionary__n_filters=4, "
-        "coarse_dictionary__scales=(2, 4, 8), coarse_dictionary__stride=8"
+        "random_state=0, autoencoder__absolute_weight=1, autoencoder__cutout=0.25, "
+        "autoencoder__latent_dim=8, autoencoder__max_epochs=2, autoencoder__n_patches=64, "
+        "autoencoder__patch_size=16, autoencoder__precision='auto', autoencoder__stride=8, "
+        "autoencoder__taper=1, dictionary__n_filters=4, coarse_dictionary__scales=(2, 4, 8), "
+        "coarse_dictionary__stride=8, weights='auto'"
     )
+    learned = max(fitted.named_segmenters_.autoencoder.structure_correlation_, 0)
+    assert facts["weights"] == f"autoencoder {learned:.3g}, dictionary 1, coarse_dictionary 1"
     autoencoder, dictionary, coarse = facts["training"].split("; ")
     assert coarse.startswith("coarse_dictionary: ")
     assert autoencoder.startswith("autoencoder: 2 epochs in ")

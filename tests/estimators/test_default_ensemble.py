@@ -12,8 +12,18 @@ from sk_ssimae import (
     make_default_ensemble,
 )
 
+AUTOENCODER = {
+    "patch_size": 128,
+    "stride": 32,
+    "latent_dim": 500,
+    "cutout": 0.25,
+    "taper": 1,
+    "absolute_weight": 1,
+    "precision": "auto",
+}
 
-def test_it_has_the_defaults_of_its_segmenters_but_three():
+
+def test_it_has_the_defaults_of_its_segmenters_but_a_few():
     ensemble = make_default_ensemble()
     assert type(ensemble) is EnsembleSegmenter
     members = dict(ensemble.segmenters)
@@ -24,11 +34,11 @@ def test_it_has_the_defaults_of_its_segmenters_but_three():
     }
     assert members["coarse_dictionary"].scales == (2, 4, 8)
     members["coarse_dictionary"].set_params(scales=(1, 2), stride=4)
-    assert members["autoencoder"].absolute_weight == 1
-    members["autoencoder"].set_params(absolute_weight=0)
-    for member in members.values():
-        assert member.get_params() == type(member)().get_params()
-    assert ensemble.combination == "sum"
+    for name, changes in {"autoencoder": AUTOENCODER, "dictionary": {}}.items():
+        expected = type(members[name])(**changes)
+        assert members[name].get_params() == expected.get_params()
+    assert members["coarse_dictionary"].get_params() == PatchDictionarySegmenter().get_params()
+    assert (ensemble.combination, ensemble.weights) == ("sum", "auto")
     # Each call makes its own members.
     assert make_default_ensemble().segmenters[0][1] is not ensemble.segmenters[0][1]
 
@@ -40,14 +50,20 @@ def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
     ).fit(good)
     expected = EnsembleSegmenter(
         [
-            ("autoencoder", SSIMAutoencoderSegmenter(**tiny, absolute_weight=1)),
+            ("autoencoder", SSIMAutoencoderSegmenter(**AUTOENCODER | tiny)),
             ("dictionary", PatchDictionarySegmenter(n_filters=4)),
             ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
         ],
         random_state=0,
         combination="max",
+        weights="auto",
     ).fit(good)
     assert ensemble.threshold_ == expected.threshold_
+
+
+def test_images_smaller_than_a_patch_are_refused(good):
+    with pytest.raises(ValueError, match="must be at least patch_size=128 pixels high and wide"):
+        make_default_ensemble().fit(good)
 
 
 def test_unknown_parameters_are_refused():

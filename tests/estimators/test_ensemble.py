@@ -70,6 +70,37 @@ def test_maps_are_combined_in_a_common_unit(ensemble, good, defective, combinati
     np.testing.assert_allclose(scaled.decision_function(defective[0]), expected, rtol=1e-3)
 
 
+@pytest.mark.parametrize("weights", [[2, 0.5], (1, 0), [np.float32(3), 1]])
+def test_weights_are_factors_of_calibrated_maps(ensemble, good, defective, weights):
+    images = defective[0]
+    plain = ensemble.fit(good)
+    expected = [
+        sum(w * m for w, m in zip(weights, maps, strict=True))
+        for maps in zip(*(s.calibrated_map(images) for s in plain.segmenters_), strict=True)
+    ]
+    assert plain.weights_ == [1, 1]
+    weighted = clone(ensemble).set_params(weights=weights).fit(good)
+    maps = weighted.decision_function(images)
+    np.testing.assert_allclose(maps, expected, rtol=1e-6)
+    assert maps.dtype == np.float32
+    # They take effect without another training.
+    np.testing.assert_array_equal(plain.set_params(weights=weights).decision_function(images), maps)
+    with pytest.raises(ValueError, match="weights must be 2 numbers"):
+        plain.set_params(weights=[1, 1, 1]).decision_function(images)
+
+
+def test_automatic_weights_are_the_structure_that_was_learned(ensemble, good):
+    ensemble.set_params(weights="auto").fit(good)
+    assert ensemble.weights_ == [1, 1]
+    grey, edges = ensemble.segmenters_
+    for learned, weight in ((0.75, 0.75), (-0.2, 0), (None, 1)):
+        grey.structure_correlation_ = learned
+        assert ensemble.weights_ == [weight, 1]
+    # Nothing would be left if all that learn have failed.
+    grey.structure_correlation_ = edges.structure_correlation_ = -0.1
+    assert ensemble.weights_ == [1, 1]
+
+
 def test_a_single_segmenter_keeps_its_calibrated_map(ensemble, good):
     alone = ensemble.set_params(segmenters=[("edges", Edges(smoothing=1))]).fit(good)
     member = alone.named_segmenters_.edges
@@ -267,6 +298,13 @@ def test_wrong_segmenters_are_refused(good, segmenters, error, message):
     [
         ({"combination": "mean"}, "The 'combination' parameter of EnsembleSegmenter must be a str"),
         ({"n_jobs": 0}, "The 'n_jobs' parameter of EnsembleSegmenter must be an int"),
+        ({"weights": "equal"}, "The 'weights' parameter of EnsembleSegmenter must be"),
+        ({"weights": 2}, "The 'weights' parameter of EnsembleSegmenter must be"),
+        ({"weights": [1]}, r"weights must be 2 numbers, one for each.*got \[1\] instead"),
+        ({"weights": [0, 0]}, r"not all 0, got \[0, 0\] instead"),
+        ({"weights": (1, -1)}, r"from 0 to 1000000 and not all 0, got \(1, -1\) instead"),
+        ({"weights": [1, float("nan")]}, r"got \[1, nan\] instead"),
+        ({"weights": [1, "2"]}, r"got \[1, '2'\] instead"),
     ],
 )
 def test_wrong_parameters_are_refused(ensemble, good, params, message):

@@ -51,38 +51,22 @@ def test_no_warning_if_families_agree():
     assert set(report.agreement.values()) == {1.0}
 
 
-NEARLY = {
-    "a": [0.9, 0.8, 0.1],
-    "b": [0.9, 0.8, 0.1],
-    "c": [0.8, 0.9, 0.1],
-    "d": [0.9, 0.8, 0.1],
-    "e": [0.8, 0.9, 0.1],
-}
+def test_only_an_eligible_candidate_is_chosen():
+    scores = {"a": [0.9, 0.8, 0.1], "b": [0.9, 0.2, 0.3], "c": [0.5, 0.3, 0.6]}
+    free = report_of(scores)
+    assert free.best_index == 0
+    report = report_of(scores, eligible=[False, True, True])
+    np.testing.assert_array_equal(report.ranks, free.ranks)
+    # Their ranks add up to 8 and 6; without the last family, to 5 each, where the mean decides.
+    assert report.best_index == 2
+    assert report.decisive == {"c": 1}
+    assert report_of(scores, eligible=np.array([False, True, False])).best_index == 1
 
 
-def test_the_preferred_one_is_chosen_within_a_standard_error():
-    # The second is ahead in two of five families: a mean difference of 0.2 ranks, with a standard
-    # error of 0.49. The third is last in all.
-    assert report_of(NEARLY).best_index == 0
-    assert report_of(NEARLY, preferences=[1, 2, 3]).best_index == 1
-    assert report_of(NEARLY, preferences=[2, 1, 3]).best_index == 0
-    assert report_of(NEARLY, preferences=[1, 1, 3]).best_index == 0
-    clearly = NEARLY | {"c": [0.9, 0.8, 0.1], "e": [0.9, 0.8, 0.1]}
-    assert report_of(clearly, preferences=[1, 2, 3]).best_index == 0
-    # One ahead in one family alone: a difference of 0.6 with a standard error of 0.4.
-    almost = NEARLY | {"c": [0.9, 0.8, 0.1]}
-    assert report_of(almost, preferences=[1, 2, 3]).best_index == 0
-    assert report_of({"a": [0.5, 0.4, 0.3]}, preferences=[1, 2, 3]).best_index == 0
-    # Of three families, the choice hangs on the only one in which the second is ahead.
-    three = {name: NEARLY[name] for name in ("a", "b", "c")}
-    assert report_of(three, preferences=[1, 2, 3]).best_index == 1
-    assert report_of(three, preferences=[1, 2, 3]).decisive == {"c": 0}
-
-
-@pytest.mark.parametrize("preferences", [[1, 2], [1, 2, np.nan], [[1, 2, 3]]])
-def test_wrong_preferences(preferences):
-    with pytest.raises(ValueError, match="preferences must be a finite number for each of the 3"):
-        report_of(NEARLY, preferences=preferences)
+@pytest.mark.parametrize("eligible", [[True], [False] * 3, [1, 0, 1], [[True] * 3]])
+def test_wrong_eligible(eligible):
+    with pytest.raises(ValueError, match="eligible must be a bool for each of the 3 candidates"):
+        report_of({"a": [0.9, 0.8, 0.1]}, eligible=eligible)
 
 
 def test_a_single_family_or_candidate():

@@ -11,6 +11,8 @@ from sk_ssimae.model_selection._tuning._result import Trial
 from sk_ssimae.model_selection._tuning._search import NO_TIME, Outcome
 from sk_ssimae.model_selection._tuning._training import trains_in_epochs
 
+#: Kinds of segmenters that the chosen ensemble combines, at least.
+N_KINDS = 3
 # Times its budget that a tuning may take without a warning.
 _TOLERANCE = 1.2
 
@@ -20,8 +22,9 @@ def rank_outcomes(
 ) -> tuple[SelectionReport, Outcome]:
     """Rank the best settings of all candidates; return the report and the chosen candidate.
 
-    Painted defects are not the real ones. Where the difference in rank may be chance, the candidate
-    that combines most kinds of segmenters is chosen, which is seldom far from the best of them.
+    Painted defects are not the real ones, and the segmenter that finds them best may fail on those.
+    The choice is therefore among ensembles of at least three kinds of segmenters, if there is one,
+    else among those of most kinds.
     """
     scored = [outcome for outcome in outcomes if outcome.scored]
     if not scored:
@@ -34,10 +37,12 @@ def rank_outcomes(
         family: [outcome.best_scores[index] for outcome in scored]
         for index, family in enumerate(families)
     }
+    numbers_of_kinds = [max(len(outcome.members), 1) for outcome in scored]
+    needed = min(N_KINDS, max(numbers_of_kinds))
     report = SelectionReport.from_scores(
         by_family,
         [{"candidate": o.name, **o.best_setting} for o in scored],
-        preferences=[max(len(o.members), 1) for o in scored],
+        eligible=[n_kinds >= needed for n_kinds in numbers_of_kinds],
     )
     return report, scored[report.best_index]
 

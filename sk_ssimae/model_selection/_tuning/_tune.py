@@ -62,10 +62,11 @@ def tune(
 
     About a third of the good images, at most eight, are set aside, and defects of several families
     are painted into copies of parts of them, near the limit of detection. The candidates are
-    trained on the others, and their settings of inference are searched without training again. The
-    candidate with the best mean rank over the families is trained on all good images, and
-    calibrated as in its `fit`; of those within one standard error of the best, the ensemble with
-    most members.
+    trained on the others, and their settings of inference are searched without training again. Of
+    the ensembles of at least three kinds of segmenters, that with the best mean rank over the
+    families is trained on all good images, and calibrated as in its `fit`. Without such ensembles,
+    it is the best of those that combine most kinds: painted defects are not the real ones, and a
+    sum of maps is seldom far from its best part.
 
     The budget is wall-clock time. 30 % of it is kept for the last training. Speed is
     measured: each network is trained on as many patches as fit into its share of the time, at most
