@@ -38,6 +38,7 @@ def main() -> None:
     parts = ["synthetic", "bands", *(["real"] if arguments.data else [])]
     of_data = ["--data", str(arguments.data)] if arguments.data else []
     run("verdict", "--out", str(arguments.out), "--parts", *parts, *of_data)
+    run("metrics_sort", "--csv", str(arguments.out / "metrics_sort.csv"))
     run("serve", "--csv", str(arguments.out / "serve.csv"))
     run("drift", "--out", str(arguments.out))
     if torch.cuda.is_available():

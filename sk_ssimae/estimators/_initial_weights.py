@@ -41,7 +41,13 @@ def open_initial_weights(initial_weights: Any) -> "BaseAutoencoderSegmenter | No
         # Persistence is a level above: it reads files of all segmenters.
         from sk_ssimae.persistence import load
 
-        segmenter = load(initial_weights, device="cpu")
+        try:
+            segmenter = load(initial_weights, device="cpu")
+        except ValueError as error:
+            raise ValueError(
+                "initial_weights must be a fitted segmenter or a file of persistence.save, got "
+                f"{str(initial_weights)!r} instead ({error})"
+            ) from error
     check_is_fitted(
         segmenter,
         "fitted_parameters_",
