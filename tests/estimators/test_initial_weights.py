@@ -17,9 +17,14 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
     VariationalAutoencoderSegmenter,
 )
+from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.metrics import pixel_roc_auc_scorer
 from sk_ssimae.model_selection import DefectFreeKFold
 from sk_ssimae.persistence import load, save
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +157,31 @@ def test_memory_tells_starts_apart(tiny, good, start, start_file, tmp_path):
         SSIMAutoencoderSegmenter(**kept, initial_weights=start_file).fit(good), begun
     )
     assert len([*(tmp_path / "memory").rglob("output.pkl")]) == n_entries == 2
+
+
+def test_checkpoints_tell_starts_apart(tiny, good, start, start_file, tmp_path, monkeypatch):
+    folder = tmp_path / "checkpoints"
+    params = tiny | {"max_epochs": 2, "checkpoint_dir": folder}
+    drawn = SSIMAutoencoderSegmenter(**params).fit(good)
+    cut, steps = PatchSampler._cut, iter(range(5))  # An epoch has four.
+
+    def cut_until_killed(*args):
+        if next(steps, None) is None:
+            raise Killed
+        return cut(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PatchSampler, "_cut", cut_until_killed)
+        with pytest.raises(Killed):
+            SSIMAutoencoderSegmenter(**params, initial_weights=start).fit(good)
+    assert len([*folder.iterdir()]) == 2
+    # The same weights by another name find the checkpoint.
+    resumed = SSIMAutoencoderSegmenter(**params, initial_weights=start_file).fit(good)
+    assert len([*folder.iterdir()]) == 2
+    whole = tiny | {"max_epochs": 2, "initial_weights": start}
+    assert_equal_weights(resumed, SSIMAutoencoderSegmenter(**whole).fit(good))
+    with pytest.raises(AssertionError):
+        assert_equal_weights(resumed, drawn)
 
 
 @pytest.mark.parametrize("changed", ["latent_dim", "patch_size", "normalization", "channels"])
