@@ -13,7 +13,8 @@ glance"; the documentation shows both.
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
 --patches. "ssim-128" has the patches of the paper, 128 pixels wide at a stride of 30, half as many,
 and 500 latent dimensions on NanoTWICE. "ensemble" is that of `make_default_ensemble`, and
-"ssim-cutout" its autoencoder; on NanoTWICE, both were run with --patches 100000, their default.
+"ssim-cutout" its autoencoder; both were run with --patches 100000, their default, on NanoTWICE and
+Kolektor.
 Members of an ensemble are trained on the same images as alone, and each holds out a fifth of them
 for its calibration. Their calibrated maps are added as by `EnsembleSegmenter`, whose `fit` would
 hold out images for its threshold as well; no score here depends on a threshold.
@@ -84,7 +85,7 @@ SETS_AT_A_GLANCE = {
     "kolektor-images": "metal with glare (KolektorSDD)",
 }
 METHODS_AT_A_GLANCE = {
-    "SSIM autoencoder": "ssim",
+    "SSIM autoencoder": "ssim-cutout",
     "patch dictionary": "patch-dictionary",
     "ensemble, the default": "ensemble",
 }

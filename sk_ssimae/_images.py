@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sk_ssimae._intensity import Image, scale, warn_of_misfit
 from sk_ssimae._interest import Inside, RegionsOfInterest, fill_outside
 from sk_ssimae._pixels import Conversion, as_stored
-from sk_ssimae._reading._files import read_image
+from sk_ssimae._reading._files import read_image, read_shape
 from sk_ssimae._reading._pillow import is_pillow
 from sk_ssimae._reading._stored import StoredImage
 from sk_ssimae._validation import from_torch
@@ -91,6 +91,15 @@ class Images:
             return self._source[np.asarray(indices, dtype=np.intp)]
         return [self._source[index] for index in indices]
 
+    @property
+    def inspects_all(self) -> bool:
+        """Whether there is no region of interest."""
+        return self._rois.is_whole
+
+    def take_roi(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
+        """Return what `roi` is for some of the images."""
+        return self._rois.take(indices)
+
     def holds(self, index: int, pixels: NDArray[Any]) -> bool:
         """Tell whether an image that was read is part of the user's own arrays, not a copy."""
         if not self.is_array and not isinstance(self._source, list | tuple):
@@ -113,8 +122,21 @@ class Images:
     def read_inspected(self, index: int) -> tuple[StoredImage, Inside | None, str]:
         """Read an image as it is stored, filled outside, its inspected pixels and its name."""
         stored, name = self.read_stored(index)
-        inside = self._rois.read(index, stored.pixels.shape)
+        inside = self.read_inside(index, stored.pixels.shape)
         return stored._replace(pixels=fill_outside(stored.pixels, inside)), inside, name
+
+    def read_inside(self, index: int, shape: tuple[int, ...]) -> Inside | None:
+        """Read the mask (h, w) of the inspected pixels of an image of that shape, None for all."""
+        return self._rois.read(index, shape)
+
+    def read_shape(self, index: int) -> tuple[int, int]:
+        """Read the height and width of an image; of a file, from its header."""
+        item = self._source[index]
+        if isinstance(item, _PATHS):
+            path = os.fsdecode(item)
+            return read_shape(path, f"X[{index}] ({path!r})", max_pixels=None)
+        height, width = self.read_stored(index)[0].pixels.shape[:2]
+        return height, width
 
     def read_stored(self, index: int) -> tuple[StoredImage, str]:
         """Read an image (h, w, c) as it is stored, and its name in messages."""

@@ -1,6 +1,7 @@
 """Regions of interest: masks of the pixels that are inspected."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,12 @@ class RegionsOfInterest:
         """Whether all pixels are inspected."""
         return self._masks is None
 
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
+        """Return what `roi` is for some of the images; masks are read when they are needed."""
+        if self._masks is None or self._is_single:
+            return self._masks
+        return _Some(self._masks, [int(index) for index in indices])
+
     def read(self, index: int, shape: tuple[int, ...]) -> Inside | None:
         """Return the mask of an image of that height and width; None if all is inspected.
 
@@ -80,6 +87,19 @@ class RegionsOfInterest:
                 f"{index} out, or check the mask."
             )
         return inside
+
+
+class _Some:
+    """Some of many masks, which may not fit into memory together."""
+
+    def __init__(self, masks: Any, indices: list[int]) -> None:
+        self._masks, self._indices = masks, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._masks[self._indices[index]]
 
 
 def _is_mask(roi: Any) -> bool:
@@ -186,21 +206,22 @@ def inner_patches(inside: Inside, size: int) -> Inside:
     array of bool, shape (h - size + 1, w - size + 1)
         True somewhere.
     """
-    counts = _count_inside(inside, size)
+    counts = count_inside(inside, (size, size))
     whole: Inside = counts == size**2
     if whole.any():
         # A pixel is covered if a patch that contains it begins up to size - 1 pixels before.
-        covered = _count_inside(np.pad(whole, size - 1), size) > 0
+        covered = count_inside(np.pad(whole, size - 1), (size, size)) > 0
         if covered.sum() >= inside.sum() / 2:
             return whole
     fullest: Inside = counts >= counts.max() / 2
     return fullest
 
 
-def _count_inside(inside: Inside, size: int) -> NDArray[np.int64]:
-    """Count the pixels inside of each patch."""
+def count_inside(inside: Inside, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """Count the pixels inside of each rectangle of a shape, by its first row and column."""
+    height, width = shape
     sums = np.pad(inside.astype(np.int64).cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
     counts: NDArray[np.int64] = (
-        sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
-    )
+        sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width]
+    ) + sums[:-height, :-width]
     return counts

@@ -18,6 +18,7 @@ LEAVES = {
     "_images",
     "_intensity",
     "_interest",
+    "_lock",
     "_pixel_store",
     "_pixels",
     "_reading",
@@ -52,6 +53,7 @@ ABOVE = {"model_selection": {"estimators"}, "estimators": {"persistence"}}
 # Imports allowed besides NumPy where torch is not.
 WITHOUT_TORCH: dict[str, set[str]] = {
     **{name: set() for name in LEAVES | {"model_selection"}},
+    "_lock": {"filelock"},
     "metrics": {"scipy"},
     "_inference": {"scipy", "skimage"},
 }

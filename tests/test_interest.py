@@ -7,6 +7,7 @@ import torch
 from sk_ssimae._interest import (
     RegionsOfInterest,
     bounding_box,
+    count_inside,
     fill_outside,
     inner_patches,
     resize_inside,
@@ -25,6 +26,34 @@ def test_one_mask_for_all_or_one_each():
     for roi in ([mask, ~mask], np.stack([mask, ~mask]), (mask, ~mask), [mask[..., None], ~mask]):
         np.testing.assert_array_equal(RegionsOfInterest(roi, 2).read(1, (30, 40)), roi[1] != 0)
     assert RegionsOfInterest(None, 3).read(0, (30, 40)) is None
+
+
+def test_some_of_many_masks_are_read_when_needed():
+    class Masks:
+        read = []
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            self.read.append(index)
+            return disc() if index == 2 else ~disc()
+
+    masks = Masks()
+    some = RegionsOfInterest(RegionsOfInterest(masks, 3).take(np.array([2, 0])), 2)
+    assert masks.read == []
+    np.testing.assert_array_equal(some.read(0, (30, 40)), disc())
+    np.testing.assert_array_equal(some.read(1, (30, 40)), ~disc())
+    assert masks.read == [2, 0]
+    assert RegionsOfInterest(disc(), 3).take([1]) is not None
+    assert RegionsOfInterest(None, 3).take([1]) is None
+
+
+def test_rectangles_are_counted_by_their_first_pixel():
+    counts = count_inside(disc(), (4, 7))
+    assert counts.shape == (27, 34)
+    for row, column in ((0, 0), (5, 14), (26, 33)):
+        assert counts[row, column] == disc()[row : row + 4, column : column + 7].sum()
 
 
 @pytest.mark.parametrize(

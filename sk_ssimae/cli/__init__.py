@@ -12,14 +12,10 @@ def main() -> None:
     """Run the command line and exit with one of the codes that `sk-ssimae --help` lists."""
     exit_on_signals()
     try:
-        import filelock  # noqa: F401
         import rich  # noqa: F401
         import typer  # noqa: F401
     except ImportError as error:
-        sys.exit(
-            f"error: The command line needs typer, rich and filelock ({error}). "
-            + install_hint("cli")
-        )
+        sys.exit(f"error: The command line needs typer and rich ({error}). {install_hint('cli')}")
     from sk_ssimae.cli._app import app
 
     app(prog_name="sk-ssimae")

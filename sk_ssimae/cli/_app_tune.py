@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from sk_ssimae.cli._options import Device, MaskSuffix, Quiet, Recursive
+from sk_ssimae.cli._options import Device, MaskSuffix, Quiet, Recursive, Roi
 from sk_ssimae.cli._terminal import reporting
+from sk_ssimae.cli._usage import parse_intensity_range
 
 
 def tune(
@@ -37,6 +38,27 @@ def tune(
         int | None,
         typer.Option(help="Random seed. Without it, each run paints different defects."),
     ] = None,
+    intensity_range: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|dtype|LOW:HIGH",
+            help="Pixel values that become 0 and 1, for all candidates; as in fit.",
+        ),
+    ] = "auto",
+    target_fpr: Annotated[
+        float,
+        typer.Option(help="Share of good images that may be flagged; 0.01 means 1 %."),
+    ] = 0.01,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other parameter, of all candidates that have it, such as alpha_channel=keep. "
+            "Can be repeated.",
+        ),
+    ] = None,
+    roi: Roi = None,
     recursive: Recursive = False,
     mask_suffix: MaskSuffix = None,
     overwrite: Annotated[
@@ -66,6 +88,12 @@ def tune(
             picture=picture,
             seed=seed,
             device=device,
+            params={
+                "intensity_range": parse_intensity_range(intensity_range),
+                "target_fpr": target_fpr,
+            },
+            settings=settings or [],
+            roi=roi,
             recursive=recursive,
             mask_suffix=mask_suffix,
             overwrite=overwrite,

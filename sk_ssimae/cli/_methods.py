@@ -3,7 +3,7 @@
 import ast
 import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sk_ssimae.estimators import BaseSegmenter, Role, all_segmenters, make_default_ensemble
@@ -28,6 +28,8 @@ _ELSEWHERE = {
     "net_params": "Python",
     "segmenters": "Python",
 }
+# Parameters with their own option of tune.
+_OPTIONS_OF_TUNE = ("intensity_range", "target_fpr", "device", "random_state", "verbose")
 # Parameters that not all methods have: their option, and the reason.
 _REASONS = {
     "latent_dim": ("--latent-dim", "it has no latent vector"),
@@ -84,11 +86,32 @@ def make_segmenter(
         for name in owners_of(segmenter, "checkpoint_dir"):
             seed = name.removesuffix("checkpoint_dir") + "random_state"
             segmenter.set_params(**{seed: options["random_state"]})
-    parsed = dict(_parse_setting(setting, segmenter) for setting in settings)
+    places = _set_elsewhere(segmenter)
+    parsed = dict(_parse_setting(setting, places) for setting in settings)
     segmenter.set_params(**parsed)
     if patches is not None:
         _set_patches(segmenter, method, patches, parsed)
     return segmenter
+
+
+def parse_candidate_settings(
+    segmenters: Sequence[BaseSegmenter], settings: Sequence[str]
+) -> dict[str, Any]:
+    """Return parameters for all candidates of tune, each given as ``NAME=VALUE``.
+
+    Raises
+    ------
+    ValueError
+        If no segmenter has a parameter of that name, or it is set elsewhere.
+    """
+    places: dict[str, str | None] = {}
+    for segmenter in segmenters:
+        places |= dict.fromkeys(segmenter.parameters)
+        places |= dict.fromkeys(segmenter.parameter_names(Role.MACHINE), "Python")
+    in_python = {name for name, place in _ELSEWHERE.items() if place == "Python"}
+    places |= dict.fromkeys(in_python & {*places}, "Python")
+    places |= {name: _ELSEWHERE[name] for name in _OPTIONS_OF_TUNE if name in places}
+    return dict(_parse_setting(setting, places) for setting in settings)
 
 
 def owners_of(segmenter: BaseSegmenter, name: str) -> list[str]:
@@ -143,11 +166,10 @@ def _set_patches(
             segmenter.set_params(**{name: math.ceil(patches / epochs)})
 
 
-def _parse_setting(setting: str, segmenter: BaseSegmenter) -> tuple[str, Any]:
+def _parse_setting(setting: str, elsewhere: dict[str, str | None]) -> tuple[str, Any]:
     name, separator, text = setting.partition("=")
     if not separator:
         raise ValueError(f"--set must be NAME=VALUE, got {setting!r} instead.")
-    elsewhere = _set_elsewhere(segmenter)
     if elsewhere.get(name) is not None:
         raise ValueError(f"--set {name}: use {elsewhere[name]} instead.")
     if name not in elsewhere:

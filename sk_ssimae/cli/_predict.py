@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import sk_ssimae
 from sk_ssimae._atomic import resolve
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli._files import collect_images, identity, name_images
 from sk_ssimae.cli._ledger import PARTS, Ledger
-from sk_ssimae.cli._lock import lock_folder
 from sk_ssimae.cli._model import (
     Inspection,
     load_model,

@@ -1,5 +1,6 @@
 """The choice of method and settings on a folder of good images."""
 
+import contextlib
 import io
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from sk_ssimae import persistence
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._files import check_model_file, check_output_file, list_good_images
 from sk_ssimae.cli._fit import summarize
+from sk_ssimae.cli._methods import parse_candidate_settings
+from sk_ssimae.cli._roi import RegionsOption
 from sk_ssimae.cli._terminal import Terminal
 from sk_ssimae.cli._text import count
 from sk_ssimae.model_selection import (
@@ -33,6 +36,9 @@ def tune(
     picture: Path | None,
     seed: int | None,
     device: str,
+    params: dict[str, Any],
+    settings: list[str],
+    roi: str | None,
     recursive: bool,
     mask_suffix: str | None,
     overwrite: bool,
@@ -54,6 +60,12 @@ def tune(
         Seed of everything random.
     device : str
         Device to compute on.
+    params : dict
+        Parameters of all candidates that have an option.
+    settings : list of str
+        Other parameters of all candidates that have them, each as ``NAME=VALUE``.
+    roi : str or None
+        Region of interest: a mask image, a folder of masks or a rectangle; None for all pixels.
     recursive : bool
         Include images in subfolders.
     mask_suffix : str or None
@@ -69,25 +81,36 @@ def tune(
         If it was interrupted: the folder next to the model has the results so far.
     """
     images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
-    check_model_file(output, images, overwrite=overwrite)
+    regions = RegionsOption(roi, images, mask_suffix)
+    inputs = [*images, *regions.inputs()]
+    check_model_file(output, inputs, overwrite=overwrite)
     table = _beside(output, ".csv") if table is None else table
-    check_output_file(table, "--table", [*images, output], begins=b"candidate,")
+    check_output_file(table, "--table", [*inputs, output], begins=b"candidate,")
     draws = _can_draw(picture, terminal)
     picture = _beside(output, ".png") if picture is None else picture
     if draws:
-        check_output_file(picture, "--picture", [*images, output], begins=b"\x89PNG")
+        check_output_file(picture, "--picture", [*inputs, output], begins=b"\x89PNG")
     _check_distinct(output, table, picture if draws else None)
     folder = _beside(output, "")
+    candidates = default_candidates(images, device=device)
+    params |= parse_candidate_settings([c.segmenter for c in candidates], settings)
     try:
         with terminal.progress(columns=[BarColumn(), _TimeLeft()]) as progress:
             result = tune_segmenter(
                 images,
                 budget_minutes=minutes,
-                candidates=default_candidates(images, device=device),
+                candidates=candidates,
+                params=params,
+                roi=regions.masks(),
                 folder=folder,
                 random_state=seed,
                 progress=_Shown(minutes, progress, terminal),
             )
+    except BlockingIOError:
+        raise BlockingIOError(
+            f"--output: another run of tune is writing to {str(folder)!r}. Wait until it ends, or "
+            "choose another file."
+        ) from None
     except KeyboardInterrupt:
         if folder.exists():
             terminal.note(f"Results so far are in {str(folder)!r}: the same command continues.")
@@ -96,7 +119,8 @@ def tune(
     result.to_csv(table)
     if draws:
         _draw(result, picture)
-    TuningFolder(folder).remove()
+    with contextlib.suppress(BlockingIOError):  # Another run has begun to use it.
+        TuningFolder(folder).remove()
     _summarize(result, len(images), output, terminal)
     written = [repr(str(path)) for path in ([table, picture] if draws else [table])]
     terminal.say(f"All that was tried: {' and '.join(written)}.")

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli._arrivals import Arrivals
 from sk_ssimae.cli._files import identity
 from sk_ssimae.cli._live_ledger import LiveLedger
-from sk_ssimae.cli._lock import lock_folder
 from sk_ssimae.cli._model import load_model
 from sk_ssimae.cli._predict import (
     IMAGE_ERRORS,

@@ -28,7 +28,38 @@ _SCORES: dict[str, Callable[..., float]] = {
 }
 
 
-class SegmentationScorer:
+class RequestsRoi:
+    """Mixin of scorers that ask scikit-learn's metadata routing for a region of interest."""
+
+    _roi_request: bool | str | None = None
+
+    def set_score_request(self, *, roi: bool | str | None) -> Self:
+        """Ask scikit-learn's metadata routing for a region of interest.
+
+        Parameters
+        ----------
+        roi : bool, str or None
+            True to take what is passed as ``roi``, False to leave it, a name to take what is passed
+            under that name, and None to raise an error if any is passed.
+
+        Returns
+        -------
+        self
+            The scorer.
+        """
+        self._roi_request = roi
+        return self
+
+    def get_metadata_routing(self) -> Any:
+        """Return the metadata that the scorer asks for, as a ``MetadataRequest``."""
+        from sklearn.utils.metadata_routing import MetadataRequest  # Metrics do without it.
+
+        request = MetadataRequest(owner=self)
+        request.score.add_request(param="roi", alias=self._roi_request)
+        return request
+
+
+class SegmentationScorer(RequestsRoi):
     """Compute several scores from one pass over the images, as a dict.
 
     Parameters
@@ -64,32 +95,6 @@ class SegmentationScorer:
                 f"scores must be a sequence of names from {list(_SCORES)}, got {scores!r} instead."
             )
         self.scores = scores
-        self._roi_request: bool | str | None = None
-
-    def set_score_request(self, *, roi: bool | str | None) -> Self:
-        """Ask scikit-learn's metadata routing for a region of interest.
-
-        Parameters
-        ----------
-        roi : bool, str or None
-            True to take what is passed as ``roi``, False to leave it, a name to take what is passed
-            under that name, and None to raise an error if any is passed.
-
-        Returns
-        -------
-        self
-            The scorer.
-        """
-        self._roi_request = roi
-        return self
-
-    def get_metadata_routing(self) -> Any:
-        """Return the metadata that the scorer asks for, as a ``MetadataRequest``."""
-        from sklearn.utils.metadata_routing import MetadataRequest  # Metrics do without it.
-
-        request = MetadataRequest(owner=self)
-        request.score.add_request(param="roi", alias=self._roi_request)
-        return request
 
     def __repr__(self) -> str:
         return f"SegmentationScorer(scores={tuple(self.scores)})"

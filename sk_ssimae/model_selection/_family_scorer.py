@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_ssimae._interest import RegionsOfInterest
 from sk_ssimae._validation import (
     check_mask,
     check_mask_shapes,
@@ -13,10 +14,12 @@ from sk_ssimae._validation import (
 )
 from sk_ssimae.metrics import pro_auc_score
 from sk_ssimae.metrics._pooling import check_rate
-from sk_ssimae.model_selection._selection_set import SelectionSet, key_of_mask
+from sk_ssimae.metrics._scorers import RequestsRoi
+from sk_ssimae.model_selection._painted import key_of_mask
+from sk_ssimae.model_selection._selection_set import SelectionSet
 
 
-class FamilyScorer:
+class FamilyScorer(RequestsRoi):
     """Compute the area under the per-region overlap curve of each family of painted defects.
 
     It is a scorer for the images of one :class:`SelectionSet`: it finds the family of an image by
@@ -52,6 +55,12 @@ class FamilyScorer:
         print(SelectionReport.from_cv_results(search.cv_results_))
 
     ``HalvingGridSearchCV`` compares single numbers: pass ``FamilyScorer(selection).mean``.
+
+    With a region of interest and metadata routing, each of them asks for it::
+
+        segmenter.set_fit_request(roi=True)
+        scorer = FamilyScorer(selection).set_score_request(roi=True)
+        search.fit(*selection, groups=selection.groups, roi=selection.roi)
     """
 
     def __init__(self, selection: SelectionSet, *, max_fpr: float = 0.05) -> None:
@@ -74,7 +83,7 @@ class FamilyScorer:
     def __repr__(self) -> str:
         return f"FamilyScorer(families={self.families}, max_fpr={self.max_fpr})"
 
-    def __call__(self, estimator: Any, X: Any, y: Any) -> dict[str, float]:
+    def __call__(self, estimator: Any, X: Any, y: Any, *, roi: Any = None) -> dict[str, float]:
         """Score a fitted estimator.
 
         Parameters
@@ -85,6 +94,8 @@ class FamilyScorer:
             Some images of the selection set.
         y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
             Their masks.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest, passed to `decision_function`: other pixels do not count.
 
         Returns
         -------
@@ -98,9 +109,11 @@ class FamilyScorer:
         """
         check_masks(y)
         check_some_defective(y, count_images(X))
-        return self.score_maps(y, estimator.decision_function(X))
+        # Not every estimator of residual maps has the parameter.
+        inspected = {} if roi is None else {"roi": roi}
+        return self.score_maps(y, estimator.decision_function(X, **inspected), roi=roi)
 
-    def score_maps(self, y: Any, residual_maps: Any) -> dict[str, float]:
+    def score_maps(self, y: Any, residual_maps: Any, *, roi: Any = None) -> dict[str, float]:
         """Score residual maps that have been computed.
 
         Parameters
@@ -109,6 +122,8 @@ class FamilyScorer:
             Masks of some images of the selection set.
         residual_maps : array of shape (n, h, w), or sequence of arrays of shape (h, w)
             Their residual maps.
+        roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+            Region of interest: other pixels do not count.
 
         Returns
         -------
@@ -126,36 +141,21 @@ class FamilyScorer:
         masks = [check_mask(mask, f"y[{index}]") for index, mask in enumerate(y)]
         families = [self._find_family(mask, index) for index, mask in enumerate(masks)]
         check_mask_shapes(masks, residual_maps)
+        rois = RegionsOfInterest(roi, len(masks))
         return {
-            family: self._score(family, families, masks, residual_maps) for family in self.families
+            family: self._score(family, families, masks, residual_maps, rois)
+            for family in self.families
         }
 
-    def mean(self, estimator: Any, X: Any, y: Any) -> float:
-        """Score a fitted estimator by the mean over families, for searches that need one number.
+    @property
+    def mean(self) -> "_MeanScorer":
+        """Scorer of the mean over families, for searches that need one number.
 
-        A family whose scores differ by more than those of others has more weight than in
-        :func:`choose_by_rank`.
-
-        Parameters
-        ----------
-        estimator : fitted estimator
-            Estimator whose `decision_function` returns residual maps.
-        X : array of shape (n, h, w) or (n, h, w, c), or sequence of arrays or paths
-            Some images of the selection set.
-        y : array of shape (n, h, w), or sequence of arrays of shape (h, w)
-            Their masks.
-
-        Returns
-        -------
-        float
-            Mean of the areas of the families of which `X` contains images, in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If `y` contains no mask of a defect, or one of another set.
+        It is called like this scorer and returns a float in [0, 1], the mean over the families of
+        which there are images. A family whose scores differ by more than those of others has more
+        weight than in :func:`choose_by_rank`.
         """
-        return float(np.nanmean(list(self(estimator, X, y).values())))
+        return _MeanScorer(self)
 
     def _find_family(self, mask: Any, index: int) -> str | None:
         if not mask.any():
@@ -168,10 +168,34 @@ class FamilyScorer:
             )
         return family
 
-    def _score(self, family: str, families: list[str | None], masks: Any, maps: Any) -> float:
+    def _score(
+        self,
+        family: str,
+        families: list[str | None],
+        masks: Any,
+        maps: Any,
+        rois: RegionsOfInterest,
+    ) -> float:
         if family not in families:
             return float(np.nan)
         used = [index for index, own in enumerate(families) if own in (None, family)]
         return pro_auc_score(
-            [masks[index] for index in used], [maps[index] for index in used], max_fpr=self.max_fpr
+            [masks[index] for index in used],
+            [maps[index] for index in used],
+            max_fpr=self.max_fpr,
+            roi=rois.take(used),
         )
+
+
+class _MeanScorer(RequestsRoi):
+    """Mean over families of a scorer, with its request for a region of interest."""
+
+    def __init__(self, of_families: FamilyScorer) -> None:
+        self._of_families = of_families
+        self._roi_request = of_families._roi_request
+
+    def __repr__(self) -> str:
+        return f"{self._of_families!r}.mean"
+
+    def __call__(self, estimator: Any, X: Any, y: Any, *, roi: Any = None) -> float:
+        return float(np.nanmean([*self._of_families(estimator, X, y, roi=roi).values()]))

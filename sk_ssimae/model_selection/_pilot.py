@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sk_ssimae.metrics import pro_auc_score
 
 if TYPE_CHECKING:
-    from sk_ssimae.model_selection._selection_set import GoodImages
+    from sk_ssimae.model_selection._painted import GoodImages
 
 _MAX_FPR = 0.05
 _DETECTED = 0.5
@@ -44,15 +44,17 @@ class Pilot:
         if segmenter is None:
             from sk_ssimae.estimators import PatchDictionarySegmenter
 
-            segmenter = PatchDictionarySegmenter(random_state=seed)
+            # The last of 2 or 4 channels, which may be alpha, is not painted.
+            segmenter = PatchDictionarySegmenter(alpha_channel="drop", random_state=seed)
         elif not hasattr(segmenter, "fit") or not hasattr(segmenter, "decision_function"):
             raise TypeError(
                 "pilot must be a segmenter with the methods fit and decision_function, got "
                 f"{segmenter!r} instead."
             )
-        fitted = clone(segmenter).fit([X[index] for index in train])
+        fitted = clone(segmenter).fit([X[index] for index in train], **roi_of(good, train))
         indices = test[:_MOST_IMAGES]
-        return cls(fitted, good, indices, fitted.decision_function([X[i] for i in indices]), seed)
+        maps = fitted.decision_function([X[i] for i in indices], **roi_of(good, indices))
+        return cls(fitted, good, indices, maps, seed)
 
     def find_severities(self, families: list[str]) -> dict[str, float]:
         """Find the smallest severity of each family that the pilot detects."""
@@ -73,7 +75,16 @@ class Pilot:
         # The same generator for all severities: only contrast or displacement differ.
         rng = np.random.default_rng(self.seed)
         pairs = [self.good.paint(int(index), family, severity, rng) for index in self.indices]
-        maps = self.segmenter.decision_function([image for image, _ in pairs])
+        inspected = roi_of(self.good, self.indices)
+        maps = self.segmenter.decision_function([image for image, _ in pairs], **inspected)
         masks = [mask for _, mask in pairs]
         masks += [np.zeros_like(mask) for mask in masks]
-        return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR)
+        roi = 2 * inspected["roi"] if inspected else None
+        return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR, roi=roi)
+
+
+def roi_of(good: "GoodImages", indices: NDArray[np.intp]) -> dict[str, Any]:
+    """Return the keyword `roi` for some images; none if all pixels are inspected."""
+    masks = good.take_roi(indices.tolist())
+    # Not every pilot has the parameter.
+    return {} if masks is None else {"roi": masks}

@@ -1,6 +1,5 @@
 """Good images and painted defects, to choose settings without labels."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -9,9 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sk_ssimae._images import Images
-from sk_ssimae._pixels import Conversion
 from sk_ssimae._validation import count_images, make_rng
+from sk_ssimae.model_selection._painted import GoodImages, paint_unlike
 from sk_ssimae.model_selection._split import number_groups
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 # Factors of the severity at the limit of detection: some defects are easier, some harder.
 _SPREAD = (0.7, 1.0, 1.4)
 _MOST_PAINTED = 8
-_N_TRIES = 20
 #: Defects that occur on many materials.
 DEFAULT_FAMILIES = (
     *("scar", "foreign_texture", "crease", "contamination", "blur", "warp", "missing_line"),
@@ -43,6 +40,8 @@ class SelectionSet:
         Family of the painted defect; None for a good image.
     severities : dict of str to float
         Severity of each family around which its defects are painted, in (0, 1].
+    roi : list of n arrays of bool, shape (h, w), or None
+        Inspected pixels of each image; None if all are.
     """
 
     X: Any
@@ -50,6 +49,7 @@ class SelectionSet:
     groups: NDArray[np.intp]
     families: tuple[str | None, ...]
     severities: dict[str, float]
+    roi: list[NDArray[np.bool_]] | None = None
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.X, self.y))
@@ -63,6 +63,7 @@ def make_selection_set(
     severity: float | Mapping[str, float] | Literal["pilot"] = "pilot",
     pilot: Any = None,
     groups: ArrayLike | None = None,
+    roi: Any = None,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
 ) -> SelectionSet:
     """Paint defects into copies of good images, to choose settings without labels.
@@ -96,21 +97,24 @@ def make_selection_set(
         is "pilot".
     groups : array of shape (n,), optional
         Group of each image, such as the part that it shows. None if each image is its own.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: True where a pixel is inspected; a single mask holds for all images.
+        Defects are painted within it only. None inspects all pixels.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the painted images and their defects, and of the default pilot.
 
     Returns
     -------
     SelectionSet
-        Images, masks, groups, families and severities; unpacks into ``X, y``.
+        Images, masks, groups, families, severities and region of interest; unpacks into ``X, y``.
 
     Raises
     ------
     TypeError
-        If images are of another type, or `X` has no length.
+        If images or `roi` are of another type, or `X` has no length.
     ValueError
         If a family is unknown or changes nothing in an image, another parameter is out of range, or
-        there are fewer than two images, or groups, for a pilot.
+        a mask is not as described, or there are fewer than two images, or groups, for a pilot.
 
     References
     ----------
@@ -132,7 +136,7 @@ def make_selection_set(
     from sk_ssimae.datasets._defects import check_families
 
     n_images = count_images(X)
-    good = GoodImages(X)
+    good = GoodImages(X, roi)
     names = check_families(families)
     names = list(dict.fromkeys(names))
     _check_n_per_family(n_per_family, n_images)
@@ -142,94 +146,34 @@ def make_selection_set(
     order = _spread_over_groups(group_of, rng)
     severities = given or _make_pilot(pilot, good, X, group_of, order, rng).find_severities(names)
     chosen = order[: min(n_images, _MOST_PAINTED) if n_per_family is None else n_per_family]
+    return paint_copies(good, severities, chosen, group_of, rng)
+
+
+def paint_copies(
+    good: GoodImages,
+    severities: dict[str, float],
+    chosen: NDArray[np.intp],
+    group_of: NDArray[np.intp],
+    rng: np.random.Generator,
+) -> SelectionSet:
+    """Paint the chosen images, each once with every family, and add them to the good ones."""
     painted, masks = [], []
     seen: set[bytes] = set()
     for number, index in enumerate(chosen):
-        for name in names:
-            level = min(severities[name] * _SPREAD[number % len(_SPREAD)], 1.0)
-            image, mask = _paint_unlike(seen, good, int(index), name, level, rng)
+        for name, severity in severities.items():
+            level = min(severity * _SPREAD[number % len(_SPREAD)], 1.0)
+            image, mask = paint_unlike(seen, good, int(index), name, level, rng)
             painted.append(image)
             masks.append(mask)
-    empty = [np.zeros(good.shape(index), dtype=bool) for index in range(n_images)]
+    empty = [np.zeros(good.shape(index), dtype=bool) for index in range(len(good))]
+    places = [*range(len(good)), *np.repeat(chosen, len(severities)).tolist()]
     return SelectionSet(
         X=good.extended_by(painted),
         y=np.stack(empty + masks) if good.is_array else empty + masks,
-        groups=np.concatenate([group_of, np.repeat(group_of[chosen], len(names))]),
-        families=(None,) * n_images + tuple(names) * len(chosen),
+        groups=group_of[places],
+        families=(None,) * len(good) + tuple(severities) * len(chosen),
         severities=severities,
-    )
-
-
-class GoodImages:
-    """Good images that are read one at a time, and painted copies of them."""
-
-    def __init__(self, X: Any) -> None:
-        self._images = Images(X, conversion=Conversion(alpha_channel="keep"))
-        self._X = X
-        self.is_array = self._images.is_array
-
-    def __len__(self) -> int:
-        return len(self._images)
-
-    def shape(self, index: int) -> tuple[int, int]:
-        """Return the height and width of an image."""
-        height, width = self._images.read_stored(index)[0].pixels.shape[:2]
-        return height, width
-
-    def paint(
-        self, index: int, family: str, severity: float, rng: np.random.Generator
-    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        """Paint a defect into a copy of an image; return it in the shape of the original."""
-        from sk_ssimae.datasets._defects import check_changed, paint_defect
-
-        n_others = len(self) - 1
-        other_index = (index + 1 + int(rng.integers(n_others))) % len(self) if n_others else index
-        pixels, rest, name = self._read(index)
-        other, _, _ = self._read(other_index)
-        painted, mask = paint_defect(pixels, other.astype(pixels.dtype), family, severity, rng)
-        check_changed(mask, family, name)
-        painted = np.concatenate([painted, rest], axis=-1)
-        has_own_axis = self.is_array and self._images.has_channel_axis
-        return (painted if has_own_axis or painted.shape[-1] > 1 else painted[..., 0]), mask
-
-    def extended_by(self, painted: list[NDArray[Any]]) -> Any:
-        """Return the good images as they were given, followed by painted ones."""
-        if self.is_array:
-            return np.concatenate([np.asarray(self._X), np.stack(painted)])
-        return [*self._X, *painted]
-
-    def _read(self, index: int) -> tuple[NDArray[Any], NDArray[Any], str]:
-        """Read the channels to paint, those to leave (alpha of an array), and the name."""
-        from sk_ssimae.datasets._defects import check_paintable, check_size
-
-        stored, name = self._images.read_stored(index)
-        check_paintable(stored.pixels, name)
-        check_size(stored.pixels.shape, name)
-        n_channels = stored.pixels.shape[-1]
-        may_have_alpha = stored.has_alpha or (n_channels in (2, 4) and stored.has_alpha is None)
-        pixels, rest = np.split(stored.pixels, [n_channels - bool(may_have_alpha)], axis=-1)
-        return pixels, rest[..., :0] if stored.has_alpha else rest, name
-
-
-def key_of_mask(mask: NDArray[np.bool_]) -> bytes:
-    """Return a key by which the mask of a painted defect is found again."""
-    content = repr(mask.shape).encode() + np.packbits(mask).tobytes()
-    return hashlib.blake2b(content, digest_size=16).digest()
-
-
-def _paint_unlike(
-    seen: set[bytes], good: GoodImages, index: int, family: str, severity: float, rng: Any
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Paint a defect whose mask no other has: the score finds its family by the mask."""
-    for _ in range(_N_TRIES):
-        image, mask = good.paint(index, family, severity, rng)
-        key = key_of_mask(mask)
-        if key not in seen:
-            seen.add(key)
-            return image, mask
-    raise ValueError(
-        f"X[{index}] is too small for another defect unlike the {len(seen)} painted so far. Choose "
-        "fewer families or a smaller n_per_family."
+        roi=good.take_roi(places),
     )
 
 

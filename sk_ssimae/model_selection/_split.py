@@ -68,6 +68,14 @@ class DefectFreeKFold:
         """Return the number of folds; the arguments exist for compatibility."""
         return self.n_splits
 
+    def get_metadata_routing(self) -> Any:
+        """Return the metadata that `split` asks for, as a ``MetadataRequest``."""
+        from sklearn.utils.metadata_routing import MetadataRequest  # This module does without.
+
+        request = MetadataRequest(owner=self)
+        request.split.add_request(param="groups", alias=True)
+        return request
+
     def split(
         self, X: Sequence[Any] | NDArray[Any], y: Any, groups: ArrayLike | None = None
     ) -> Iterator[tuple[Indices, Indices]]:

@@ -70,14 +70,14 @@ def test_module_prints_help_without_torch():
     assert "GOOD_DIR" in done.stdout
 
 
-@pytest.mark.parametrize("package", ["typer", "rich", "filelock"])
+@pytest.mark.parametrize("package", ["typer", "rich"])
 def test_missing_extra_is_reported_in_one_sentence(monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     # A text as exit code is printed to standard error, and the process exits with 1.
     text = str(ended.value.code)
-    assert text.startswith("error: The command line needs typer, rich and filelock (")
+    assert text.startswith("error: The command line needs typer and rich (")
     assert text.endswith('). Run pip install ".[cli]" in a clone of the repository.')
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sk_ssimae import _atomic
-from sk_ssimae.cli import _lock
+from sk_ssimae import _atomic, _lock
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli._folder import OutputFolder
-from sk_ssimae.cli._lock import lock_folder
 
 
 @pytest.fixture
@@ -128,7 +127,7 @@ def test_a_link_that_appears_after_the_check_is_not_locked(tmp_path, monkeypatch
     mine = tmp_path / "mine"
     mine.write_bytes(b"mine")
     (tmp_path / ".sk_ssimae.lock").symlink_to(mine)
-    monkeypatch.setattr(_lock, "_check_lock_file", lambda path: None)
+    monkeypatch.setattr(_lock, "_check_lock_file", lambda path, name: None)
     with pytest.raises(OSError, match=r"symbolic links: '.*lock'"), lock_folder(tmp_path):
         pass
     assert mine.read_bytes() == b"mine"

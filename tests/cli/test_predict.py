@@ -13,9 +13,9 @@ from scipy import ndimage
 from skimage.io import imread
 
 from sk_ssimae import SSIMAutoencoderSegmenter
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli import _predict
 from sk_ssimae.cli._ledger import Ledger
-from sk_ssimae.cli._lock import lock_folder
 from sk_ssimae.cli._rows import Row, from_csv, to_csv
 
 

@@ -1,9 +1,11 @@
 import builtins
 import csv
 
+import numpy as np
 import pytest
 
 from sk_ssimae import L2AutoencoderSegmenter, PatchDictionarySegmenter
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli import _tune
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.model_selection import Candidate, tune
@@ -102,6 +104,64 @@ def _stopped(interrupt, *args, progress, **options):
             interrupt()
 
     return tune(*args, progress=stop, **options)
+
+
+def test_it_takes_a_region_of_interest_and_parameters(run, good_dir, tmp_path, write):
+    inside = np.zeros((40, 56), dtype=bool)
+    inside[4:36, 6:50] = True
+    write(tmp_path / "roi.png", inside)
+    options = ("--roi", tmp_path / "roi.png", "--target-fpr", 0.2, "--intensity-range", "dtype")
+    result = run(*command(good_dir, *options, "--set", "min_region_area=3"))
+    assert result.exit_code == 0, result.output
+    images = sorted(good_dir.iterdir())
+    params = {"target_fpr": 0.2, "intensity_range": "dtype", "min_region_area": 3}
+    expected = tune(
+        images,
+        candidates=candidates(images, device="cpu"),
+        params=params,
+        roi=inside,
+        random_state=0,
+    ).segmenter
+    model = load(tmp_path / "model.safetensors")
+    assert model.threshold_ == expected.threshold_
+    assert {name: getattr(model, name) for name in params} == params
+    (tmp_path / "model.safetensors").unlink()
+    result = run(*command(good_dir, *options[:2], "--table", tmp_path / "roi.png"))
+    assert result.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (
+            "alpha_chanel=keep",
+            "--set alpha_chanel: there is no such parameter. Did you mean",
+        ),
+        ("intensity_range=dtype", "--set intensity_range: use --intensity-range instead."),
+        ("max_image_pixels=100", "--set max_image_pixels: use Python instead."),
+        ("callbacks=None", "--set callbacks: use Python instead."),
+        (
+            "smoothing=1",
+            "params must not have 'smoothing', whose values are in the grid of",
+        ),
+        ("validation_fraction=2", "params, of filters: The 'validation_fraction' parameter"),
+    ],
+)
+def test_wrong_parameters(run, good_dir, setting, message):
+    result = run(*command(good_dir, "--set", setting))
+    assert result.exit_code == 1
+    assert message in result.stderr
+
+
+def test_only_one_run_at_a_time_writes_to_a_folder(run, good_dir, tmp_path):
+    folder = tmp_path / "model.tuning"
+    with lock_folder(folder):
+        result = run(*command(good_dir))
+    assert result.exit_code == 1
+    assert f"error: --output: another run of tune is writing to {str(folder)!r}." in result.stderr
+    assert names(tmp_path) == ["good", "model.tuning"]
+    assert run(*command(good_dir)).exit_code == 0
+    assert not folder.exists()
 
 
 def test_existing_files_are_kept(run, good_dir, tmp_path):

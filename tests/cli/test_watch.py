@@ -12,10 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from sk_ssimae._lock import lock_folder
 from sk_ssimae.cli import _predict, _watch, _webhook
 from sk_ssimae.cli._arrivals import Arrivals
 from sk_ssimae.cli._live_ledger import LiveLedger
-from sk_ssimae.cli._lock import lock_folder
 
 PROGRAM = """
 import signal, sys

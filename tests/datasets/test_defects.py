@@ -6,7 +6,7 @@ from scipy import ndimage
 from sklearn.utils._param_validation import StrOptions
 
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
-from sk_ssimae.datasets._defects import FAMILIES
+from sk_ssimae.datasets._defects import FAMILIES, paint_defect
 from sk_ssimae.datasets._defects._shapes import perlin_noise
 from sk_ssimae.estimators import Role, all_segmenters
 
@@ -41,6 +41,23 @@ def test_masks_are_exact(family, shape, dtype):
         again = draw_defects(good, families=[family], severity=severity, random_state=0)
         np.testing.assert_array_equal(again.images, drawn.images)
     assert not (draw_defects(good, families=[family], random_state=1).images == drawn.images).all()
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+def test_defects_stay_inside_a_region(family, dtype):
+    rows, columns = np.indices((64, 70))
+    distance = np.hypot(rows - 31, columns - 35)
+    corner = (rows < 12) & (columns > 55)
+    for inside in ((distance > 24) & (distance < 31), corner):
+        good = as_type(make_woven_fabric(2, shape=(64, 70), random_state=0), dtype)[..., None]
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            painted, mask = paint_defect(good[0], good[1], family, 1.0, rng, inside)
+            np.testing.assert_array_equal((painted != good[0])[..., 0], mask)
+            assert mask.any()
+            assert not (mask & ~inside).any()
+            assert n_regions(mask) == 1
 
 
 @settings(max_examples=150, deadline=None)

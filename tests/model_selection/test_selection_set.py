@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import sklearn
 from skimage.io import imsave
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV
@@ -103,7 +104,7 @@ def test_paths_of_any_size_and_type(tmp_path):
 
 def test_alpha_stays_untouched(tmp_path):
     rgba = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), np.uint8)
-    X, y = make_selection_set(rgba, families=["cut"], severity=1, random_state=0)
+    X, y = make_selection_set(rgba, families=["cut"], random_state=0)
     assert X.shape == (6, 32, 32, 4)
     assert y[3:].any(axis=(1, 2)).all()
     for image in X[3:]:
@@ -144,6 +145,86 @@ def test_default_families():
     selection = make_selection_set(GOOD, severity=1, random_state=0)
     assert tuple(selection.severities) == DEFAULT_FAMILIES
     assert len(selection.X) == 6 + 6 * 7
+
+
+ROWS, COLUMNS = np.indices((64, 72))
+RING = np.abs(np.hypot(ROWS - 32, COLUMNS - 36) - 24) < 6
+
+
+def test_defects_lie_in_the_region_of_interest():
+    params = {"families": ["scar", "warp"], "n_per_family": 2, "severity": 0.5, "random_state": 0}
+    outside = np.where(RING, GOOD, np.nan)
+    X, y = selection = make_selection_set(outside, **params, roi=RING)
+    np.testing.assert_array_equal(selection.roi, [RING] * 10)
+    assert y[6:].any(axis=(1, 2)).all()
+    assert not y[:, ~RING].any()
+    assert np.isnan(X[:, ~RING]).all()
+    noise = np.random.default_rng(0).random(GOOD.shape, dtype=np.float32)
+    other = make_selection_set(np.where(RING, GOOD, noise), **params, roi=[RING] * 6)
+    np.testing.assert_array_equal(other.y, y)
+    np.testing.assert_array_equal(other.X[:, RING], X[:, RING])
+    np.testing.assert_array_equal(other.X[:6, ~RING], noise[:, ~RING])
+    whole = make_selection_set(GOOD, **params)
+    everywhere = make_selection_set(GOOD, **params, roi=np.ones_like(RING))
+    np.testing.assert_array_equal(whole.X, everywhere.X)
+    assert whole.roi is None
+
+
+def test_the_pilot_inspects_the_region_of_interest():
+    found = [
+        make_selection_set(
+            images, families=["blur"], n_per_family=1, roi=RING, random_state=0
+        ).severities
+        for images in (GOOD, np.where(RING, GOOD, 1 - GOOD))
+    ]
+    assert found[0] == found[1]
+
+
+def test_only_the_region_of_interest_is_scored(selection):
+    scorer = FamilyScorer(selection)
+    maps = np.where(RING, np.random.default_rng(0).random(selection.y.shape), 9)
+    used = [index for index, mask in enumerate(selection.y) if (mask & RING).any() or index < 6]
+    y = selection.y[used]
+    scores = scorer.score_maps(y, maps[used], roi=RING)
+    assert scores == scorer.score_maps(y, np.where(RING, maps, 0)[used], roi=[RING] * len(used))
+    assert scores != scorer.score_maps(y, maps[used])
+
+
+@pytest.mark.filterwarnings("ignore::sk_ssimae.exceptions.SelectionWarning")
+def test_searches_in_a_region_of_interest():
+    params = {"families": ["scar", "warp"], "n_per_family": 2, "severity": 0.5, "random_state": 0}
+    segmenter = PatchDictionarySegmenter(random_state=0, dictionary_size=50, n_components=8)
+    noise = np.random.default_rng(0).random(GOOD.shape)
+    tables = []
+    with sklearn.config_context(enable_metadata_routing=True):
+        segmenter.set_fit_request(roi=True)
+        for images in (GOOD, np.where(RING, GOOD, noise)):
+            selection = make_selection_set(images, **params, roi=RING)
+            scorer = FamilyScorer(selection).set_score_request(roi=True)
+            given = {"groups": selection.groups, "roi": selection.roi}
+            search = GridSearchCV(
+                segmenter,
+                {"smoothing": [0, 2]},
+                cv=DefectFreeKFold(2),
+                scoring=scorer,
+                refit=choose_by_rank,
+            ).fit(*selection, **given)
+            tables.append([search.cv_results_[f"mean_test_{name}"] for name in ("scar", "warp")])
+            halving = HalvingGridSearchCV(
+                segmenter,
+                {"smoothing": [0, 2]},
+                cv=DefectFreeKFold(2),
+                scoring=scorer.mean,
+                resource="dictionary_size",
+                min_resources=50,
+                max_resources=50,
+                return_train_score=False,
+            ).fit(*selection, **given)
+            np.testing.assert_allclose(
+                halving.cv_results_["mean_test_score"], np.mean(tables[-1], axis=0)
+            )
+    np.testing.assert_array_equal(*tables)
+    assert np.isfinite(tables).all()
 
 
 def test_scores_by_family(selection):
@@ -230,6 +311,8 @@ def test_halving_over_epochs(tiny, selection):
         ({"severity": 0}, ValueError, r"severity must lie in \(0, 1\] or be 'pilot', got 0"),
         ({"severity": "strong"}, ValueError, "severity must .* got 'strong'"),
         ({"groups": [0] * 6}, ValueError, "X must contain at least 2 images, or groups, for seve"),
+        ({"roi": [RING] * 5}, ValueError, "got 5 masks for 6 images"),
+        ({"roi": ~RING & RING}, ValueError, "roi must mark at least one pixel"),
         ({"groups": [0]}, ValueError, "groups must name one group for each of the 6 images"),
         ({"pilot": 3}, TypeError, "pilot must be a segmenter with the methods fit and .* got 3"),
         ({"X": GOOD * 300}, ValueError, r"X\[\d\] must have floats in \[0, 1\]"),

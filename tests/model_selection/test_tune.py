@@ -1,10 +1,12 @@
 import csv
+import shutil
 import sys
 from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from skimage.io import imsave
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from skorch.history import History
@@ -18,6 +20,7 @@ from sk_ssimae import (
     SSIMAutoencoderSegmenter,
 )
 from sk_ssimae._images import Images
+from sk_ssimae._lock import LOCK
 from sk_ssimae.datasets import make_woven_fabric
 from sk_ssimae.estimators import ReconstructionNet
 from sk_ssimae.exceptions import BudgetWarning, SelectionWarning
@@ -51,11 +54,52 @@ def set_speed(monkeypatch):
     """Return a function that sets the speed, instead of measuring it."""
 
     def set_speed(speed):
-        monkeypatch.setattr(_search, "measure", lambda segmenter, X: (speed, segmenter))
+        monkeypatch.setattr(_search, "measure", lambda segmenter, X, roi: (speed, segmenter))
         monkeypatch.setattr(_search, "speed_of", lambda fitted, seconds: speed)
         monkeypatch.setattr(Bench, "time_map", lambda self, fitted: 0.0)
 
     return set_speed
+
+
+def test_parameters_of_all_candidates():
+    rgba = np.random.default_rng(0).integers(0, 256, (4, 48, 48, 4), np.uint8)
+    with pytest.raises(ValueError, match="Set alpha_channel='keep' to inspect it, or"):
+        tuned(rgba)
+    params = {"alpha_channel": "keep", "intensity_range": (0, 200.0), "target_fpr": 0.2}
+    result = tuned(rgba, params=params | {"contrast_sigma": 0})
+    assert result.segmenter.n_channels_ == 4
+    assert result.segmenter.intensity_range_ == (0, 200)
+    assert result.segmenter.target_fpr == result.segmenter.calibration_.target_fpr == 0.2
+    assert result.segmenter.contrast_sigma == 0
+    assert FILTERS.segmenter.alpha_channel == "auto"
+
+
+def test_an_ensemble_has_the_rules_of_its_members(monkeypatch, set_speed):
+    set_speed(Speed(0.0, 1e6))
+    monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
+    params = {"target_fpr": 0.2, "min_region_area": 3, "max_image_pixels": None}
+    ensemble = tuned(candidates=[FILTERS, SSIM], params=params).segmenter
+    assert {name: getattr(ensemble, name) for name in params} == params
+    own = SSIM._replace(segmenter=clone(SSIM.segmenter).set_params(target_fpr=0.3, threshold=1.0))
+    assert tuned(candidates=[FILTERS, own]).segmenter.target_fpr == 0.01
+
+
+def test_too_large_files_are_refused_before_anything_is_trained(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{index}.png" for index in range(5)]
+    for path, image in zip(paths, (GOOD * 255).astype(np.uint8), strict=True):
+        imsave(path, image, check_contrast=False)
+    limited = FILTERS._replace(segmenter=PatchDictionarySegmenter(max_image_pixels=1000, **SMALL))
+    with pytest.raises(ValueError, match="same max_image_pixels, got 1000, 268435456"):
+        tuned(paths, candidates=[limited, GREY])
+    with monkeypatch.context() as patched:
+        patched.setattr(PatchDictionarySegmenter, "fit_regions", None)
+        for options in ({"candidates": [limited]}, {"params": {"max_image_pixels": 1000}}):
+            message = r"X\[0\] .* It has 2304 pixels, more than max_image_pixels=1000"
+            with pytest.raises(ValueError, match=message):
+                tuned(paths, **options)
+    result = tuned(paths, candidates=[limited, GREY], params={"max_image_pixels": None})
+    assert [trial.status for trial in result.trials] == ["scored"] * 3
+    assert default_candidates(paths, device="cpu")[0].name == "patch-dictionary"
 
 
 def test_speed_is_that_of_all_epochs_but_the_first():
@@ -112,6 +156,134 @@ def test_the_winner_is_fitted_on_all_images_and_calibrated(result):
     )
     assert result.segmenter.threshold_ == expected.threshold_
     assert not hasattr(candidate.segmenter, "fitted_parameters_")
+
+
+ROWS, COLUMNS = np.indices((48, 48))
+DISC = np.hypot(ROWS - 20, COLUMNS - 26) < 18
+
+
+def scrambled(images):
+    return np.where(DISC, images, np.random.default_rng(0).random(images.shape))
+
+
+def test_nothing_depends_on_pixels_outside_the_region_of_interest():
+    result, other = tuned(roi=DISC), tuned(scrambled(GOOD), roi=[DISC] * 5)
+    assert scores_of(result) == scores_of(other)
+    assert result.severities == other.severities
+    assert scores_of(result) != scores_of(tuned())
+    name = result.chosen["candidate"]
+    (candidate,) = [one for one in (FILTERS, GREY) if one.name == name]
+    expected = clone(candidate.segmenter).set_params(
+        random_state=result.segmenter.random_state,
+        **{k: v for k, v in result.chosen.items() if k != "candidate"},
+    )
+    assert result.segmenter.threshold_ == expected.fit(GOOD, roi=DISC).threshold_
+    assert other.segmenter.threshold_ == expected.threshold_
+
+
+def test_networks_and_ensembles_inspect_the_region_of_interest(set_speed):
+    set_speed(Speed(0.0, 1e6))
+    results = [
+        tuned(images, candidates=[FILTERS, SSIM], roi=DISC) for images in (GOOD, scrambled(GOOD))
+    ]
+    assert scores_of(results[0]) == scores_of(results[1])
+    assert len(scored_names(results[0])) == 3
+    assert results[0].segmenter.threshold_ == results[1].segmenter.threshold_
+
+
+def test_a_mask_that_is_true_everywhere_changes_nothing(result):
+    assert scores_of(tuned(roi=np.ones((48, 48)))) == scores_of(result)
+
+
+def test_a_region_of_interest_of_a_single_image():
+    good = make_woven_fabric(1, shape=(48, 130), thread_spacing=6, random_state=0)
+    inside = np.zeros((48, 130), dtype=bool)
+    inside[4:40, 10:] = True
+    result = tuned(good, candidates=[GREY], roi=inside)
+    assert result.trials[0].status == "scored"
+    inside[:, 40:] = False
+    with pytest.raises(
+        ValueError, match="X contains one good image, and roi marks no pixel in one"
+    ):
+        tuned(good, candidates=[GREY], roi=inside)
+
+
+def test_parts_are_cut_from_the_region_of_interest():
+    good = make_woven_fabric(4, shape=(300, 320), random_state=0)
+    rectangle = np.zeros((300, 320), dtype=bool)
+    rectangle[60:220, 100:260] = True
+
+    def divided(X, **roi):
+        rng = np.random.default_rng(0)
+        return divide(Images(X, **roi), np.arange(4), 10**9, 8, lambda shape: 1, rng)
+
+    part = divided(good, roi=rectangle)
+    cropped = divided(good[:, 60:220, 100:260])
+    np.testing.assert_array_equal(part.parts, cropped.parts)
+    assert part.shapes == [(300, 320)]
+    np.testing.assert_array_equal(part.training_roi, rectangle)
+    assert np.all(part.roi)
+    ring = np.abs(np.hypot(*(np.indices((300, 320)) - 150)) - 130) < 10
+    rng = np.random.default_rng(0)
+    small = divide(Images(good, roi=ring), np.arange(4), 8 * 20_000, 8, lambda shape: 1, rng)
+    assert small.parts[0].shape[0] < 200
+    assert small.roi[0].sum() > 500
+
+
+def test_smoothing_is_searched_on_the_same_maps_in_a_region():
+    selection = make_selection_set(
+        GOOD[3:], families=["scar"], severity=0.5, roi=DISC, random_state=0
+    )
+    fitted = PatchDictionarySegmenter(threshold=0.0, random_state=0, **SMALL)
+    fitted.fit(GOOD[:3], roi=DISC)
+    bench = Bench(selection, [(48, 48)] * 4)
+    settings = [{"smoothing": 0}, {"smoothing": 3}]
+    scored = bench.score_settings(fitted, settings)
+    for setting, scores in zip(settings, scored.scores, strict=True):
+        fitted.set_params(**setting)
+        assert scores == bench.scorer(fitted, *selection, roi=selection.roi)
+    fitted.set_params(**settings[scored.best])
+    np.testing.assert_array_equal(scored.maps, fitted.decision_function(selection.X, roi=DISC))
+
+
+def test_settings_need_no_training(monkeypatch):
+    trainings = []
+    learn = PatchDictionarySegmenter.fit_regions
+
+    def fit_regions(self, regions, rng, inside=None):
+        trainings.append(type(self))
+        return learn(self, regions, rng, inside)
+
+    monkeypatch.setattr(PatchDictionarySegmenter, "fit_regions", fit_regions)
+    for smoothing in ([0.5], [0.5, 1, 2, 3, 4, 5]):
+        trainings.clear()
+        result = tuned(candidates=[FILTERS._replace(grid={"smoothing": smoothing}), GREY])
+        assert len(result.trials) == len(smoothing) + 1
+        # The pilot, both candidates and the winner.
+        assert len(trainings) == 4
+
+
+def test_settings_of_a_network_need_no_training(monkeypatch, set_speed):
+    set_speed(Speed(0.0, 1e6))
+    trainings = []
+    learn = SSIMAutoencoderSegmenter.fit_regions
+
+    def fit_regions(self, regions, rng, inside=None):
+        trainings.append(self.n_patches)
+        return learn(self, regions, rng, inside)
+
+    monkeypatch.setattr(SSIMAutoencoderSegmenter, "fit_regions", fit_regions)
+    grid = {
+        "smoothing": [0, 1],
+        "taper": [0.25, 1],
+        "stride": [8, 16],
+        "absolute_weight": [0, 3],
+        "residual_params": [None, {"gamma": 2}],
+    }
+    result = tuned(candidates=[SSIM._replace(grid=grid)], families=["scar"])
+    assert len(result.trials) == 32
+    assert len({tuple(trial.scores.values()) for trial in result.trials}) > 4
+    assert trainings == [32, 32]  # The candidate and the winner.
 
 
 def test_it_is_seeded(result):
@@ -258,10 +430,10 @@ def test_candidates_that_fail_are_left_out():
 def test_candidates_too_large_for_the_memory_are_left_out(monkeypatch, error):
     fit = _search.fit_quietly
 
-    def fail(segmenter, X):
+    def fail(segmenter, X, roi):
         if segmenter.contrast_sigma:
             raise error
-        return fit(segmenter, X)
+        return fit(segmenter, X, roi)
 
     monkeypatch.setattr(_search, "fit_quietly", fail)
     result = tuned()
@@ -369,6 +541,7 @@ def test_other_images_or_options_are_refused(tmp_path):
         (GOOD[:4], {}, "was begun with 5 images, not 4"),
         (GOOD, {"families": ["scar"]}, r'was begun with families=\["scar", "blur"\], not \["scar"'),
         (GOOD, {"random_state": 1}, "was begun with random_state=0, not 1"),
+        (GOOD, {"roi": DISC}, r"was begun with another region of interest \(roi\)"),
         (GOOD, {"groups": [0, 0, 1, 1, 2]}, "was begun with groups=null, not"),
         (GOOD, {"candidates": [FILTERS]}, "was begun with candidate grey={"),
         (GOOD, {"candidates": [GREY, FILTERS]}, r'with candidates=\["filters", "grey"\], not \["g'),
@@ -391,21 +564,38 @@ def test_other_images_or_options_are_refused(tmp_path):
         tuned(folder=tmp_path)
 
 
-def test_a_folder_that_another_tuning_removed(tmp_path, monkeypatch):
-    def remove(self):
-        _folder.TuningFolder(tmp_path).remove()
-        return []
-
-    monkeypatch.setattr(_search.Search, "run", remove)
-    with pytest.raises(FileNotFoundError, match="was removed, maybe by another tuning in the same"):
+def test_a_folder_that_was_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(_search.Search, "run", lambda self: shutil.rmtree(tmp_path) or [])
+    with pytest.raises(FileNotFoundError, match=r"tuning.json' was removed while it was in use"):
         tuned(folder=tmp_path)
+
+
+def test_one_tuning_at_a_time_uses_a_folder(tmp_path):
+    folder = tmp_path / "tuning"
+    errors = []
+
+    def again(step):
+        for use in (lambda: tuned(folder=folder), _folder.TuningFolder(folder).remove):
+            with pytest.raises(BlockingIOError, match="folder: another run is writing to") as info:
+                use()
+            errors.append(info.value)
+
+    tuned(folder=folder, progress=again)
+    assert errors
+    assert "00.json" in {path.name for path in folder.iterdir()}
+    assert not (folder / LOCK).exists()
+    (folder / LOCK).touch()  # Of a run that was killed.
+    tuned(folder=folder)
+    (folder / LOCK).touch()
+    _folder.TuningFolder(folder).remove()
+    assert not folder.exists()
 
 
 def test_other_folders_are_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"got '.*' with 'notes\.txt' instead"):
         tuned(folder=tmp_path)
-    with pytest.raises(NotADirectoryError, match="folder must be a folder, got the file"):
+    with pytest.raises(NotADirectoryError, match="folder must name a folder, got the file"):
         tuned(folder=tmp_path / "notes.txt")
 
 
@@ -528,11 +718,30 @@ def test_table_file_and_picture(result, tmp_path):
         (
             {"candidates": [GREY, ("a", PatchDictionarySegmenter(alpha_channel="keep"))]},
             ValueError,
-            "candidates must have the same alpha_channel, got",
+            r"same alpha_channel, got 'auto', 'keep': .* with params=\{'alpha_channel': ...\}",
         ),
+        ({"params": 3}, TypeError, "params must be a dict from names of parameters to values"),
+        (
+            {"params": {"alpha_chanel": "keep"}},
+            ValueError,
+            "got 'alpha_chanel'. Did you mean 'alpha_channel'",
+        ),
+        ({"params": {"target_fpr": 2}}, ValueError, "params, of filters: The 'target_fpr' param"),
+        (
+            {"params": {"smoothing": 2}},
+            ValueError,
+            "'smoothing', whose values are in the grid of '",
+        ),
+        ({"roi": [DISC] * 4}, ValueError, "got 4 masks for 5 images"),
+        ({"roi": DISC[1:]}, ValueError, "roi must have the height and width of image 0"),
+        ({"X": 300 * GOOD}, ValueError, r"X\[0\] must have floats in \[0, 1\]"),
+        ({"X": (9 * GOOD).astype(int)}, TypeError, r"X\[0\] must be uint8, uint16 or floats"),
+        ({"X": GOOD[:, :7]}, ValueError, r"X\[0\] must be at least 8 pixels high and wide"),
+        ({"X": (image for image in GOOD)}, TypeError, "X must be an array .* got generator"),
         ({"ensembles": "no"}, TypeError, "ensembles must be True or False, got 'no'"),
         ({"families": ["hole"]}, ValueError, "families"),
         ({"groups": [0, 1]}, ValueError, "groups must name one group for each of the 5 images"),
+        ({"folder": 3}, TypeError, "folder must be a path or None, got 3"),
         ({"progress": 3}, TypeError, "progress must be callable or None, got 3"),
         ({"random_state": -1}, ValueError, "random_state must be"),
         ({"X": GOOD[0]}, ValueError, "X must be a collection of images"),

@@ -171,12 +171,15 @@ def _paintable(draw: Any) -> dict[str, Any]:
     good = seeded(draw(seeds)).random(shape if channels is None else (*shape, channels))
     good = draw(layouts)(as_dtype(good, draw(st.sampled_from(("u1", "u2", "f4", "f8")))))
     names = st.lists(st.sampled_from(sorted(FAMILIES)), min_size=1, max_size=2, unique=True)
+    inside = np.zeros(shape[1:], dtype=bool)
+    inside[2:14, 3:] = True
     return {
         "X": draw(st.sampled_from((good, list(good)))),
         "families": draw(names),
         "n_per_family": draw(st.sampled_from((None, 1, n))),
         "severity": draw(st.floats(0.01, 1)),
         "groups": draw(st.sampled_from((None, list(range(n)), ["a", "b", "b", "c", "c"][:n]))),
+        "roi": draw(st.sampled_from((None, inside, [inside] * n))),
         "random_state": draw(st.sampled_from((None, 0, np.int64(3)))),
     }
 
@@ -190,6 +193,8 @@ def _is_selection_set(result: Any, arguments: dict[str, Any]) -> None:
         assert mask.shape == np.asarray(image).shape[:2]
     assert set(result.groups[n_good:]) <= set(result.groups[:n_good])
     assert all(0 < severity <= 1 for severity in result.severities.values())
+    if result.roi is not None:
+        assert not any((mask & ~inside).any() for mask, inside in zip(y, result.roi, strict=True))
 
 
 _some_selection = model_selection.make_selection_set(
@@ -280,6 +285,7 @@ CALLS = [
                 (None, 3, "text", np.zeros((3, 4, 16)), np.full((3, 16, 16), 7.0))
             ),
             "severity": no_numbers | st.sampled_from((0, -1, 1.5, True)),
+            "roi": st.sampled_from((3, "mask.png", np.zeros((4, 4)), [])),
             "n_per_family": st.sampled_from((0, -1, 100, 2.5)),
         },
     ),

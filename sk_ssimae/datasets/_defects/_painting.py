@@ -1,12 +1,13 @@
 """Paint one defect into one image and find the pixels that changed."""
 
+import copy
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sk_ssimae.datasets._defects._canvas import Image, Mask, make_canvas
+from sk_ssimae.datasets._defects._canvas import Canvas, Image, Mask, make_canvas
 from sk_ssimae.datasets._defects._families import FAMILIES
 
 # A defect may fall where the image is saturated or flat: it is then drawn somewhere else.
@@ -23,6 +24,7 @@ def paint_defect(
     family: str,
     severity: float,
     rng: np.random.Generator,
+    inside: Mask | None = None,
 ) -> tuple[NDArray[Any], Mask]:
     """Paint one defect of a family into a copy of an image.
 
@@ -43,6 +45,8 @@ def paint_defect(
         Share of the largest contrast, opacity or displacement.
     rng : Generator
         Source of place and shape.
+    inside : array of bool, shape (h, w), or None
+        Pixels that may change, at least one; None for all.
 
     Returns
     -------
@@ -58,14 +62,57 @@ def paint_defect(
     best = np.zeros(pixels.shape[:2], dtype=bool)
     best_image = pixels
     for place in rng.spawn(_N_TRIES):
-        region, drawn = FAMILIES[family](canvas, amount, place)
+        region, drawn = _draw(canvas, family, amount, place, inside)
         painted = _store(np.clip(drawn, 0, 1) * white, pixels, 1e-6 * white)
-        changed = _largest_part((painted != pixels).any(axis=-1) & region)
+        may_change = region if inside is None else region & inside
+        changed = _largest_part((painted != pixels).any(axis=-1) & may_change)
         if changed.sum() > best.sum():
             best, best_image = changed, painted
         if best.sum() >= _SHARE_OF_REGION * region.sum() > 0:
             break
     return np.where(best[..., None], best_image, pixels), best
+
+
+def _draw(
+    canvas: Canvas, family: str, amount: float, rng: np.random.Generator, inside: Mask | None
+) -> tuple[Mask, Image]:
+    """Draw a defect anywhere, or with its centre at a random pixel of those inside.
+
+    Where a family draws does not depend on the pixels. So the image, extended by its mirror image,
+    is moved until that pixel is at the centre of the defect, which is then drawn again.
+    """
+    if inside is None:
+        return FAMILIES[family](canvas, amount, rng)
+    same = copy.deepcopy(rng)
+    region, _ = FAMILIES[family](canvas, amount, rng)
+    if not region.any():
+        return region, canvas.image
+    centre = np.argwhere(region).mean(axis=0).round().astype(int)
+    place = np.argwhere(inside)[int(rng.integers(np.count_nonzero(inside)))]
+    offsets = (place - centre).tolist()
+    rows, columns = (
+        _mirror(np.arange(n) + offset, n) for offset, n in zip(offsets, inside.shape, strict=True)
+    )
+    moved = canvas._replace(image=canvas.image[rows[:, None], columns])
+    drawn_region, drawn = FAMILIES[family](moved, amount, same)
+    # Back again: the part of the moved image that lies in the image.
+    there = tuple(
+        slice(max(offset, 0), n + min(offset, 0))
+        for offset, n in zip(offsets, inside.shape, strict=True)
+    )
+    here = tuple(
+        slice(cut.start - offset, cut.stop - offset)
+        for cut, offset in zip(there, offsets, strict=True)
+    )
+    region, image = np.zeros(inside.shape, dtype=bool), canvas.image.copy()
+    region[there], image[there] = drawn_region[here], drawn[here]
+    return region, image
+
+
+def _mirror(places: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """Mirror places beyond the first and the last of `n` pixels, at most `n` beyond."""
+    mirrored: NDArray[np.intp] = np.where(places < 0, -1 - places, places)
+    return np.where(mirrored >= n, 2 * n - 1 - mirrored, mirrored)
 
 
 def _store(drawn: Image, pixels: NDArray[Any], tolerance: float) -> NDArray[Any]:

@@ -1,6 +1,5 @@
 """The candidates of `tune`: segmenters, and the settings of inference to try on each."""
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
@@ -9,13 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sk_ssimae._images import Images
+from sk_ssimae._pixels import Conversion
 
 # The shorter side in pixels from which images of half the size are tried too.
 _LARGE = 512
 _PATCH_SIZE, _LARGE_PATCH_SIZE = 64, 128
 _MOST_READ = 15
-# Names of other steps.
-_RESERVED = ("ensembles", "selection set", "winner")
 #: Between the names of the members of an ensemble.
 PLUS = " + "
 
@@ -151,9 +149,9 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
 
 def median_shape(X: Any) -> tuple[int, int]:
     """Return the median height and width of some of the images."""
-    images = Images(X)
+    images = Images(X, conversion=Conversion(alpha_channel="keep"))
     chosen = np.unique(np.linspace(0, len(images) - 1, _MOST_READ).round().astype(int))
-    shapes = [images.read_stored(index)[0].pixels.shape[:2] for index in chosen.tolist()]
+    shapes = [images.read_shape(index) for index in chosen.tolist()]
     height, width = np.median(shapes, axis=0).astype(int).tolist()
     return height, width
 
@@ -161,86 +159,3 @@ def median_shape(X: Any) -> tuple[int, int]:
 def _patch_size(shorter_side: int) -> int:
     """Return a patch size of which two fit into the shorter side, a multiple of 16."""
     return max(16, min(_PATCH_SIZE, shorter_side // 2 // 16 * 16))
-
-
-def check_candidates(candidates: Any) -> list[Candidate]:
-    """Check candidates; a pair or triple becomes a Candidate.
-
-    Raises
-    ------
-    TypeError
-        If one is not a Candidate, or its segmenter is not one of this package.
-    ValueError
-        If there is none, a name is not allowed or not unique, a parameter is out of range, or a
-        grid has other parameters than those of inference.
-    """
-    from sklearn.base import clone
-
-    from sk_ssimae.estimators import BaseSegmenter
-
-    if not isinstance(candidates, Sequence) or isinstance(candidates, str):
-        raise TypeError(
-            "candidates must be a list of Candidate(name, segmenter, grid), got "
-            f"{type(candidates).__name__} instead."
-        )
-    if not candidates:
-        raise ValueError("candidates must contain at least one Candidate, got none.")
-    checked: list[Candidate] = []
-    for index, given in enumerate(candidates):
-        where = f"candidates[{index}]"
-        if not isinstance(given, tuple) or not 2 <= len(given) <= 3:
-            raise TypeError(
-                f"{where} must be Candidate(name, segmenter, grid), got {given!r} instead."
-            )
-        candidate = Candidate(*given)
-        if not isinstance(candidate.segmenter, BaseSegmenter):
-            raise TypeError(
-                f"{where} must have a segmenter, an instance of a subclass of BaseSegmenter, got "
-                f"{candidate.segmenter!r} instead."
-            )
-        _check_name(candidate.name, [one.name for one in checked], where)
-        _check_grid(candidate, where)
-        try:
-            candidate.segmenter.check_parameters()
-            for setting in candidate.settings():
-                clone(candidate.segmenter).set_params(**setting).check_parameters()
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{where} ({candidate.name}): {error}") from error
-        checked.append(candidate)
-    return checked
-
-
-def _check_name(name: Any, former: list[str], where: str) -> None:
-    is_allowed = isinstance(name, str) and re.fullmatch(r"[\w.=+ -]+", name)
-    if not is_allowed or PLUS in name or name in _RESERVED:
-        raise ValueError(
-            f"{where} must have a name of letters, digits, spaces and any of ._=+-, without "
-            f"{PLUS!r} and other than {', '.join(map(repr, _RESERVED))}, got {name!r} instead."
-        )
-    if name in former:
-        raise ValueError(f"Names of candidates must be unique, got {name!r} more than once.")
-
-
-def _check_grid(candidate: Candidate, where: str) -> None:
-    from sk_ssimae.estimators import Role
-
-    if not isinstance(candidate.grid, Mapping):
-        raise TypeError(
-            f"{where} must have a dict of lists as grid, got {candidate.grid!r} instead."
-        )
-    searchable = candidate.segmenter.parameter_names(Role.INFERENCE)
-    for name, values in candidate.grid.items():
-        if name not in searchable:
-            raise ValueError(
-                f"{where} must have a grid of parameters of inference, {searchable}, got {name!r} "
-                "instead. Other parameters need a training each: add a candidate for each value."
-            )
-        if (
-            not isinstance(values, Sequence | np.ndarray)
-            or isinstance(values, str)
-            or not len(values)
-        ):
-            raise ValueError(
-                f"{where}: the grid must have a list of values for {name!r}, got {values!r} "
-                "instead."
-            )

@@ -57,12 +57,24 @@ def kind_of(segmenter: Any) -> str:
 
 
 def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
-    """Return an unfitted ensemble of segmenters that read images in the same way."""
-    from sk_ssimae.estimators import EnsembleSegmenter
+    """Return an unfitted ensemble of segmenters that read images in the same way.
 
-    first = next(iter(members.values()))
-    of_images = {name: getattr(first, name) for name in OF_IMAGES}
-    return EnsembleSegmenter(list(members.items()), random_state=seed, **of_images)
+    It decides by the rules that they have in common, such as a `target_fpr`; else by its own.
+    """
+    from sk_ssimae.estimators import EnsembleSegmenter, Role
+
+    first, *others = members.values()
+    names = [*OF_IMAGES, "validation_fraction", "memory", *first.parameter_names(Role.DECISION)]
+    common = {
+        name: value
+        for name, value in ((name, getattr(first, name)) for name in names)
+        if all(getattr(other, name) == value for other in others)
+    }
+    for name in ("threshold", "extent_threshold"):
+        # A number is a residual of one segmenter, not a sum of surprises.
+        if not isinstance(common.get(name), str):
+            common.pop(name, None)
+    return EnsembleSegmenter(list(members.items()), random_state=seed, **common)
 
 
 def _subsets(kinds: list[list[int]]) -> Iterator[tuple[list[int], ...]]:

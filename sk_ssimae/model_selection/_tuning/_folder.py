@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._atomic import remove_temporaries, replace_file
 from sk_ssimae._images import Images
+from sk_ssimae._lock import LOCK, lock_folder
 from sk_ssimae._validation import to_array
 
 _PLAN = "tuning.json"
@@ -34,21 +35,11 @@ class TuningFolder:
     Parameters
     ----------
     path : path
-        The folder; created if it does not exist.
-
-    Raises
-    ------
-    OSError
-        If it cannot be created.
+        The folder. It exists, and is locked while anything is written to it.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        if self.path.exists() and not self.path.is_dir():
-            raise NotADirectoryError(
-                f"folder must be a folder, got the file {str(path)!r} instead."
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     @property
     def checkpoints(self) -> Path:
@@ -77,7 +68,7 @@ class TuningFolder:
         stored = self._read(_PLAN)
         if stored is None:
             remove_temporaries(self.path)  # Of a run that was killed while it wrote the plan.
-            others = sorted(entry.name for entry in self.path.iterdir())
+            others = sorted({entry.name for entry in self.path.iterdir()} - {LOCK})
             if others:
                 raise FileExistsError(
                     f"folder must be empty or have the files of a tuning, got {str(self.path)!r} "
@@ -91,6 +82,8 @@ class TuningFolder:
         self._compare_images(stored["images"], images)
         for name in sorted({*stored["options"], *options}):
             there, here = stored["options"].get(name), options.get(name)
+            if there != here and name == "roi":
+                self._refuse("was begun with another region of interest (roi)")
             if there != here:
                 self._refuse(f"was begun with {name}={_short(there)}, not {_short(here)}")
         return stored["plan"]
@@ -100,8 +93,7 @@ class TuningFolder:
         stored = self._read(_PLAN)
         if stored is None:
             raise FileNotFoundError(
-                f"folder: {str(self.path / _PLAN)!r} was removed, maybe by another tuning in the "
-                "same folder. Give each its own folder, and begin again."
+                f"folder: {str(self.path / _PLAN)!r} was removed while it was in use. Begin again."
             )
         stored["plan"] |= values
         self._write(_PLAN, stored)
@@ -131,13 +123,21 @@ class TuningFolder:
         replace_file(self.path / f"{number:02}.npz", content.getvalue())
 
     def remove(self) -> None:
-        """Remove the files of the tuning, and the folder if nothing else is in it."""
-        for entry in [*self.path.glob("[0-9][0-9].*"), self.path / _PLAN]:
-            entry.unlink(missing_ok=True)
-        for entry in self.checkpoints.glob("*.pt"):
-            entry.unlink()
+        """Remove the files of the tuning, and the folder if nothing else is in it.
+
+        Raises
+        ------
+        BlockingIOError
+            If another run uses the folder.
+        """
+        with lock_folder(self.path, "folder"):
+            for entry in [*self.path.glob("[0-9][0-9].*"), self.path / _PLAN]:
+                entry.unlink(missing_ok=True)
+            for entry in self.checkpoints.glob("*.pt"):
+                entry.unlink()
+            for folder in (self.checkpoints, self.path):
+                remove_temporaries(folder)
         for folder in (self.checkpoints, self.path):
-            remove_temporaries(folder)
             with suppress(OSError):  # It has files of others, or was not made.
                 folder.rmdir()
 
@@ -181,6 +181,17 @@ class TuningFolder:
 def checksum_images(images: Images) -> list[str]:
     """Return a checksum of the content of each image."""
     return [_checksum(images.take([index])[0], f"X[{index}]") for index in range(len(images))]
+
+
+def checksum_roi(images: Images) -> str | None:
+    """Return a checksum of the masks of the inspected pixels; None if all pixels are inspected."""
+    if images.inspects_all:
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for index in range(len(images)):
+        inside: Any = images.read_inside(index, images.read_shape(index))
+        digest.update(f"{inside.shape}".encode() + np.packbits(inside).tobytes())
+    return digest.hexdigest()
 
 
 def describe_segmenter(segmenter: Any) -> dict[str, str]:

@@ -8,24 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sk_ssimae._images import Images
+from sk_ssimae._interest import Inside, bounding_box
 from sk_ssimae._pixels import Conversion
-from sk_ssimae.model_selection._selection_set import (
-    GoodImages,
-    SelectionSet,
-    make_selection_set,
-)
+from sk_ssimae.model_selection._painted import GoodImages
+from sk_ssimae.model_selection._selection_set import SelectionSet, paint_copies
+from sk_ssimae.model_selection._tuning._cutting import Cutting, LeastSide, Shape
 
 # Images that are painted, each once with every family.
 _MOST_SCORED = 8
 _LEAST_SCORED = 2
-# Sides of parts of images below which defects are cramped.
-_LEAST_SIDE = 128
 # Share of a single image that trains candidates.
 _TRAINING_SHARE = 0.6
 _MOST_OF_PILOT = 2
 _PILOT_DICTIONARY = 1000
-
-Shape = tuple[int, int]
 
 
 class Division(NamedTuple):
@@ -39,22 +34,47 @@ class Division(NamedTuple):
         Parts of other good images, as they are stored.
     shapes : list of tuple of two int
         Height and width of the whole image of each part.
+    names : list of str
+        Name of the image of each part, in messages.
     is_part : bool
         Whether `training` is a part of an image too.
+    training_roi : None, mask, or sequence of masks (h, w)
+        Inspected pixels of `training`, as of `fit`.
+    roi : list of arrays of bool (h, w), or None
+        Inspected pixels of the parts; None if all are.
     """
 
     training: Any
     parts: list[NDArray[Any]]
     shapes: list[Shape]
+    names: list[str]
     is_part: bool
+    training_roi: Any
+    roi: list[Inside] | None
 
 
-def open_images(X: Any, alpha_channel: str) -> tuple[Images, list[Shape]]:
-    """Read all images once, so that an invalid one is named before anything is trained."""
-    images = Images(X, conversion=Conversion(alpha_channel=alpha_channel))
+def open_images(X: Any, conversion: Conversion, roi: Any) -> tuple[Images, list[Shape]]:
+    """Read all images and masks once, so that an invalid one is named before training starts.
+
+    Returns
+    -------
+    images : Images
+        The images.
+    shapes : list of tuple of two int
+        Height and width of the inspected part of each.
+    """
+    from sk_ssimae.datasets._defects import check_paintable, check_size
+
+    images = Images(X, conversion=conversion, roi=roi)
     shapes = []
     for index in range(len(images)):
-        height, width = images.read_stored(index)[0].pixels.shape[:2]
+        stored, name = images.read_stored(index)
+        check_size(stored.pixels.shape, name)
+        inside = images.read_inside(index, stored.pixels.shape)
+        check_paintable(stored.pixels if inside is None else stored.pixels[inside], name)
+        height, width = stored.pixels.shape[:2]
+        if inside is not None:
+            height, width = inside[bounding_box(inside, (1, 1))].shape
         shapes.append((height, width))
     return images, shapes
 
@@ -72,7 +92,7 @@ def divide(
     group_of: NDArray[np.intp],
     n_pixels: int,
     n_copies: int,
-    least_side: Any,
+    least_side: LeastSide,
     rng: np.random.Generator,
 ) -> Division:
     """Hold out about a third of the good images, at most eight, and cut a part of each.
@@ -113,15 +133,26 @@ def divide(
             held_out += rng.permutation(np.flatnonzero(group_of == group)).tolist()
             n_groups += 1
     training = np.flatnonzero(np.isin(group_of, groups[n_groups:]))
-    whole = [_read(images, index) for index in held_out[:_MOST_SCORED]]
+    whole = [Cutting.read(images, index, least_side) for index in held_out[:_MOST_SCORED]]
     n_scored = _n_scored(whole, n_pixels / n_copies, least_side)
-    parts, shapes = [], []
-    for image in whole[:n_scored]:
-        shape = (image.shape[0], image.shape[1])
-        n_each = n_pixels / n_copies / n_scored
-        parts.append(_cut(image, _part_shape(shape, n_each, least_side(shape)), rng))
-        shapes.append(shape)
-    return Division(images.take(training), parts, shapes, is_part=False)
+    parts = [
+        image.cut(image.part_shape(n_pixels / n_copies / n_scored, least_side), rng)
+        for image in whole[:n_scored]
+    ]
+    return _division(images.take(training), images.take_roi(training), parts, is_part=False)
+
+
+def _division(training: Any, training_roi: Any, parts: list[Cutting], *, is_part: bool) -> Division:
+    masks = [part.inside for part in parts if part.inside is not None]
+    return Division(
+        training,
+        [part.pixels for part in parts],
+        [part.shape for part in parts],
+        [part.name for part in parts],
+        is_part,
+        training_roi,
+        masks or None,
+    )
 
 
 def scale_size(image_size: Any, part: Shape, whole: Shape) -> Any:
@@ -133,7 +164,7 @@ def scale_size(image_size: Any, part: Shape, whole: Shape) -> Any:
 
 
 def find_severities(
-    division: Division, families: Sequence[str], alpha_channel: Any, seed: int
+    division: Division, families: Sequence[str], conversion: Conversion, seed: int
 ) -> dict[str, float]:
     """Find the severity of each family at the limit of detection of a small patch dictionary.
 
@@ -143,84 +174,82 @@ def find_severities(
     from sk_ssimae.model_selection._pilot import Pilot
 
     rng = np.random.default_rng(seed)
-    images = Images(division.training, conversion=Conversion(alpha_channel=alpha_channel))
+    images = Images(division.training, conversion=conversion, roi=division.training_roi)
     side = min(division.parts[0].shape[:2])
-    training = [_read(images, index) for index in range(min(len(images), _MOST_SCORED))]
     training = [
-        _cut(whole, (min(side, len(whole)), min(side, whole.shape[1])), rng) for whole in training
+        Cutting.read(images, index, lambda shape: side)
+        for index in range(min(len(images), _MOST_SCORED))
     ]
+    training = [
+        whole.cut((min(side, whole.own_shape[0]), min(side, whole.own_shape[1])), rng)
+        for whole in training
+    ]
+    masks = [part.inside for part in training if part.inside is not None]
+    alpha_channel: Any = conversion.alpha_channel
     segmenter = PatchDictionarySegmenter(
         dictionary_size=_PILOT_DICTIONARY,
         threshold=0.0,
         alpha_channel=alpha_channel,
         random_state=seed,
-    ).fit(training)
+    ).fit([part.pixels for part in training], roi=masks or None)
     indices = np.arange(min(len(division.parts), _MOST_OF_PILOT))
-    maps: Any = segmenter.decision_function([division.parts[index] for index in indices])
-    pilot = Pilot(segmenter, GoodImages(division.parts), indices, maps, seed)
+    maps: Any = segmenter.decision_function(
+        [division.parts[index] for index in indices],
+        roi=division.roi and [division.roi[index] for index in indices],
+    )
+    pilot = Pilot(segmenter, _good(division), indices, maps, seed)
     return pilot.find_severities(list(families))
 
 
 def paint(
-    division: Division,
-    families: Sequence[str],
-    severities: dict[str, float],
-    rng: np.random.Generator,
+    division: Division, severities: dict[str, float], rng: np.random.Generator
 ) -> tuple[SelectionSet, list[Shape]]:
     """Paint all parts with every family; return also the shape of the whole image of each."""
-    selection = make_selection_set(
-        division.parts, families=families, severity=severities, random_state=rng
+    group_of = np.arange(len(division.parts))
+    selection = paint_copies(
+        _good(division), severities, rng.permutation(len(group_of)), group_of, rng
     )
     return selection, [division.shapes[group] for group in selection.groups]
 
 
-def _read(images: Images, index: int) -> NDArray[Any]:
-    """Read an image (h, w) or (h, w, c) as it is stored, without alpha."""
-    pixels: NDArray[Any] = images.read_stored(index)[0].pixels
-    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+def _good(division: Division) -> GoodImages:
+    return GoodImages(division.parts, division.roi, division.names)
 
 
-def _n_scored(whole: list[NDArray[Any]], n_pixels: float, least_side: Any) -> int:
+def _n_scored(whole: list[Cutting], n_pixels: float, least_side: LeastSide) -> int:
     """Return the number of parts: all if they can be small enough, but at least 2."""
-    least = max(math.prod(_part_shape(w.shape[:2], 0, least_side(w.shape[:2]))) for w in whole)
+    least = max(math.prod(image.part_shape(0, least_side)) for image in whole)
     return min(len(whole), max(_LEAST_SCORED, int(n_pixels // least)))
 
 
-def _part_shape(shape: Any, n_pixels: float, least_side: int) -> Shape:
-    """Return a shape of about that number of pixels in the proportions of an image."""
-    share = math.sqrt(n_pixels / math.prod(shape))
-    least = max(_LEAST_SIDE, least_side)
-    height, width = (min(n, max(least, round(share * n))) for n in shape)
-    return height, width
-
-
-def _cut(image: NDArray[Any], shape: Shape, rng: np.random.Generator) -> NDArray[Any]:
-    row, column = (
-        int(rng.integers(n - part + 1)) for n, part in zip(image.shape[:2], shape, strict=True)
-    )
-    return image[row : row + shape[0], column : column + shape[1]]
-
-
 def _divide_single(
-    images: Images, n_pixels: float, least_side: Any, rng: np.random.Generator
+    images: Images, n_pixels: float, least_side: LeastSide, rng: np.random.Generator
 ) -> Division:
-    """Divide a single image along its longer axis."""
-    image = _read(images, 0)
-    shape = (image.shape[0], image.shape[1])
+    """Divide a single image, or the part with the region of interest, along its longer axis."""
+    image = Cutting.read(images, 0, least_side)
+    shape = image.own_shape
     axis = int(np.argmax(shape))
     cut = round(_TRAINING_SHARE * shape[axis])
-    least = least_side(shape)
+    least = least_side(image.shape)
     if min(shape[axis] - cut, shape[1 - axis]) < least:
+        inspected = "" if image.inside is None else " in the region of interest"
         raise ValueError(
-            f"X contains one good image of {shape[0]} × {shape[1]} pixels, too small to be divided "
-            f"into a part that trains candidates and one of at least {least} pixels per side that "
-            "ranks them. Pass more or larger images."
+            f"X contains one good image of {shape[0]} × {shape[1]} pixels{inspected}, too small to "
+            f"be divided into a part that trains candidates and one of at least {least} pixels per "
+            "side that ranks them. Pass more or larger images."
         )
-    if rng.random() < 0.5:
-        image = np.flip(image, axis)
-        first, second = (np.flip(part, axis) for part in np.split(image, [cut], axis))
-    else:
-        first, second = np.split(image, [cut], axis)
-    height, width = second.shape[:2]
-    second = _cut(second, _part_shape((height, width), n_pixels, least), rng)
-    return Division([first], [second], [shape], is_part=True)
+    trains_last = rng.random() < 0.5
+    boundary = shape[axis] - cut if trains_last else cut
+    before, after = (
+        image.at(*(own if number == axis else slice(None) for number in (0, 1)))
+        for own in (slice(0, boundary), slice(boundary, None))
+    )
+    first, second = (after, before) if trains_last else (before, after)
+    if any(half.inside is not None and not half.inside.any() for half in (first, second)):
+        raise ValueError(
+            "X contains one good image, and roi marks no pixel in one of the two parts into which "
+            "it is divided. Pass more images, or mark more pixels."
+        )
+    second = second.cut(second.part_shape(n_pixels, least_side), rng)
+    training_roi = None if first.inside is None else [first.inside]
+    return _division([first.pixels], training_roi, [second], is_part=True)

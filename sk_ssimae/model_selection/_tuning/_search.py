@@ -141,7 +141,7 @@ class Search:
             self._check_time_of_others(number)
             self.report(candidate.name, "training")
         began = time.monotonic()
-        fitted = fit_quietly(unfitted, self.division.training)
+        fitted = fit_quietly(unfitted, self.division.training, self.division.training_roi)
         fit_seconds = time.monotonic() - began
         self.report(candidate.name, f"scoring {len(settings)} settings")
         scored = self.bench.score_settings(fitted, settings)
@@ -176,9 +176,10 @@ class Search:
         self.report(name, "measuring its speed")
         if not self._is_warm:
             # The first training of a process is slower: libraries are loaded.
-            measure(unfitted, self.division.parts[:1])
+            roi = self.division.roi and self.division.roi[0]
+            measure(unfitted, self.division.parts[:1], roi)
             self._is_warm = True
-        speed, probe = measure(unfitted, self.division.training)
+        speed, probe = measure(unfitted, self.division.training, self.division.training_roi)
         settings = self.candidates[number].settings()
         seconds_to_score = (
             n_passes(settings) * len(self.bench) * self.bench.time_map(probe)

@@ -83,7 +83,7 @@ def prepared(segmenter: Any, seed: int, checkpoint_dir: Any = None) -> Any:
     return copied
 
 
-def measure(segmenter: Any, X: Any) -> tuple[Speed, Any]:
+def measure(segmenter: Any, X: Any, roi: Any = None) -> tuple[Speed, Any]:
     """Train a copy for a moment; return its speed and the copy."""
     probe = copy.deepcopy(segmenter)
     params = probe.get_params()
@@ -98,7 +98,7 @@ def measure(segmenter: Any, X: Any) -> tuple[Speed, Any]:
             }
         )
     start = time.monotonic()
-    fit_quietly(probe, X)
+    fit_quietly(probe, X, roi)
     return speed_of(probe, time.monotonic() - start), probe
 
 
@@ -126,16 +126,16 @@ def parts_of(fitted: Any) -> list[Any]:
     return [part for member in members for part in parts_of(member)]
 
 
-def fit_quietly(segmenter: Any, X: Any) -> Any:
+def fit_quietly(segmenter: Any, X: Any, roi: Any = None) -> Any:
     """Fit without warnings about a short training; an interrupted training is an interrupt."""
     from sk_ssimae.exceptions import UnlearnedTextureWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UnlearnedTextureWarning)
-        return fit_completely(segmenter, X)
+        return fit_completely(segmenter, X, roi)
 
 
-def fit_completely(segmenter: Any, X: Any) -> Any:
+def fit_completely(segmenter: Any, X: Any, roi: Any = None) -> Any:
     """Fit; a training that the keyboard interrupted is an interrupt, not a shorter training.
 
     Raises
@@ -148,7 +148,7 @@ def fit_completely(segmenter: Any, X: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("error", InterruptedFitWarning)
         try:
-            fitted = segmenter.fit(X)
+            fitted = segmenter.fit(X, roi=roi)
         except InterruptedFitWarning:
             raise KeyboardInterrupt from None
     for part in parts_of(fitted):

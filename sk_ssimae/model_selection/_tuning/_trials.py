@@ -1,6 +1,7 @@
 """Scores of a trained candidate for all settings of inference, and of the best pair together."""
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sk_ssimae.exceptions import IntensityRangeWarning
 from sk_ssimae.model_selection._family_scorer import FamilyScorer
 from sk_ssimae.model_selection._selection_report import best_by_rank
 from sk_ssimae.model_selection._selection_set import SelectionSet
-from sk_ssimae.model_selection._tuning._images import Shape, scale_size
+from sk_ssimae.model_selection._tuning._cutting import Shape
+from sk_ssimae.model_selection._tuning._images import scale_size
 
 Map = NDArray[np.float32]
 Setting = Mapping[str, Any]
@@ -56,6 +59,7 @@ class Bench:
         self.scorer = FamilyScorer(selection)
         self.seconds_per_score = 0.0
         self.good = [index for index, name in enumerate(selection.families) if name is None]
+        self._inside: list[Any] = selection.roi or [None] * len(shapes)
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -63,7 +67,7 @@ class Bench:
     def score(self, maps: Sequence[Map]) -> dict[str, float]:
         """Return the scores of maps by family."""
         start = time.monotonic()
-        scores = self.scorer.score_maps(self.selection.y, maps)
+        scores = self.scorer.score_maps(self.selection.y, maps, roi=self.selection.roi)
         self.seconds_per_score = time.monotonic() - start
         return scores
 
@@ -100,7 +104,10 @@ class Bench:
         from sk_ssimae.estimators import TailProbability
 
         combined: list[Map] = []
-        tails = [TailProbability.fit([own[index] for index in self.good]) for own in maps]
+        tails = [
+            TailProbability.fit([self._inspected(own[index], index) for index in self.good])
+            for own in maps
+        ]
         for of_image in zip(*maps, strict=True):
             surprises = [tail.surprise(m) for tail, m in zip(tails, of_image, strict=True)]
             summed: Map = np.sum(surprises, axis=0, dtype=np.float32)
@@ -116,22 +123,30 @@ class Bench:
         finally:
             fitted.set_params(**before)
 
+    def _inspected(self, residual_map: Map, index: int) -> Map:
+        inside = self._inside[index]
+        inspected: Map = residual_map if inside is None else residual_map[inside]
+        return inspected
+
     def _iter_maps(self, fitted: Any, indices: Sequence[int]) -> Iterator[Map]:
         for index in indices:
-            image = self.selection.X[index]
-            with _resizing_parts(fitted, image.shape[:2], self.shapes[index]):
-                residual_map: Any = fitted.decision_function([image])[0]
+            image, inside = self.selection.X[index], self._inside[index]
+            with _resizing_parts(fitted, image.shape[:2], self.shapes[index]), _unwarned():
+                residual_map: Any = fitted.decision_function([image], roi=inside)[0]
             yield residual_map
 
     def _smoothed(self, maps: Sequence[Map], fitted: Any, setting: Setting) -> list[Map]:
         """Smooth by the sigma of the whole images, of which the set has parts."""
         from sk_ssimae._inference._decision import smooth, smoothing_sigma
+        from sk_ssimae._inference._region import Region
 
         smoothing = setting.get("smoothing", fitted.smoothing)
-        smoothed: list[Map] = [
-            smooth(one, smoothing_sigma(smoothing, shape))
-            for one, shape in zip(maps, self.shapes, strict=True)
-        ]
+        smoothed: list[Map] = []
+        for one, inside, shape in zip(maps, self._inside, self.shapes, strict=True):
+            with _resizing_parts(fitted, one.shape, shape):
+                region = Region.of_image(one, fitted.working_size, inside, fitted.min_image_size)
+            own = smooth(region.pixels, smoothing_sigma(smoothing, shape), region.inside)
+            smoothed.append(region.place(own))
         return smoothed
 
 
@@ -147,6 +162,14 @@ def _same_but_smoothing(settings: Sequence[Setting]) -> list[list[int]]:
         others = {name: value for name, value in setting.items() if name != "smoothing"}
         groups.setdefault(repr(others), []).append(index)
     return list(groups.values())
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Ignore warnings about the intensities of painted parts, which name no image of the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", IntensityRangeWarning)
+        yield
 
 
 @contextmanager

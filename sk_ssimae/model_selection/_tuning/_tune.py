@@ -1,30 +1,36 @@
 """One call from good images to a calibrated segmenter."""
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 import sk_ssimae
+from sk_ssimae._lock import lock_folder
+from sk_ssimae._pixels import Conversion
 from sk_ssimae._validation import make_rng
 from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
 from sk_ssimae.model_selection._split import number_groups
-from sk_ssimae.model_selection._tuning._candidates import (
-    Candidate,
+from sk_ssimae.model_selection._tuning._candidates import Candidate, default_candidates
+from sk_ssimae.model_selection._tuning._checks import (
     check_candidates,
-    default_candidates,
+    common_parameter,
+    with_params,
 )
+from sk_ssimae.model_selection._tuning._cutting import Shape
 from sk_ssimae.model_selection._tuning._ensembles import ENSEMBLES, try_ensembles
 from sk_ssimae.model_selection._tuning._folder import (
     TuningFolder,
     checksum_images,
+    checksum_roi,
     describe_segmenter,
 )
 from sk_ssimae.model_selection._tuning._images import (
-    Shape,
     divide,
     find_severities,
     n_scored_pixels,
@@ -51,9 +57,11 @@ def tune(
     *,
     budget_minutes: float = 30,
     candidates: Sequence[Candidate] | None = None,
+    params: Mapping[str, Any] | None = None,
     families: Sequence[str] = DEFAULT_FAMILIES,
     ensembles: bool = True,
     groups: ArrayLike | None = None,
+    roi: Any = None,
     folder: str | os.PathLike[str] | None = None,
     random_state: int | np.random.RandomState | np.random.Generator | None = None,
     progress: Callable[[TuningStep], Any] | None = None,
@@ -81,6 +89,9 @@ def tune(
         Minutes for everything, above 0. It also sets the number of pixels of the selection set.
     candidates : list of Candidate or None, default=None
         Candidates, tried in their order. None is :func:`default_candidates`.
+    params : dict or None, default=None
+        Parameters to set on all candidates that have them, such as ``{"alpha_channel": "keep",
+        "intensity_range": (0, 4095), "max_image_pixels": None, "target_fpr": 0.05}``.
     families : sequence of str
         Families of defects, see :func:`~sk_ssimae.datasets.draw_defects`. By default scar, foreign
         texture, crease, contamination, blur, warp and missing line.
@@ -91,11 +102,15 @@ def tune(
     groups : array of shape (n,), optional
         Group of each image, such as the part that it shows: groups are not divided. None if each
         image is its own.
+    roi : None, mask of shape (h, w), or masks of shape (n, h, w) or a sequence of (h, w)
+        Region of interest: True where a pixel is inspected; a single mask holds for all images.
+        Defects are painted within it, other pixels do not count in the scores, and the winner is
+        trained and calibrated with it: pass it to `predict` too. None inspects all pixels.
     folder : path or None, default=None
         Folder for the results of each candidate, created if it does not exist. An interrupted
         tuning continues if it is called again with the same images and options; `budget_minutes`
-        may change, and includes the time spent before. The folder is kept at the end. None writes
-        nothing.
+        may change, and includes the time spent before. One call at a time can use the folder. It is
+        kept at the end. None writes nothing.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the choice of images, the defects, and candidates without one. The same integer
         gives the same selection set for the same `budget_minutes`; the number of training
@@ -113,10 +128,10 @@ def tune(
     TypeError
         If an argument is of another type, such as a candidate that is not a segmenter.
     ValueError
-        If an image or parameter is not as described, no candidate could be trained, or `folder`
-        belongs to a tuning of other images or options.
+        If an image, mask or parameter is not as described, no candidate could be trained, or
+        `folder` belongs to a tuning of other images or options.
     OSError
-        If a file cannot be read or written.
+        If a file cannot be read or written, or another call uses `folder`.
     KeyboardInterrupt
         If it was interrupted. With `folder`, it can go on.
 
@@ -165,43 +180,51 @@ def tune(
         raise TypeError(f"progress must be callable or None, got {progress!r} instead.")
     if not isinstance(ensembles, bool | np.bool_):
         raise TypeError(f"ensembles must be True or False, got {ensembles!r} instead.")
+    if not isinstance(folder, str | os.PathLike | None):
+        raise TypeError(f"folder must be a path or None, got {folder!r} instead.")
     names = list(dict.fromkeys(check_families(families)))
     chosen = default_candidates(X) if candidates is None else candidates
-    checked = check_candidates(chosen)
-    alpha_channel = _common_alpha_channel(checked)
+    checked = with_params(check_candidates(chosen), params)
+    conversion = Conversion(
+        alpha_channel=common_parameter(checked, "alpha_channel"),
+        max_pixels=common_parameter(checked, "max_image_pixels"),
+    )
     seed = int(make_rng(random_state).integers(2**31))
     clock = Clock(60.0 * budget_minutes)
-    images, shapes = open_images(X, alpha_channel)
+    images, shapes = open_images(X, conversion, roi)
     group_of = np.arange(len(shapes)) if groups is None else number_groups(groups, len(shapes))
     plan: dict[str, Any] = {"seed": seed, "n_pixels": n_scored_pixels(budget_minutes)}
-    store = None if folder is None else TuningFolder(folder)
-    if store is not None:
-        options = {
-            "families": names,
-            "ensembles": bool(ensembles),
-            "groups": None if groups is None else group_of.tolist(),
-            "random_state": int(random_state) if isinstance(random_state, Integral) else None,
-            "version": sk_ssimae.__version__,
-            "candidates": [c.name for c in checked],
-            **{f"candidate {c.name}": _describe(c) for c in checked},
-        }
-        plan = store.open_plan(checksum_images(images), options, plan)
-        clock = Clock(clock.budget, spent=clock.elapsed + plan.get("spent", 0.0))
     steps = [_SELECTION_SET, *(c.name for c in checked), *([ENSEMBLES] if ensembles else []), STEP]
-    report = Reporter(progress, clock, steps)
-    try:
+    with contextlib.ExitStack() as stack:
+        store = None
+        if folder is not None:
+            stack.enter_context(lock_folder(Path(folder), "folder"))
+            store = TuningFolder(Path(folder))
+            options = {
+                "families": names,
+                "ensembles": bool(ensembles),
+                "groups": None if groups is None else group_of.tolist(),
+                "roi": checksum_roi(images),
+                "random_state": int(random_state) if isinstance(random_state, Integral) else None,
+                "version": sk_ssimae.__version__,
+                "candidates": [c.name for c in checked],
+                **{f"candidate {c.name}": _describe(c) for c in checked},
+            }
+            plan = store.open_plan(checksum_images(images), options, plan)
+            clock = Clock(clock.budget, spent=clock.elapsed + plan.get("spent", 0.0))
+            stack.callback(lambda: store.update_plan(spent=clock.elapsed))
+        report = Reporter(progress, clock, steps)
         report(_SELECTION_SET, "painting defects")
         rng = np.random.default_rng(plan["seed"])
         division = divide(
             images, group_of, plan["n_pixels"], 1 + len(names), _least_side_of(checked), rng
         )
         if "severities" not in plan:
-            plan["severities"] = find_severities(division, names, alpha_channel, plan["seed"])
+            plan["severities"] = find_severities(division, names, conversion, plan["seed"])
             if store is not None:
                 store.update_plan(severities=plan["severities"])
-        bench = Bench(*paint(division, names, plan["severities"], rng))
-        search = Search(checked, bench, division, clock, report, store, plan["seed"])
-        outcomes = search.run()
+        bench = Bench(*paint(division, plan["severities"], rng))
+        outcomes = Search(checked, bench, division, clock, report, store, plan["seed"]).run()
         if ensembles and any(outcome.scored for outcome in outcomes):
             report(ENSEMBLES, "scoring")
             outcomes += try_ensembles(checked, outcomes, bench)
@@ -217,6 +240,7 @@ def tune(
             X,
             winner,
             best,
+            roi=roi,
             shapes=shapes,
             division=division,
             clock=clock,
@@ -224,9 +248,6 @@ def tune(
             folder=store,
             plan=plan,
         )
-    finally:
-        if store is not None:
-            store.update_plan(spent=clock.elapsed)
     warn_of_budget(clock, budget_minutes, checked, outcomes)
     return TuningResult(
         segmenter, ranking, list_trials(outcomes), dict(plan["severities"]), clock.elapsed
@@ -248,16 +269,6 @@ def _least_side_of(candidates: Sequence[Candidate]) -> Callable[[Shape], int]:
         return max(sides)
 
     return least_side
-
-
-def _common_alpha_channel(candidates: Sequence[Candidate]) -> str:
-    rules = {candidate.segmenter.alpha_channel for candidate in candidates}
-    if len(rules) > 1:
-        raise ValueError(
-            f"candidates must have the same alpha_channel, got {sorted(rules)}: they are ranked on "
-            "the same images."
-        )
-    return str(rules.pop())
 
 
 def _describe(candidate: Candidate) -> dict[str, Any]:

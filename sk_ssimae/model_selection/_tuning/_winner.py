@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae.model_selection._tuning._candidates import Candidate
+from sk_ssimae.model_selection._tuning._cutting import Shape
 from sk_ssimae.model_selection._tuning._ensembles import kind_of, make_ensemble
 from sk_ssimae.model_selection._tuning._folder import TuningFolder
-from sk_ssimae.model_selection._tuning._images import Division, Shape
+from sk_ssimae.model_selection._tuning._images import Division
 from sk_ssimae.model_selection._tuning._progress import Clock, Reporter
 from sk_ssimae.model_selection._tuning._search import Outcome
 from sk_ssimae.model_selection._tuning._training import (
@@ -23,8 +24,7 @@ from sk_ssimae.model_selection._tuning._training import (
 )
 
 STEP = "winner"
-# Least share, and number, of good images on which `fit` finds a threshold.
-_HELD_OUT_SHARE = 0.2
+# Least number of good images on which `fit` finds a threshold.
 _FEWEST_HELD_OUT = 3
 
 
@@ -51,6 +51,7 @@ def train_winner(
     winner: Any,
     outcome: Outcome,
     *,
+    roi: Any,
     shapes: Sequence[Shape],
     division: Division,
     clock: Clock,
@@ -65,26 +66,27 @@ def train_winner(
         n_patches = final.get("n_patches")
         names = [outcome.name, *outcome.members]
         if final.get("names") != names:
-            n_patches = _choose_patches(outcome, total_patches(winner), shapes, division, clock)
+            n_patches = _choose_patches(outcome, winner, shapes, division, clock)
             if folder is not None:
                 # The checkpoint of an interrupted training belongs to this number.
                 folder.update_plan(final={"names": names, "n_patches": n_patches})
         winner = with_patches(winner, n_patches)
         doing += f", with {total_patches(winner)} patches"
     report(STEP, doing)
-    fit_completely(winner, X)
+    fit_completely(winner, X, roi)
     if folder is not None:
         _forget_checkpoints(winner, folder.checkpoints)
     return winner
 
 
 def _choose_patches(
-    outcome: Outcome, total: int, shapes: Sequence[Shape], division: Division, clock: Clock
+    outcome: Outcome, winner: Any, shapes: Sequence[Shape], division: Division, clock: Clock
 ) -> int:
     """Choose the number of patches for the time that the calibration leaves."""
     assert outcome.speed is not None and outcome.scored is not None  # noqa: PT018
-    n_images = len(shapes)
-    n_held_out = max(_HELD_OUT_SHARE * n_images, min(_FEWEST_HELD_OUT, n_images / 2))
+    n_images, total = len(shapes), total_patches(winner)
+    share: float = winner.validation_fraction
+    n_held_out = max(share * n_images, min(_FEWEST_HELD_OUT, n_images / 2))
     pixels = sum(map(math.prod, shapes)) / n_images
     pixels_per_map = sum(math.prod(part.shape[:2]) for part in division.parts) / len(division.parts)
     calibrating = n_held_out * outcome.scored.seconds_per_map * pixels / pixels_per_map

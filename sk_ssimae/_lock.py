@@ -9,13 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-_LOCK = ".sk_ssimae.lock"
+#: Name of the file that is locked.
+LOCK = ".sk_ssimae.lock"
 # Raised by file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, name: str = "--out") -> Iterator[None]:
     """Create a folder and lock it against other processes that call this function.
 
     The operating system releases the lock when the process ends, for any reason. On file systems
@@ -25,6 +26,8 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ----------
     folder : path
         Created if it does not exist.
+    name : str
+        Option or parameter that names it, for messages.
 
     Raises
     ------
@@ -35,23 +38,23 @@ def lock_folder(folder: Path) -> Iterator[None]:
     if os.path.lexists(folder) and not folder.is_dir():
         kind = "file" if folder.exists() else "broken link"
         raise NotADirectoryError(
-            f"--out must name a folder, got the {kind} {str(folder)!r} instead."
+            f"{name} must name a folder, got the {kind} {str(folder)!r} instead."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / _LOCK
-    _check_lock_file(path)
+    path = folder / LOCK
+    _check_lock_file(path, name)
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise BlockingIOError(
-            f"--out: another run is writing to {str(folder)!r}. Wait until it ends, or choose "
+            f"{name}: another run is writing to {str(folder)!r}. Wait until it ends, or choose "
             "another folder."
         ) from None
     except PermissionError:
         raise PermissionError(
-            f"--out: the folder {str(folder)!r} is not writable. Change its permissions, or choose "
-            "another folder."
+            f"{name}: the folder {str(folder)!r} is not writable. Change its permissions, or "
+            "choose another folder."
         ) from None
     except OSError as error:
         if error.errno not in _NO_LOCKS:
@@ -65,7 +68,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check_lock_file(path: Path) -> None:
+def _check_lock_file(path: Path, name: str) -> None:
     """Refuse a file that the lock must not open; filelock itself refuses symbolic links only."""
     try:
         status = path.lstat()
@@ -73,6 +76,6 @@ def _check_lock_file(path: Path) -> None:
         return
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         raise FileExistsError(
-            f"--out: {str(path)!r} must be a regular file without other links: sk-ssimae locks the "
-            "folder with it. Remove it, or choose another folder."
+            f"{name}: {str(path)!r} must be a regular file without other links: sk-ssimae locks "
+            "the folder with it. Remove it, or choose another folder."
         )
