@@ -164,6 +164,14 @@ def fit(
             "The same command resumes a run that was killed. Requires --seed.",
         ),
     ] = None,
+    initial_weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Model file whose network training starts from, instead of random weights. Its "
+            "latent_dim, patch_size and channels must be the same.",
+        ),
+    ] = None,
     device: Device = "auto",
     seed: Annotated[
         int | None,
@@ -212,6 +220,7 @@ def fit(
             "device": device,
             "random_state": seed,
             "checkpoint_dir": checkpoint_dir,
+            "initial_weights": None if initial_weights is None else str(initial_weights),
         }
         code = _fit.fit(
             good_dir,

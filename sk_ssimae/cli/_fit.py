@@ -64,6 +64,7 @@ def fit(
     if output.exists():
         check_output_file(_interrupted_file(output), "--output", inputs)
     segmenter = make_segmenter(method, parameters, settings, patches)
+    _check_initial_weights(parameters["initial_weights"])
     if parameters["checkpoint_dir"] is not None and parameters["random_state"] is None:
         raise ValueError(
             "--checkpoint-dir must be used together with --seed: an interrupted run finds its "
@@ -78,6 +79,19 @@ def fit(
         return _end_interrupted(segmenter, len(images), output, terminal)
     summarize(segmenter, len(images), output, terminal)
     return 0
+
+
+def _check_initial_weights(model: str | None) -> None:
+    """Fail before images are read if the model cannot be opened or has no network to start from."""
+    if model is None:
+        return
+    if not Path(model).exists():
+        raise FileNotFoundError(
+            f"--initial-weights: there is no file {model!r}. sk-ssimae fit writes one."
+        )
+    from sk_ssimae.estimators._initial_weights import open_initial_weights  # Imports torch.
+
+    open_initial_weights(model)
 
 
 def _end_interrupted(

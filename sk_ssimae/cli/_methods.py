@@ -20,6 +20,7 @@ _ELSEWHERE = {
     "device": "--device",
     "random_state": "--seed",
     "checkpoint_dir": "--checkpoint-dir",
+    "initial_weights": "--initial-weights",
     "verbose": "--quiet",
     "callbacks": "Python",
     "images_in_memory": "Python",
@@ -36,6 +37,7 @@ _REASONS = {
     "n_patches": ("--patches", "it does not train on random patches"),
     "device": ("--device", "it computes on the CPU"),
     "checkpoint_dir": ("--checkpoint-dir", "it does not train in epochs"),
+    "initial_weights": ("--initial-weights", "it has no network"),
 }
 
 

@@ -27,6 +27,7 @@ from sk_ssimae._pixels import as_unit_float
 from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._autoencoder_parameters import ParametrizedAutoencoder
+from sk_ssimae.estimators._initial_weights import open_initial_weights, weights_of_network
 from sk_ssimae.estimators._learning import judge
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._net import (
@@ -214,6 +215,9 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         """Return parameters, and what else of the machine the weights depend on."""
         precision = resolve_precision(self.precision, resolve_device(self.device))
         own = rounding_inputs(self.device) | {"precision": precision}
+        if (start := open_initial_weights(self.initial_weights)) is not None:
+            weights = weights_of_network(start).items()
+            own["initial_weights"] = {name: tensor.cpu().numpy() for name, tensor in weights}
         return super().learning_inputs() | own
 
     def is_finished(self) -> bool:
@@ -242,10 +246,12 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         Raises
         ------
         TypeError, ValueError
-            If a parameter, image, label or mask is not as described, training diverges, or a
-            checkpoint is damaged; all images are opened and checked before training starts.
+            If a parameter, image, label or mask is not as described, training diverges, a
+            checkpoint is damaged, or `initial_weights` do not suit the network; all images are
+            opened and checked before training starts.
         OSError
-            If a checkpoint cannot be written; the previous one is unchanged.
+            If a checkpoint cannot be written; the previous one is unchanged. Or if the file of
+            `initial_weights` cannot be opened.
 
         Warns
         -----

@@ -2,9 +2,10 @@
 
 import os
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack
 
 import torch
+from sklearn.base import _clone_parametrized
 from sklearn.utils._param_validation import Interval, StrOptions
 from skorch.callbacks import Callback
 
@@ -34,6 +35,7 @@ class AutoencoderParametersButRate(SegmenterParameters, total=False):
     callbacks: list[Any] | None
     net_params: dict[str, Any] | None
     checkpoint_dir: str | os.PathLike[str] | None
+    initial_weights: BaseSegmenter | str | os.PathLike[str] | None
     stride: int | Literal["auto"]
     taper: float
     inference_batch_size: int
@@ -102,6 +104,14 @@ class ParametrizedAutoencoder(BaseSegmenter):
         after every epoch. An interrupted `fit` with the same parameters and images resumes from it
         and ends with identical weights. Nothing is deleted: `fit` with a finished checkpoint does
         not train again. None writes none.
+    initial_weights : segmenter, path or None, default=None
+        Fitted segmenter, or file of :func:`sk_ssimae.persistence.save`, whose network `fit` starts
+        from: its weights are copied, instead of drawn at random. The network must be of the same
+        kind, with equal `latent_dim`, `patch_size`, `normalization` and channels; the loss may be
+        another. Of an ensemble, it is that of its only autoencoder. Unlike scikit-learn's
+        ``warm_start``, it is the same start for every `fit`; `partial_fit` of a fitted segmenter
+        continues from its own weights. `clone` keeps it fitted, but a search clones the values of
+        its grid: give paths there. Model files store a path, not a segmenter.
     stride : int or "auto", default=16
         Distance in pixels between the overlapping patches of an image in prediction, from 1 to
         `patch_size`. "auto" is a quarter of `patch_size`. A coarser one takes less time, and
@@ -155,6 +165,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         "callbacks": Parameter(Role.TRAINING, list, None),
         "net_params": Parameter(Role.TRAINING, dict, None),
         "checkpoint_dir": Parameter(Role.MACHINE, str, os.PathLike, None),
+        "initial_weights": Parameter(Role.TRAINING, BaseSegmenter, str, os.PathLike, None),
         "stride": Parameter(Role.INFERENCE, _AT_LEAST_1, StrOptions({"auto"})),
         "taper": Parameter(Role.INFERENCE, Interval(Real, 0, 1, closed="both")),
         "inference_batch_size": Parameter(Role.MACHINE, _AT_LEAST_1),
@@ -184,6 +195,7 @@ class ParametrizedAutoencoder(BaseSegmenter):
         callbacks: list[Any] | None = None,
         net_params: dict[str, Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
+        initial_weights: BaseSegmenter | str | os.PathLike[str] | None = None,
         stride: int | Literal["auto"] = 16,
         taper: float = 0.25,
         inference_batch_size: int = 32,
@@ -208,10 +220,17 @@ class ParametrizedAutoencoder(BaseSegmenter):
         self.callbacks = callbacks
         self.net_params = net_params
         self.checkpoint_dir = checkpoint_dir
+        self.initial_weights = initial_weights
         self.stride = stride
         self.taper = taper
         self.inference_batch_size = inference_batch_size
         self.test_time_augmentation = test_time_augmentation
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone with `initial_weights` itself: a clone of that segmenter would not be fitted."""
+        cloned: Self = _clone_parametrized(self)
+        cloned.initial_weights = self.initial_weights
+        return cloned
 
     def check_parameters(self) -> None:
         """Check each parameter, then the rules for several parameters.

@@ -29,8 +29,8 @@ from sk_ssimae.estimators._sampler import PatchSampler
 if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 
-# They act through the seeds and the images, which are told apart by themselves.
-_SEEN_OTHERWISE = {"random_state", "validation_fraction", "image_size"}
+# They act through seeds, images and weights, which are told apart by themselves.
+_SEEN_OTHERWISE = {"random_state", "validation_fraction", "image_size", "initial_weights"}
 
 
 class Checkpoint(Callback):
@@ -158,7 +158,7 @@ def make_checkpoint(
     generators : dict of torch.Generator
         Sources of the random numbers of training, none of which has been used.
     weights : mapping of str to Tensor
-        Weights that training continues from; empty if they are drawn.
+        Weights that training continues or starts from; empty if they are drawn.
 
     Raises
     ------

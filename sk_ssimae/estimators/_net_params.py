@@ -18,8 +18,8 @@ _WITHOUT_EFFECT = {
     "dataset": _NO_LOADER,
     "predict_nonlinearity": _NO_PREDICTION,
     "use_caching": _NO_PREDICTION,
-    "warm_start": "every fit draws new weights. partial_fit continues from those of the last fit, "
-    "checkpoint_dir resumes an interrupted one",
+    "warm_start": "every fit draws new weights, or starts from initial_weights. partial_fit "
+    "continues from those of the last fit, checkpoint_dir resumes an interrupted one",
     "torch_load_kwargs": "nothing is loaded by skorch. Use sk_ssimae.persistence",
     "history": "every fit starts a history of its own. Leave it out",
     "module": "the network is made by the segmenter. Set its parameters, or override make_module",

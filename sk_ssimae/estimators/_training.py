@@ -16,6 +16,11 @@ from sk_ssimae.estimators._arithmetic import reproducible
 from sk_ssimae.estimators._checkpoint import make_checkpoint
 from sk_ssimae.estimators._drawing import DrawFrom
 from sk_ssimae.estimators._freed_memory import reuse_freed_memory
+from sk_ssimae.estimators._initial_weights import (
+    copy_weights,
+    open_initial_weights,
+    weights_of_network,
+)
 from sk_ssimae.estimators._net import ReconstructionNet, one_cycle_schedule
 from sk_ssimae.estimators._net_params import check_callbacks, check_net_params
 from sk_ssimae.estimators._precision import resolve_precision
@@ -53,7 +58,8 @@ def train(
     inside : sequence of arrays of bool (h, w), or None
         Inspected pixels of each region; None for all.
     start : ReconstructionNet or None, default=None
-        Net whose weights to continue from, by a learning rate of a tenth; None to draw them.
+        Net whose weights to continue from, by a learning rate of a tenth; None to draw them, or to
+        start from `initial_weights`.
 
     Returns
     -------
@@ -63,10 +69,12 @@ def train(
     Raises
     ------
     ValueError
-        If training diverges, or `net_params` sets parameters that it must not.
+        If training diverges, `net_params` sets parameters that it must not, or `initial_weights`
+        do not suit the network.
     OSError
-        If a checkpoint cannot be written.
+        If a checkpoint cannot be written, or the file of `initial_weights` cannot be opened.
     """
+    initial = open_initial_weights(segmenter.initial_weights) if start is None else None
     sampler = PatchSampler(
         regions,
         inside=inside,
@@ -87,12 +95,16 @@ def train(
         segmenter.initialize_module(
             module, generator=weights_generator, mean_intensity=sampler.mean_intensity.cpu()
         )
+        if initial is not None:
+            copy_weights(initial, segmenter, module, sampler.n_channels)
         module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # stub lacks it
         lr = segmenter.lr * (1 if start is None else _LOWER_RATE)
         callbacks = _callbacks(segmenter, lr)
         if segmenter.checkpoint_dir is not None:
             generators = {"patches": sampler.generator, "noise": noise_generator}
-            weights = {} if start is None else _weights_of(start)
+            weights = _weights_of(start) if start is not None else {}
+            if initial is not None:
+                weights = weights_of_network(initial)
             checkpoint = make_checkpoint(segmenter, sampler, loss, generators, weights)
             callbacks.append(("checkpoint_dir", checkpoint))
         settings: dict[str, Any] = {

@@ -14,6 +14,7 @@ _NOT_STORED: dict[str, type | tuple[type, ...]] = {
     "callbacks": list,
     "net_params": dict,
     "random_state": (np.random.RandomState, np.random.Generator),
+    "initial_weights": BaseSegmenter,
 }
 #: Roles of the parameters that files store: those of the machine that trained are not for others.
 _STORED_ROLES = [role for role in Role if role is not Role.MACHINE]

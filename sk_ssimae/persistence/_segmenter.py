@@ -38,8 +38,9 @@ def save(segmenter: BaseSegmenter, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     segmenter : segmenter of this package
-        Fitted. Three parameters that only training uses cannot be stored: `callbacks`,
-        `net_params`, and a `random_state` that is a generator. They are None when loaded.
+        Fitted. Four values of parameters that only training uses cannot be stored: `callbacks`,
+        `net_params`, a `random_state` that is a generator, and `initial_weights` that are a
+        segmenter; a path is stored. They are None when loaded.
         Parameters of the machine are not stored either, and have their defaults when loaded:
         `device`, `verbose`, `checkpoint_dir`, `memory`, `inference_batch_size`, `n_jobs`
         and `max_image_pixels`. A feature extractor is stored by its name or path.

@@ -221,6 +221,24 @@ def test_a_dangling_link_is_protected_and_followed(run, tmp_path, folders, tiny_
     assert load(target).threshold_ > 0
 
 
+def test_a_fit_starts_from_the_network_of_a_model(
+    run, tmp_path, folders, tiny_options, model, segmenter, tiny
+):
+    output = tmp_path / "m.safetensors"
+    result = run("fit", folders.good, "-o", output, *tiny_options, "--initial-weights", model)
+    assert result.exit_code == 0, result.output
+    images = sorted(folders.good.iterdir())
+    parameters = {**tiny, "batch_size": 16, "initial_weights": model}
+    expected = SSIMAutoencoderSegmenter(**parameters).fit(images)
+    assert load(output).threshold_ == expected.threshold_ != segmenter.threshold_
+    assert f"initial_weights={str(model)!r}" in run("info", output).stdout
+
+    missing = ["--initial-weights", tmp_path / "none.safetensors", "--overwrite"]
+    result = run("fit", folders.good, "-o", output, *tiny_options, *missing)
+    assert result.exit_code == 1
+    assert "error: --initial-weights: there is no file" in result.stderr
+
+
 def test_an_interrupt_before_training_saves_nothing(run, tmp_path, folders, monkeypatch):
     monkeypatch.setattr(_fit, "list_good_images", interrupt)
     result = run("fit", folders.good, "-o", tmp_path / "m")

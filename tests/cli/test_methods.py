@@ -88,6 +88,7 @@ def test_a_checkpoint_of_a_member_has_the_seed():
         ("latent_dim", 8, "--latent-dim", "it has no latent vector"),
         ("patch_size", 16, "--patch-size", "it processes images as a whole"),
         ("checkpoint_dir", "c", "--checkpoint-dir", "it does not train in epochs"),
+        ("initial_weights", "m", "--initial-weights", "it has no network"),
         ("n_patches", 100, "--patches", "it does not train on random patches"),
     ],
 )
