@@ -26,11 +26,11 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     -------
     EnsembleSegmenter
         Unfitted, with `weights` "auto" and the segmenters "autoencoder", an
-        :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of 32, 500 latent
-        dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 1 and `precision`
-        "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and "coarse_dictionary", one with
-        the `scales` (2, 4, 8) and a `stride` of 8. Images must have at least 128 pixels per side,
-        or set ``autoencoder__patch_size``.
+        :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of "auto", 500
+        latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 1 and
+        `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and
+        "coarse_dictionary", one with the `scales` (2, 4, 8) and a `stride` of 8. Images must have
+        at least 128 pixels per side, or set ``autoencoder__patch_size``.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
 
     autoencoder = SSIMAutoencoderSegmenter(
         patch_size=128,
-        stride=32,
+        stride="auto",
         latent_dim=500,
         cutout=0.25,
         taper=1,

@@ -14,7 +14,7 @@ from sk_ssimae import (
 
 AUTOENCODER = {
     "patch_size": 128,
-    "stride": 32,
+    "stride": "auto",
     "latent_dim": 500,
     "cutout": 0.25,
     "taper": 1,
