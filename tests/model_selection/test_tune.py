@@ -656,7 +656,7 @@ def test_default_candidates_suit_the_images():
     by_name = {candidate.name: candidate.segmenter for candidate in large}
     assert by_name["ssim half size"].image_size == (300, 350)
     assert by_name["ssim"].patch_size == 64
-    assert by_name["ssim patch_size=128"].patch_size == 128
+    assert by_name["ssim patch_size=128 cutout=0.25"].patch_size == 128
     assert by_name["ssim"].device == by_name["feature-dictionary"].device == "cpu"
     assert len(dict(large[-1].grid)) == 3
 

@@ -58,8 +58,8 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     Patch dictionaries with and without normalized contrast and with coarse filters, a feature
     dictionary, an SSIM and an L2 autoencoder, and the SSIM autoencoder with ``cutout=0.25``. On
     images of at least 512 pixels per side, also a patch dictionary and the SSIM autoencoder on
-    images of half the size, and the SSIM autoencoder with patches of 128 pixels and 500 latent
-    dimensions, the paper's for nanofibres.
+    images of half the size, and the SSIM autoencoder with patches of 128 pixels, 500 latent
+    dimensions and ``cutout=0.25``, as in :func:`~sk_ssimae.make_default_ensemble`.
     Each is tried with half the automatic smoothing, with the automatic and with twice the
     automatic; autoencoders with a `taper` of 0.25 and 1, and those with SSIM with an
     `absolute_weight` of 0, 3 and 10. Other patches have 64 pixels, or half the shorter side of
@@ -114,6 +114,7 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
     half = (shape[0] // 2, shape[1] // 2)
     network = {"device": device, "patch_size": _patch_size(min(shape))}
     network["stride"] = min(16, network["patch_size"])
+    large_patches = "ssim patch_size=128 cutout=0.25"
     candidates = [
         Candidate("patch-dictionary", PatchDictionarySegmenter(), smoothing),
         Candidate(
@@ -135,14 +136,18 @@ def default_candidates(X: Any, *, device: Any = "auto") -> list[Candidate]:
         Candidate("ssim cutout=0.25", SSIMAutoencoderSegmenter(cutout=0.25, **network), ssim),
         Candidate("ssim half size", SSIMAutoencoderSegmenter(image_size=half, **network), ssim),
         Candidate(
-            "ssim patch_size=128",
+            large_patches,
             SSIMAutoencoderSegmenter(
-                patch_size=_LARGE_PATCH_SIZE, latent_dim=500, stride=30, device=device
+                patch_size=_LARGE_PATCH_SIZE,
+                latent_dim=500,
+                cutout=0.25,
+                stride="auto",
+                device=device,
             ),
             ssim,
         ),
     ]
-    for_large = {"patch-dictionary half size", "ssim half size", "ssim patch_size=128"}
+    for_large = {"patch-dictionary half size", "ssim half size", large_patches}
     is_large = min(shape) >= _LARGE
     return [one for one in candidates if is_large or one.name not in for_large]
 
