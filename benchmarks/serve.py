@@ -137,7 +137,6 @@ def measure(
         "model, ms": round(float(np.median(model)), 1),
         "model 95 %, ms": round(float(np.quantile(model, 0.95)), 1),
         "ratio": round(float(np.median(latency / model)), 2),
-        "ratio 95 %": round(float(np.quantile(latency / model, 0.95)), 2),
         "requests per second": round(n_requests / seconds, 1),
         "machine": describe_machine()["machine"],
     }

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import sk_ssimae
-from sk_ssimae import SSIMAutoencoderSegmenter, cli
+from sk_ssimae import SSIMAutoencoderSegmenter, cli, make_default_ensemble
 from sk_ssimae.cli import _app
 from sk_ssimae.cli._methods import methods
 from sk_ssimae.persistence import save
@@ -39,9 +39,11 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     parameters = inspect.signature(SSIMAutoencoderSegmenter).parameters
     for name in ("image_size", "threshold", "target_fpr", "device"):
         assert options[name].default == parameters[name].default
+    ready = make_default_ensemble().get_params()
     for name in ("latent_dim", "patch_size"):
         (option,) = options[name].annotation.__metadata__
-        assert f" By default {parameters[name].default}." in option.help
+        of_ready = ready[f"autoencoder__{name}"]
+        assert f" By default {parameters[name].default}, with auto {of_ready}." in option.help
     total = parameters["n_patches"].default * parameters["max_epochs"].default
     (patches,) = options["patches"].annotation.__metadata__
     assert f"By default {total}." in patches.help

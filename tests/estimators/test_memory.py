@@ -40,7 +40,7 @@ LEARNING = [
 OTHERS = {
     "smoothing": 1.5, "stride": 4, "taper": 1, "test_time_augmentation": "dihedral",
     "residual_params": {"gamma": 2}, "absolute_weight": 3, "residual": "likelihood",
-    "n_samples": 3, "search_steps": 3, "search_lr": 0.1, "combination": "max",
+    "n_samples": 3, "search_steps": 3, "search_lr": 0.1, "combination": "max", "weights": (2, 1),
     "threshold": "pixel_fpr", "target_fpr": 0.1,
     "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "opening_diameter": 0,
     "min_region_area": 5,

@@ -235,7 +235,10 @@ def test_parameters_of_skorch_without_effect_are_refused(tiny, good, name):
 @pytest.mark.parametrize(
     ("net_params", "message"),
     [
-        ({"warm_start": True}, r"'warm_start', .* draws new weights\. partial_fit continues"),
+        (
+            {"warm_start": True},
+            r"'warm_start', .* draws new weights, or .*\. partial_fit continues",
+        ),
         ({"iterator_train__num_workers": 2}, r"without a data loader\. See .* n_patches and batch"),
         ({"module__latent_dim": 3}, r"'module__latent_dim', .* or override make_module\."),
         ({"criterion__alpha": 3}, r"'criterion__alpha', .* or override make_loss\."),
