@@ -15,6 +15,7 @@ from sk_ssimae.cli._app_watch import watch
 from sk_ssimae.cli._options import (
     BadImage,
     Device,
+    IntensityRange,
     Level,
     ManyImages,
     MaskSuffix,
@@ -117,14 +118,7 @@ def fit(
             help="Resize images before patches are cut from them. By default they keep their size.",
         ),
     ] = None,
-    intensity_range: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|dtype|LOW:HIGH",
-            help="Pixel values that become 0 and 1, such as 0:4095 for a camera of 12 bits. auto "
-            "finds them unless the images have 8 bits; dtype uses the range of the type.",
-        ),
-    ] = "auto",
+    intensity_range: IntensityRange = "auto",
     patches: Annotated[
         int | None,
         typer.Option(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sk_ssimae.cli._options import Device, MaskSuffix, Quiet, Recursive, Roi
+from sk_ssimae.cli._options import Device, IntensityRange, MaskSuffix, Quiet, Recursive, Roi
 from sk_ssimae.cli._terminal import reporting
 from sk_ssimae.cli._usage import parse_intensity_range
 
@@ -38,13 +38,7 @@ def tune(
         int | None,
         typer.Option(help="Random seed. Without it, each run paints different defects."),
     ] = None,
-    intensity_range: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|dtype|LOW:HIGH",
-            help="Pixel values that become 0 and 1, for all candidates; as in fit.",
-        ),
-    ] = "auto",
+    intensity_range: IntensityRange = "auto",
     target_fpr: Annotated[
         float,
         typer.Option(help="Share of good images that may be flagged; 0.01 means 1 %."),

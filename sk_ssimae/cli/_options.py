@@ -32,6 +32,14 @@ MaskSuffix = Annotated[
 Device = Annotated[
     str, typer.Option(help="Device to compute on: auto uses a GPU if there is one, else the CPU.")
 ]
+IntensityRange = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|dtype|LOW:HIGH",
+        help="Pixel values that become 0 and 1, such as 0:4095 for a camera of 12 bits. auto finds "
+        "them unless the images have 8 bits; dtype uses the range of the type.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Roi = Annotated[
     str | None,

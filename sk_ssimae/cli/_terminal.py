@@ -73,7 +73,7 @@ class Terminal:
         counted : bool, default=True
             Show counts, such as 3/10, instead of a percentage.
         columns : sequence of ProgressColumn or None
-            What to show after the description, instead of a bar, the count and the time.
+            Columns after the description, instead of a bar, the count and the time.
         """
         if columns is None:
             count = MofNCompleteColumn() if counted else TaskProgressColumn()

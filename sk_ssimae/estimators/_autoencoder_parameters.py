@@ -114,8 +114,8 @@ class ParametrizedAutoencoder(BaseSegmenter):
         its grid: give paths there. Model files store a path, not a segmenter.
     stride : int or "auto", default=16
         Distance in pixels between the overlapping patches of an image in prediction, from 1 to
-        `patch_size`. "auto" is a quarter of `patch_size`. A coarser one takes less time, and
-        :doc:`/performance` has what it loses.
+        `patch_size`. "auto" is a quarter of `patch_size`. A coarser one takes less time and
+        loses accuracy, see :doc:`/performance`.
     taper : float, default=0.25
         Share of a patch, in [0, 1] and half of it at each edge, over which its weight in the
         average of overlapping patches rises from the edges (a cosine taper along each axis). Near

@@ -32,8 +32,10 @@ from sk_ssimae.model_selection import (
 )
 from sk_ssimae.model_selection._tuning import _folder, _search
 from sk_ssimae.model_selection._tuning._images import divide, scale_size
+from sk_ssimae.model_selection._tuning._outcomes import rank_outcomes
+from sk_ssimae.model_selection._tuning._search import Outcome
 from sk_ssimae.model_selection._tuning._training import Speed, speed_of
-from sk_ssimae.model_selection._tuning._trials import Bench, _resizing_parts
+from sk_ssimae.model_selection._tuning._trials import Bench, Scored, _resizing_parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::sk_ssimae.exceptions.SelectionWarning")
 
@@ -750,3 +752,29 @@ def test_table_file_and_picture(result, tmp_path):
 def test_wrong_inputs(options, error, message):
     with pytest.raises(error, match=message):
         tuned(**options)
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chosen"),
+    [
+        # The best, and the best of those that combine three kinds or, if there are none, most.
+        ({"a": 0.9, "b": 0.8, "a + b": 0.7, "a + b + c": 0.5, "a + b + d": 0.6}, "a + b + d"),
+        ({"a": 0.9, "a + b + c": 0.5, "a + b + c + d": 0.6}, "a + b + c + d"),
+        ({"a": 0.9, "b": 0.8, "a + b": 0.7, "a + c": 0.6}, "a + b"),
+        ({"a": 0.8, "b": 0.9}, "b"),
+    ],
+)
+def test_the_winner_combines_three_kinds_if_it_can(candidates, chosen):
+    outcomes = [
+        Outcome(
+            name,
+            "scored",
+            [{}],
+            Scored([{"blur": score, "scar": score}], 0, [], 0.0),
+            members=tuple(name.split(" + ")) if "+" in name else (),
+        )
+        for name, score in candidates.items()
+    ]
+    report, winner = rank_outcomes(outcomes, ["blur", "scar"])
+    assert winner.name == chosen
+    assert report.mean_ranks.argmin() == np.argmax([*candidates.values()])
