@@ -38,7 +38,7 @@ SCORES = ("pixel_roc_auc", "pro_auc")
 
 
 def main() -> None:
-    """Measure what is missing, then write the table of costs."""
+    """Measure the missing rows, then write the table of costs."""
     arguments = parse_arguments()
     for name, path in arguments.segmenters:
         kept = joblib.load(path)

@@ -51,8 +51,8 @@ ResidualMapDisplay.from_estimator(segmenter, X_test[0], masks[0])
 print(f"pixel ROC AUC {segmenter.score(X_test, masks):.3f}")
 
 # %%
-# On the line, nobody knows the true defects: the image with a box around each region that was
-# found is what a person sees.
+# On the line, nobody knows the true defects. A person sees the image with a box around each region
+# that was found.
 
 # sphinx_gallery_thumbnail_number = 2
 fig, ax = plt.subplots(figsize=(5, 5), layout="constrained")
