@@ -345,7 +345,13 @@ def _weigh(segmenter: BaseSegmenter) -> float:
 def _check_weights(weights: Any, n_segmenters: int) -> None:
     if weights is None or isinstance(weights, str):
         return
-    numbers = [w for w in weights if isinstance(w, Real) and 0 <= float(w) <= _HIGHEST_WEIGHT]
+    numbers = [
+        weight
+        for weight in weights
+        if isinstance(weight, Real)
+        and not isinstance(weight, bool)
+        and 0 <= float(weight) <= _HIGHEST_WEIGHT
+    ]
     if len(weights) != n_segmenters or len(numbers) != len(weights) or not any(weights):
         raise ValueError(
             f"weights must be {n_segmenters} numbers, one for each segmenter, from 0 to "

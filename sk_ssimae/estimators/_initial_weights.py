@@ -43,6 +43,11 @@ def open_initial_weights(initial_weights: Any) -> "BaseAutoencoderSegmenter | No
 
         try:
             segmenter = load(initial_weights, device="cpu")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"initial_weights must be an existing file, got {str(initial_weights)!r} instead. "
+                "Check the path."
+            ) from error
         except ValueError as error:
             raise ValueError(
                 "initial_weights must be a fitted segmenter or a file of persistence.save, got "

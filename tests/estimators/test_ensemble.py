@@ -304,6 +304,7 @@ def test_wrong_segmenters_are_refused(good, segmenters, error, message):
         ({"weights": [0, 0]}, r"not all 0, got \[0, 0\] instead"),
         ({"weights": (1, -1)}, r"from 0 to 1000000 and not all 0, got \(1, -1\) instead"),
         ({"weights": [1, float("nan")]}, r"got \[1, nan\] instead"),
+        ({"weights": [True, True]}, r"got \[True, True\] instead"),
         ({"weights": [1, "2"]}, r"got \[1, '2'\] instead"),
     ],
 )

@@ -221,7 +221,9 @@ def test_segmenters_that_cannot_be_a_start_are_refused(tiny, good, tmp_path):
         clone(segmenter).set_params(initial_weights=dictionary).fit(good)
     with pytest.raises(ValueError, match=r"'initial_weights' parameter .* must be"):
         clone(segmenter).set_params(initial_weights=3).fit(good)
-    with pytest.raises(FileNotFoundError, match=r"none\.safetensors"):
+    with pytest.raises(
+        FileNotFoundError, match=r"initial_weights must be an existing file, .*none\.safetensors"
+    ):
         clone(segmenter).set_params(initial_weights=tmp_path / "none.safetensors").fit(good)
     # A pickle is not opened, whatever it contains.
     pickled = tmp_path / "a.pkl"
