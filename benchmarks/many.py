@@ -1,6 +1,6 @@
 """Measure memory for many images, for eight threads, for one large image, and for a fit.
 
-python benchmarks/many.py [--images 10000] [--side 6000] [--out many.json]
+python benchmarks/many.py [--images 10000] [--side 6000] [--largest-side 20000] [--out many.json]
 
 The network is tiny, with patches of 32 pixels, because growth with the number of images does not
 depend on the network. Each number is the growth of anonymous memory in a new process, which
@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument(
         "--training-images", type=int, default=1_000, help="files of 4 megapixels to fit to"
     )
+    parser.add_argument(
+        "--largest-side", type=int, default=20_000, help="pixels per side of the image to fit to"
+    )
     arguments = parser.parse_args()
     results: dict = {"images": alone(many_images, arguments.images)}
     results["threads"] = alone(many_threads, N_IN_THREADS)
@@ -62,9 +65,13 @@ def main() -> None:
         for block_size in BLOCK_SIZES:
             results[f"blocks of {block_size}"] = alone(blocks, folder, block_size)
     results["fit"] = alone(fit_many, "in memory")
-    results["fit to files"] = alone(fit_many, "memory-mapped")
+    results["fit to a memory map"] = alone(fit_many, "memory-mapped")
     with tempfile.TemporaryDirectory() as folder:
-        results["fit to more than memory"] = alone(fit_paths, folder, arguments.training_images)
+        results["fit to files"] = alone(fit_paths, folder, arguments.training_images)
+    with tempfile.TemporaryDirectory() as folder:
+        write_large(Path(folder), arguments.largest_side)
+        results["fit to one image"] = alone(fit_large, folder)
+        results["blocks of it"] = alone(largest_blocks, folder)
     save(results, arguments)
 
 
@@ -165,6 +172,23 @@ def fit_paths(folder: str, n_images: int) -> dict:
     with watch() as growth:
         segmenter.fit(paths * (n_images // 10))
     return growth | {"seconds": round(time.perf_counter() - start)}
+
+
+def fit_large(folder: str) -> dict:
+    """Fit to one large image, which is mapped into memory."""
+    segmenter = fit().set_params(n_patches=640)
+    image = np.load(Path(folder) / "image.npy", mmap_mode="r")
+    with watch() as growth:
+        segmenter.fit([image])
+    return growth
+
+
+def largest_blocks(folder: str) -> dict:
+    """Segment it block by block."""
+    segmenter, image = fit(), np.load(Path(folder) / "image.npy", mmap_mode="r")
+    with watch() as growth:
+        n_blocks = sum(1 for _ in segmenter.segment_blocks(image, block_size=max(BLOCK_SIZES)))
+    return growth | {"blocks": n_blocks}
 
 
 def fit() -> SSIMAutoencoderSegmenter:

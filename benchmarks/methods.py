@@ -48,7 +48,6 @@ from _sets import SETS, Dataset, load
 from sklearn.metrics import average_precision_score
 
 from sk_ssimae import (
-    EnsembleSegmenter,
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
@@ -71,8 +70,9 @@ SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "patch-dictionary-coarse": (PatchDictionarySegmenter, _READY["coarse_dictionary"]),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
 }
-ENSEMBLES = {
-    "ensemble": ("ssim-cutout", "patch-dictionary", "patch-dictionary-coarse"),
+READY = "ensemble"  # Of make_default_ensemble, fitted as a whole.
+# Sums of maps of segmenters that were fitted by themselves.
+SUMS = {
     "ensemble-128": ("ssim-128", "patch-dictionary"),
     "ensemble-features": ("ssim", "feature-dictionary"),
 }
@@ -106,12 +106,12 @@ class Run(NamedTuple):
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the segmenters whose maps are added."""
-        return ENSEMBLES.get(self.method, (self.method,))
+        return SUMS.get(self.method, (self.method,))
 
     def identity(self) -> dict[str, str]:
         """Return the columns by which a run is recognised."""
         settings = " + ".join(settings_of(make(self, member)) for member in self.members)
-        patches = self.patches if any(map(is_autoencoder, self.members)) else ""
+        patches = self.patches if any(map(takes_patches, self.members)) else ""
         values = self.set, self.method, settings, patches, self.seed
         return {name: str(value) for name, value in zip(IDENTITY, values, strict=True)}
 
@@ -143,12 +143,21 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[Run]:
 
 
 def is_autoencoder(member: str) -> bool:
-    """Return whether a segmenter trains on patches, for minutes."""
-    return issubclass(SEGMENTERS[member][0], BaseAutoencoderSegmenter)
+    """Return whether a segmenter is an autoencoder, which trains for minutes."""
+    return member != READY and issubclass(SEGMENTERS[member][0], BaseAutoencoderSegmenter)
+
+
+def takes_patches(member: str) -> bool:
+    """Return whether a segmenter trains on patches."""
+    return member == READY or is_autoencoder(member)
 
 
 def make(run: Run, member: str) -> BaseSegmenter:
     """Make the unfitted segmenter of a run."""
+    if member == READY:
+        return make_default_ensemble(random_state=run.seed).set_params(
+            autoencoder__n_patches=run.patches // N_EPOCHS, autoencoder__max_epochs=N_EPOCHS
+        )
     segmenter_class, changes = SEGMENTERS[member]
     segmenter = segmenter_class(**changes).set_params(random_state=run.seed)
     if is_autoencoder(member):
@@ -164,16 +173,15 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
     dataset = load(run.set, data)
     images = [*dataset.test_good, *dataset.defective]
     maps: list[list[np.ndarray]] = []
-    fitted, costs, seconds = [], [], 0.0
+    costs, seconds = [], 0.0
     for member in run.members:
         segmenter, cost = fit(run, member, dataset.good, folder)
-        fitted.append(segmenter)
         costs.append(cost)
         compute = segmenter.decision_function if len(run.members) == 1 else segmenter.calibrated_map
         start = time.perf_counter()
         maps.append(compute(images))
         seconds += time.perf_counter() - start
-    combined = add(maps, weights_of(run, fitted))
+    combined = [np.sum(of_image, axis=0) for of_image in zip(*maps, strict=True)]
     peak = max(peak_mib(), *(cost["mib"] for cost in costs if cost))  # Before scoring takes more.
     megapixels = sum(residual_map.size for residual_map in combined) / 1e6
     row = run.identity() | {"n_train": len(dataset.good)}
@@ -195,21 +203,6 @@ def fit(
         trained = train_once(segmenter, good, path)
         return trained.segmenter, trained.cost
     return segmenter, fit_and_measure(segmenter, good)
-
-
-def weights_of(run: Run, members: list[BaseSegmenter]) -> list[float]:
-    """Return the weights of fitted segmenters: in "ensemble" those that it gives them."""
-    ensemble = make_default_ensemble() if run.method == "ensemble" else EnsembleSegmenter([])
-    ensemble.set_members([str(index) for index in range(len(members))], members)
-    return ensemble.weights_
-
-
-def add(maps: Sequence[Sequence[np.ndarray]], weights: Sequence[float]) -> list[np.ndarray]:
-    """Add the weighted maps of several segmenters, image by image."""
-    return [
-        np.sum([w * m for w, m in zip(weights, of_image, strict=True)], axis=0, dtype=np.float32)
-        for of_image in zip(*maps, strict=True)
-    ]
 
 
 def score(maps: list[np.ndarray], dataset: Dataset, opening_diameter: int) -> dict[str, float]:
@@ -284,14 +277,14 @@ def _glance(groups: dict[tuple[str, str], list[dict[str, str]]]) -> list[dict[st
 
 
 def _order(group: tuple[str, str]) -> tuple[int, int]:
-    return list(SETS).index(group[0]), [*SEGMENTERS, *ENSEMBLES].index(group[1])
+    return list(SETS).index(group[0]), [*SEGMENTERS, READY, *SUMS].index(group[1])
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = os.environ.get("SK_SSIMAE_DATA")
-    methods = [*SEGMENTERS, *ENSEMBLES]
+    methods = [*SEGMENTERS, READY, *SUMS]
     parser.add_argument("--data", type=Path, default=folder)
     parser.add_argument("--out", type=Path, help="folder of the trained autoencoders")
     parser.add_argument("--csv", type=Path, default=RESULTS / "methods.csv")

@@ -1,37 +1,53 @@
 """Compare the training rates of fit and of a plain PyTorch loop, in patches per second.
 
-python benchmarks/training.py [--out training.json] [--profile FILE.csv]
+python benchmarks/training.py [--csv FILE.csv] [--profile FILE.csv]
 
-It needs the dependency group benchmarks. The plain loop uses the same layers as PyTorch's own
-modules in the default layout, a DataLoader over random crops, pytorch-msssim and Adam. The bare
-loop uses our modules, loss and sampler without skorch. The overhead of skorch per step does not
-depend on the patch size, so it is also measured on small patches, where it exceeds the noise.
+It needs the dependency group benchmarks, and a C++ compiler for "compiled". The plain loop uses the
+same layers as PyTorch's own modules in the default layout, a DataLoader over random crops,
+pytorch-msssim and Adam. The bare loop uses our modules, loss and sampler without skorch. The
+overhead of skorch per step does not depend on the patch size, so it is also measured on small
+patches, where it exceeds the noise. Rates of fit are those of the second epoch: compilation happens
+in the first.
 
 --profile writes instead where the time of a step goes, by layer and kind of operation, in float32
 and bf16: benchmarks/results/training_profile.csv is from one thread. It does not need the group.
 """
 
+import argparse
 import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _common import make_net, make_sampler, options, print_ratios, save
+from _common import describe_machine, make_net, make_sampler, print_ratios
+from _rows import write
 from _training_profile import write_profile
 from torch import nn
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.modules import ConvolutionalAutoencoder
 
+RESULTS = Path(__file__).parent / "results"
 BATCH_SIZE = 16
 LATENT_DIM = 500
+COMPILED = {"net_params": {"compile": True}}
+FITS: dict[str, dict[str, Any]] = {
+    "fit": {},
+    "fit, batches of 64": {"batch_size": 64},
+    "fit, compiled": COMPILED,
+    "fit in bf16": {"precision": "bf16"},
+    "fit in bf16, batches of 64": {"precision": "bf16", "batch_size": 64},
+    "fit in bf16, compiled": {"precision": "bf16"} | COMPILED,
+}
 
 
 def main() -> None:
     """Run the loops in turns and compare their best rates."""
-    parser = options(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--csv", type=Path, default=RESULTS / "training.csv")
     parser.add_argument("--steps", type=int, default=24, help="steps per turn")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--profile", type=Path, help="write a profile to this CSV file instead")
@@ -40,16 +56,13 @@ def main() -> None:
     if arguments.profile:
         write_profile(images, arguments.profile, n_steps=arguments.steps, batch_size=BATCH_SIZE)
         return
-    loops = {
-        "fit": fit,
+    loops = {name: functools.partial(fit, **changes) for name, changes in FITS.items()} | {
         "our bare loop": bare_loop,
         "plain PyTorch loop": plain_loop,
         "plain loop, two workers": functools.partial(plain_loop, n_workers=2),
     }
     seconds = least_seconds(loops, images, arguments.steps, arguments.turns)
-    rates = {name: arguments.steps * BATCH_SIZE / taken for name, taken in seconds.items()}
     print_ratios(f"{arguments.steps} steps of {BATCH_SIZE} patches", seconds, "fit")
-    print("patches per second: " + ", ".join(f"{name} {rate:.1f}" for name, rate in rates.items()))
     small = {
         "fit": functools.partial(fit, patch_size=16),
         "our bare loop": functools.partial(bare_loop, patch_size=16),
@@ -59,10 +72,18 @@ def main() -> None:
     overhead = (seconds_of_small["fit"] - seconds_of_small["our bare loop"]) / n_steps
     share = overhead * arguments.steps / seconds["our bare loop"]
     print(f"overhead of fit over the bare loop: {1000 * overhead:.2f} ms per step, {share:.1%}")
-    save(
-        {"seconds": seconds, "patches_per_second": rates, "overhead_seconds_per_step": overhead},
-        arguments,
-    )
+    machine = describe_machine()
+    rows = [
+        {
+            "loop": name,
+            "patches per second": f"{arguments.steps * BATCH_SIZE / taken:.1f}",
+            "relative time": f"{taken / seconds['fit']:.2f}",
+            "processor": machine["machine"],
+            "threads": machine["threads"],
+        }
+        for name, taken in seconds.items()
+    ]
+    write(rows, arguments.csv)
 
 
 def least_seconds(
@@ -81,20 +102,20 @@ def least_seconds(
     return seconds
 
 
-def fit(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:
-    """Time the training of a segmenter, as recorded in its history."""
+def fit(images: np.ndarray, n_steps: int, patch_size: int = 128, **changes: Any) -> float:
+    """Time the second epoch of a segmenter, as recorded in its history."""
     segmenter = SSIMAutoencoderSegmenter(
         patch_size=patch_size,
         stride=patch_size,
         latent_dim=LATENT_DIM,
         n_patches=n_steps * BATCH_SIZE,
         batch_size=BATCH_SIZE,
-        max_epochs=1,
+        max_epochs=2,
         augmentation="dihedral",
         threshold=1.0,
         random_state=0,
-    )
-    return float(segmenter.fit(images).history_[0, "dur"])
+    ).set_params(**changes)
+    return float(segmenter.fit(images).history_[1, "dur"])
 
 
 def bare_loop(images: np.ndarray, n_steps: int, patch_size: int = 128) -> float:

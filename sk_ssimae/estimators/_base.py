@@ -285,6 +285,12 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         """Tell whether learning came to its end: `memory` does not keep an interrupted one."""
         return True
 
+    def settle(self, regions: Sequence[Region]) -> None:  # may stay empty
+        """Set what depends on good regions that training has not seen, before calibration.
+
+        They are held out if there are any, else those of training.
+        """
+
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
         """Warn if good regions, held out if there are any, show that `fit` learned nothing."""
 
@@ -573,6 +579,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.intensity_range_ = good.intensity_range
         self.n_channels_ = good.regions[0].pixels.shape[2]
         self.n_defective_dropped_ = good.n_defective
+        self.settle(split.held_out or split.training)
         if split.held_out:
             self.check_ready()
             self._calibrate(split.held_out, split.kind)

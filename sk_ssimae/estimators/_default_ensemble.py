@@ -12,8 +12,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     The autoencoder is better on irregular textures and on defects of structure, the dictionaries on
     regular textures and on defects of grey value, one with fine and one with coarse filters; see
     the page "Which segmenter?" of the documentation. The sum of their calibrated maps is seldom far
-    from the best of them, and above it on leather. The better the autoencoder has learned the
-    texture, the more its map counts, see the `weights` of :class:`EnsembleSegmenter`.
+    from the best of them, and above it on leather. A segmenter that finds few of the defects that
+    `fit` paints counts less, see the `weights` of :class:`EnsembleSegmenter`.
 
     Parameters
     ----------

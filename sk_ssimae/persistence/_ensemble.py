@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from sk_ssimae.estimators import BaseSegmenter, EnsembleSegmenter
 from sk_ssimae.estimators._ensemble import OF_IMAGES, check_names
-from sk_ssimae.persistence._checks import check_keys, quote
+from sk_ssimae.persistence._checks import check_keys, check_number, quote
 from sk_ssimae.persistence._container import TensorHeader, Tensors
 from sk_ssimae.persistence._document import Restored, describe, restore
 from sk_ssimae.persistence._families import Family, prefixed, without_prefix
@@ -16,6 +16,7 @@ class EnsembleBlueprint(NamedTuple):
     segmenter: EnsembleSegmenter
     names: list[str]
     members: list[Restored]
+    found_weights: list[float] | None
 
     def headers(self) -> dict[str, TensorHeader]:
         """Return types and shapes of the tensors."""
@@ -31,6 +32,7 @@ class EnsembleBlueprint(NamedTuple):
             for index, member in enumerate(self.members)
         ]
         self.segmenter.set_members(self.names, members)
+        self.segmenter._found_weights = self.found_weights
 
 
 def _describe(segmenter: EnsembleSegmenter) -> tuple[dict[str, Any], Tensors]:
@@ -40,7 +42,7 @@ def _describe(segmenter: EnsembleSegmenter) -> tuple[dict[str, Any], Tensors]:
         document, of_member = describe(member)
         documents.append({"name": name, "segmenter": document})
         tensors |= prefixed(f"members.{index}", of_member)
-    return {"members": documents}, tensors
+    return {"members": documents, "found_weights": segmenter._found_weights}, tensors
 
 
 def _restore(segmenter: EnsembleSegmenter, document: dict[str, Any]) -> EnsembleBlueprint:
@@ -54,7 +56,20 @@ def _restore(segmenter: EnsembleSegmenter, document: dict[str, Any]) -> Ensemble
     members = [restore(one["segmenter"]) for one in stored]
     for name, member in zip(names, members, strict=True):
         _check_images(segmenter, name, member.segmenter)
-    return EnsembleBlueprint(segmenter, names, members)
+    weights = _read_weights(document["found_weights"], len(names))
+    return EnsembleBlueprint(segmenter, names, members, weights)
+
+
+def _read_weights(stored: Any, n_members: int) -> list[float] | None:
+    """Read the weights that `fit` found, None if it did not look for any."""
+    if stored is None:
+        return None
+    if type(stored) is not list or len(stored) != n_members:
+        raise ValueError(
+            f"its found_weights must be a list of {n_members} numbers, one for each member, got "
+            f"{quote(stored)} instead."
+        )
+    return [check_number(weight, "found_weights", least=0, most=1) for weight in stored]
 
 
 def _check_images(ensemble: EnsembleSegmenter, name: str, member: BaseSegmenter) -> None:
@@ -71,4 +86,4 @@ def _check_images(ensemble: EnsembleSegmenter, name: str, member: BaseSegmenter)
         )
 
 
-FAMILY = Family(("members",), _describe, _restore)
+FAMILY = Family(("members", "found_weights"), _describe, _restore)

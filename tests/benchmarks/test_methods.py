@@ -2,11 +2,9 @@ import csv
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from sk_ssimae import EnsembleSegmenter, L2AutoencoderSegmenter, PatchDictionarySegmenter
-from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae import make_default_ensemble
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -27,17 +25,13 @@ def test_images_of_an_object_stay_together(methods, data):
         split(dataset.good, 2)
 
 
-def test_sums_are_those_of_the_ensemble(methods):
-    good = make_woven_fabric(4, shape=(48, 48), random_state=0)
-    tiny = L2AutoencoderSegmenter(patch_size=16, stride=16, n_patches=64, max_epochs=1)
-    pairs = [("l2", tiny), ("dictionary", PatchDictionarySegmenter())]
-    ensemble = EnsembleSegmenter(pairs, weights="auto", random_state=0).fit(good)
-    members = ensemble.segmenters_
-    maps = [member.calibrated_map(good) for member in members]
-    for method, weights in (("ensemble", "auto"), ("ensemble-128", None)):
-        added = methods.add(maps, methods.weights_of(methods.Run("", method, 0, 0), members))
-        expected = ensemble.set_params(weights=weights).decision_function(good)
-        np.testing.assert_allclose(added, expected, rtol=1e-6)
+def test_the_ready_ensemble_is_fitted_as_a_whole(methods):
+    ensemble = methods.make(methods.Run("leather", "ensemble", 320, 3), "ensemble")
+    expected = make_default_ensemble(random_state=3).set_params(
+        autoencoder__n_patches=32, autoencoder__max_epochs=10
+    )
+    assert repr(ensemble) == repr(expected)
+    assert methods.Run("leather", "ensemble", 320, 3).identity()["patches"] == "320"
 
 
 def test_rows_are_scored_and_not_computed_again(methods, data, tmp_path, monkeypatch):

@@ -105,8 +105,9 @@ def test_info_describes_the_model(run, models, method):
         "autoencoder__taper=1, dictionary__n_filters=4, coarse_dictionary__scales=(2, 4, 8), "
         "coarse_dictionary__stride=8, weights='auto'"
     )
-    learned = max(fitted.named_segmenters_.autoencoder.structure_correlation_, 0)
-    assert facts["weights"] == f"autoencoder {learned:.3g}, dictionary 1, coarse_dictionary 1"
+    names = ("autoencoder", "dictionary", "coarse_dictionary")
+    weights = zip(names, fitted.weights_, strict=True)
+    assert facts["weights"] == ", ".join(f"{name} {weight:.3g}" for name, weight in weights)
     autoencoder, dictionary, coarse = facts["training"].split("; ")
     assert coarse.startswith("coarse_dictionary: ")
     assert autoencoder.startswith("autoencoder: 2 epochs in ")

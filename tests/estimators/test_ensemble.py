@@ -89,18 +89,6 @@ def test_weights_are_factors_of_calibrated_maps(ensemble, good, defective, weigh
         plain.set_params(weights=[1, 1, 1]).decision_function(images)
 
 
-def test_automatic_weights_are_the_structure_that_was_learned(ensemble, good):
-    ensemble.set_params(weights="auto").fit(good)
-    assert ensemble.weights_ == [1, 1]
-    grey, edges = ensemble.segmenters_
-    for learned, weight in ((0.75, 0.75), (-0.2, 0), (None, 1)):
-        grey.structure_correlation_ = learned
-        assert ensemble.weights_ == [weight, 1]
-    # Nothing would be left if all that learn have failed.
-    grey.structure_correlation_ = edges.structure_correlation_ = -0.1
-    assert ensemble.weights_ == [1, 1]
-
-
 def test_a_single_segmenter_keeps_its_calibrated_map(ensemble, good):
     alone = ensemble.set_params(segmenters=[("edges", Edges(smoothing=1))]).fit(good)
     member = alone.named_segmenters_.edges

@@ -51,7 +51,7 @@ def fitted(good, tiny):
         "features": FeatureDictionarySegmenter(**FEW, pooling=3).fit(good),
         "sparse": SparseDictionarySegmenter(**SPARSE).fit(good),
         "ensemble": EnsembleSegmenter(
-            [("l2", clone(l2)), ("patches", patches)], random_state=0
+            [("l2", clone(l2)), ("patches", patches)], weights="auto", random_state=0
         ).fit(good),
         "nested": EnsembleSegmenter(
             [("inner", inner), ("edges", PatchDictionarySegmenter(**FEW, scales=(1,)))],
@@ -353,6 +353,12 @@ HOSTILE = {
         (change("members", to=[]), r"its members must be a list of objects, got \[\]"),
         (change("members", to=[3]), "its members must be a list of objects"),
         (change("members", 0, "name", to="a__b"), "Names of segmenters must not"),
+        (change("found_weights", to=[1]), r"must be a list of 2 numbers, one .* got \[1\] instead"),
+        (
+            change("found_weights", to=[1, 2]),
+            r"its found_weights must be a finite number in \[0, 1\]",
+        ),
+        (change("found_weights", to=[1, "0"]), "its found_weights must be a finite number"),
         (change("members", 0, "name", to=3), "Names of segmenters must be texts"),
         (same_name, "Names of segmenters must be unique"),
         (change("members", 0, "segmenter", to="x"), "its document must be a JSON object, got 'x'"),
