@@ -4,9 +4,9 @@ Will it find a defect in a photograph of my material?
 
 Fabric and nanofibres suit the method. Bricks, grass and gravel are harder: this example trains a
 dictionary on parts of three photographs that come with scikit-image, and paints defects into other
-parts. On bricks, whose texture repeats, dark cuts stand out in the map and are found by the verdict.
-On grass and gravel the map still shows cuts, but good parts differ so much that the verdict lets
-them pass, and stains as grey as the stones around them are not even in the map.
+parts. On bricks, whose texture repeats, dark cuts stand out in the map and are found by the
+verdict. On grass and gravel the map still shows cuts, but good parts differ so much that the
+verdict lets them pass, and stains as grey as the stones around them are not even in the map.
 """
 
 import matplotlib.pyplot as plt
@@ -47,8 +47,8 @@ for name, photograph in photographs.items():
 
 # %%
 # A cut on each material: its true outline is yellow. The verdict marks it where the map exceeds the
-# threshold, the upper end of the colours. More good images than 12 bring the threshold down, if they
-# show the same material: three of these were held out to find it.
+# threshold, the upper end of the colours. More good images than 12 bring the threshold down, if
+# they show the same material: three of these were held out to find it.
 
 fig, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
 for column, (name, (image, mask, residual_map, threshold)) in zip(
