@@ -35,9 +35,9 @@ DIRECTIONS = {
     "model_selection": LEAVES | {"metrics", "datasets", "estimators", "_inference", "plotting"},
     "losses": LEAVES,
     "modules": LEAVES | {"losses"},
-    # It opens the model file of initial_weights, with an import when needed.
+    # It opens the model file of initial_weights and paints defects, with imports when needed.
     "estimators": LEAVES
-    | {"_inference", "metrics", "model_selection", "losses", "modules", "persistence"},
+    | {"_inference", "metrics", "model_selection", "losses", "modules", "persistence", "datasets"},
     "persistence": LEAVES
     | {"_inference", "metrics", "model_selection", "losses", "modules", "estimators"},
     "datasets": LEAVES | {"metrics"},
@@ -49,7 +49,7 @@ DIRECTIONS = {
     "__main__": {"cli"},
 }
 # Levels above, whose modules are imported only when needed.
-ABOVE = {"model_selection": {"estimators"}, "estimators": {"persistence"}}
+ABOVE = {"model_selection": {"estimators"}, "estimators": {"persistence", "datasets"}}
 # Imports allowed besides NumPy where torch is not.
 WITHOUT_TORCH: dict[str, set[str]] = {
     **{name: set() for name in LEAVES | {"model_selection"}},
