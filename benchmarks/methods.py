@@ -155,8 +155,10 @@ def takes_patches(member: str) -> bool:
 def make(run: Run, member: str) -> BaseSegmenter:
     """Make the unfitted segmenter of a run."""
     if member == READY:
-        return make_default_ensemble(random_state=run.seed).set_params(
-            autoencoder__n_patches=run.patches // N_EPOCHS, autoencoder__max_epochs=N_EPOCHS
+        return make_default_ensemble(
+            random_state=run.seed,
+            autoencoder__n_patches=run.patches // N_EPOCHS,
+            autoencoder__max_epochs=N_EPOCHS,
         )
     segmenter_class, changes = SEGMENTERS[member]
     segmenter = segmenter_class(**changes).set_params(random_state=run.seed)

@@ -79,11 +79,15 @@ def find_weights(
 def paint(good: Sequence[Region], side: int) -> Iterator[PaintedRegion]:
     """Paint defects of each family and severity into windows of good images.
 
-    Always the same for the same images: weights shall not depend on chance.
+    Always the same for the same images: weights shall not depend on chance. Images too small for
+    defects are left out, and defects that leave no inspected pixel good.
     """
-    from sk_ssimae.datasets._defects import paint_defect
+    from sk_ssimae.datasets._defects import LEAST_SIZE, paint_defect
     from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
 
+    good = [region for region in good if min(region.pixels.shape[:2]) >= LEAST_SIZE]
+    if not good:
+        return
     rng = np.random.default_rng(0)
     kinds = itertools.product(range(_N_OF_EACH), DEFAULT_FAMILIES, _SEVERITIES)
     for number, (_, family, severity) in enumerate(kinds):
@@ -91,7 +95,7 @@ def paint(good: Sequence[Region], side: int) -> Iterator[PaintedRegion]:
         other = _cut(good[(number + 1) % len(good)], side, rng)
         pixels, others = _paintable(window.pixels), _paintable(other.pixels)
         painted, mask = paint_defect(pixels, others, family, severity, rng, window.inside)
-        if mask.any():
+        if mask.any() and (_inspected(window) & ~mask).any():
             yield PaintedRegion(window._replace(pixels=painted), mask, family)
 
 

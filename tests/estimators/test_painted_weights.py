@@ -85,6 +85,15 @@ def test_nobody_sees_a_defect(ensemble, good):
     assert ensemble.fit(good).weights_ == [1, 1]
 
 
+@pytest.mark.parametrize("side", [1, 2, 8])
+def test_small_regions_of_interest(ensemble, good, side):
+    roi = np.zeros(good.shape[1:], dtype=bool)
+    roi[20 : 20 + side, 30 : 30 + side] = True
+    weights = ensemble.fit(good, roi=roi).weights_
+    assert max(weights) == 1
+    assert side == 8 or weights == [1, 1]  # Nothing can be painted.
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_windows_of_large_images_are_painted(dtype):
     grey = make_woven_fabric(1, shape=(300, 700), random_state=0)[0]

@@ -1,6 +1,7 @@
 """Synthetic defects of several families, with exact masks."""
 
 from sk_ssimae.datasets._defects._draw import (
+    LEAST_SIZE,
     DefectiveImages,
     check_changed,
     check_families,
@@ -13,6 +14,7 @@ from sk_ssimae.datasets._defects._painting import paint_defect
 
 __all__ = [
     "FAMILIES",
+    "LEAST_SIZE",
     "DefectiveImages",
     "check_changed",
     "check_families",

@@ -12,7 +12,7 @@ from sk_ssimae._validation import is_collection, make_rng, to_array
 from sk_ssimae.datasets._defects._families import FAMILIES
 from sk_ssimae.datasets._defects._painting import paint_defect
 
-_LEAST_SIZE = 8
+LEAST_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -177,9 +177,9 @@ def check_paintable(pixels: NDArray[Any], name: str) -> None:
 
 def check_size(shape: tuple[int, ...], name: str) -> None:
     """Check that an image of a shape (h, w, ...) is large enough for defects."""
-    if min(shape[:2]) < _LEAST_SIZE:
+    if min(shape[:2]) < LEAST_SIZE:
         raise ValueError(
-            f"{name} must be at least {_LEAST_SIZE} pixels high and wide, got shape {shape} "
+            f"{name} must be at least {LEAST_SIZE} pixels high and wide, got shape {shape} "
             "instead. Leave it out."
         )
 
