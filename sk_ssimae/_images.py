@@ -97,7 +97,7 @@ class Images:
         return self._rois.is_whole
 
     def take_roi(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
-        """Return what `roi` is for some of the images."""
+        """Return the `roi` of some of the images."""
         return self._rois.take(indices)
 
     def holds(self, index: int, pixels: NDArray[Any]) -> bool:

@@ -53,7 +53,7 @@ class RegionsOfInterest:
         return self._masks is None
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
-        """Return what `roi` is for some of the images; masks are read when they are needed."""
+        """Return the `roi` of some of the images; masks are read when they are needed."""
         if self._masks is None or self._is_single:
             return self._masks
         return _Some(self._masks, [int(index) for index in indices])

@@ -18,7 +18,7 @@ class LiveLedger(Ledger):
     """
 
     def resume(self, present: Iterable[Path]) -> None:
-        """Remove what a killed run has left, and the rows of images to compute again.
+        """Remove the unfinished files of a killed run, and the rows of images to compute again.
 
         Images that were moved away keep their rows and outputs.
 

@@ -102,7 +102,7 @@ def report(
 
 
 class _Inspector:
-    """Compute what the page shows of an image.
+    """Compute the part of the page that shows an image.
 
     Parameters
     ----------

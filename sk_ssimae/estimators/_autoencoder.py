@@ -212,7 +212,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
             )
 
     def learning_inputs(self) -> dict[str, Any]:
-        """Return parameters, and what else of the machine the weights depend on."""
+        """Return parameters, and properties of the machine that weights depend on."""
         precision = resolve_precision(self.precision, resolve_device(self.device))
         own = rounding_inputs(self.device) | {"precision": precision}
         if (start := open_initial_weights(self.initial_weights)) is not None:

@@ -75,9 +75,9 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         Most pixels of an image file that is read: a small file may declare a huge image. None for
         no limit.
     images_in_memory : bool or "auto", default="auto"
-        Whether `fit` keeps the pixels of all good images in memory. With "auto", what a quarter of
-        the memory of the machine, or container, does not hold is written to a temporary file, see
-        :doc:`/many`; with False, everything. It changes no result.
+        Whether `fit` keeps the pixels of all good images in memory. With "auto", images
+        that exceed a quarter of the memory of the machine, or container, are written to a temporary
+        file, see :doc:`/many`; with False, all are. It changes no result.
     random_state : int, RandomState, Generator or None, default=None
         Seed of everything random in `fit`, such as the choice of held-out images. The same integer
         gives the same result on the same device; the weights of an autoencoder also depend on the
@@ -286,7 +286,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         return True
 
     def settle(self, regions: Sequence[Region]) -> None:  # may stay empty
-        """Set what depends on good regions that training has not seen, before calibration.
+        """Find results that need good regions which training has not seen, before calibration.
 
         They are held out if there are any, else those of training.
         """
