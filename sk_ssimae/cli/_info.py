@@ -92,6 +92,8 @@ def _say_stride(segmenter: BaseSegmenter) -> dict[str, str]:
 def _say_weights(segmenter: BaseSegmenter) -> dict[str, str]:
     if not isinstance(segmenter, EnsembleSegmenter):
         return {}
+    if not segmenter.is_settled():
+        return {"weights": "not found yet"}
     weights = zip(segmenter.named_segmenters_, segmenter.weights_, strict=True)
     return {"weights": ", ".join(f"{name} {weight:.3g}" for name, weight in weights)}
 

@@ -3,6 +3,7 @@
 import copy
 import html
 import inspect
+import itertools
 import math
 import os
 from abc import abstractmethod
@@ -46,6 +47,8 @@ from sk_ssimae.estimators._results import Mask
 # Parameters of the two levels, without effect on maps.
 _OF_VERDICT = ("threshold", "target_fpr")
 _OF_EXTENT = ("extent_threshold", "extent_fpr")
+# Images of `calibrate` that `settle` gets: more than the defects that an ensemble paints.
+_MOST_FOR_SETTLING = 60
 
 
 class BaseSegmenter(CalibratedMaps, ParameterTable):
@@ -288,8 +291,13 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
     def settle(self, regions: Sequence[Region]) -> None:  # may stay empty
         """Find results that need good regions which training has not seen, before calibration.
 
-        They are held out if there are any, else those of training.
+        They are held out if there are any, else those of training. `calibrate` calls it where
+        `is_settled` returns False.
         """
+
+    def is_settled(self) -> bool:
+        """Tell whether :meth:`settle` has found all that the parameters need as they are now."""
+        return True
 
     def judge_fit(self, regions: Sequence[Region]) -> None:  # may stay empty
         """Warn if good regions, held out if there are any, show that `fit` learned nothing."""
@@ -393,12 +401,17 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         ValueError
             If `threshold` is a number, so that there is nothing to calibrate.
         """
-        images = self._check_images(X, roi)
+        check_is_fitted(self, "fitted_parameters_")
+        self.check_parameters()
+        images = self._images(X, roi)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "
                 "Set threshold to 'image_fpr' or 'pixel_fpr' first."
             )
+        if not self.is_settled():
+            self.settle([*itertools.islice(self._iter_regions(images), _MOST_FOR_SETTLING)])
+        self.check_ready()
         self._calibrate(self._iter_regions(images), "images")
         return self
 
@@ -567,6 +580,7 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
 
     def _fit_good(self, good: GoodImages, *, goes_on: bool = False) -> Self:
         """Learn from good images that were loaded, and find the threshold."""
+        before = dict(self.__dict__)
         rng = make_rng(self.random_state)
         smallest_side = self.min_image_size if goes_on else self._smallest_side()
         split = self._hold_out(good.regions, smallest_side, rng)
@@ -579,7 +593,13 @@ class BaseSegmenter(CalibratedMaps, ParameterTable):
         self.intensity_range_ = good.intensity_range
         self.n_channels_ = good.regions[0].pixels.shape[2]
         self.n_defective_dropped_ = good.n_defective
-        self.settle(split.held_out or split.training)
+        try:
+            self.settle(split.held_out or split.training)
+        except BaseException:  # An interrupt too. After a first fit, what was learned is kept.
+            if goes_on:
+                self.__dict__.clear()
+                self.__dict__.update(before)
+            raise
         if split.held_out:
             self.check_ready()
             self._calibrate(split.held_out, split.kind)

@@ -65,7 +65,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     weights : sequence of floats, "auto" or None, default=None
         Factors of the calibrated maps, one for each segmenter: from 0 to 1,000,000 and not all 0.
         None for 1 each. With "auto", `fit` paints defects into held-out good images, or into all if
-        none are held out, and weighs each segmenter by how well it finds them: see the Notes.
+        none are held out, and weighs each segmenter by how well it finds them: see the Notes. After
+        an interrupted `fit`, `calibrate` does so on its images.
     n_jobs : int or None, default=None
         Number of segmenters fitted in parallel by joblib: None for one, unless in a
         ``joblib.parallel_config`` context, -1 for as many as there are processors.
@@ -89,7 +90,9 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     -----
     With `weights` "auto", 56 defects are painted, always the same ones: two of each of the default
     families of :func:`~sk_ssimae.model_selection.make_selection_set`, at four severities, in
-    windows of 256 pixels, or of the smallest image that the segmenters take. The score of a
+    windows of 256 pixels, or of the smallest image that the segmenters take; in whole images if a
+    segmenter does not say its `residual_radius`, because the residual may depend on the place. If
+    `image_size` shrinks images, windows have at least 64 pixels at that size. The score of a
     segmenter is the area under the per-region overlap curve of its map up to a false positive rate
     of 5 %, in the mean over families. Its weight is 1 if it has at least half of the highest score,
     and twice its share of it otherwise. So a segmenter that cannot see defects on the texture, such
@@ -199,7 +202,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
-                segmenter.check_parameters()
+                _seeded(segmenter).check_parameters()
             except ValueError as error:
                 raise _naming(name, error) from error
         super().check_parameters()
@@ -268,14 +271,23 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         if self.weights != "auto":
             return [float(weight) for weight in self.weights]
         if self._found_weights is None:
-            raise NotFittedError("weights='auto' takes effect in fit, which finds them: fit again.")
+            raise NotFittedError(
+                "weights='auto' has found none: call calibrate with good images, or fit again."
+            )
         return self._found_weights
 
     def settle(self, regions: Sequence[Region]) -> None:
         """Find the weights, if they are to be found."""
-        self._found_weights = None
+        found = None
         if self.weights == "auto":
-            self._found_weights = find_weights(self.segmenters_, regions, self.min_image_size)
+            for segmenter in self.segmenters_:
+                segmenter.check_ready()
+            found = find_weights(self.segmenters_, regions, self.min_image_size)
+        self._found_weights = found
+
+    def is_settled(self) -> bool:
+        """Tell whether the weights are found that are to be found."""
+        return self.weights != "auto" or self._found_weights is not None
 
     def _smallest_side(self) -> int:
         return max(segmenter._smallest_side() for _, segmenter in self.segmenters)
@@ -309,11 +321,9 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""
-        copy: BaseSegmenter = clone(segmenter)
+        copy = _seeded(segmenter, seed)
         copy.set_params(**{name: getattr(self, name) for name in OF_IMAGES})
         copy.set_params(threshold="pixel_fpr")
-        if copy.random_state is None:
-            copy.set_params(random_state=seed)
         if copy.memory is None:
             copy.set_params(memory=self.memory)
         return copy
@@ -355,6 +365,12 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
+
+
+def _seeded(segmenter: BaseSegmenter, seed: int = 0) -> BaseSegmenter:
+    """Return an unfitted copy with a seed, if it has none of its own."""
+    copy: BaseSegmenter = clone(segmenter)
+    return copy if copy.random_state is not None else copy.set_params(random_state=seed)
 
 
 def _check_weights(weights: Any, n_segmenters: int) -> None:

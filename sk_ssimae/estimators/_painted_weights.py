@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 # them are some that tell segmenters apart, on any texture.
 _SEVERITIES = (0.1, 0.2, 0.4, 0.8)
 _N_OF_EACH = 2
-# Larger images are painted in windows of this side, at working size: the cost is independent of
-# their size.
+# Larger images are painted in windows of this side: the cost is independent of their size.
 _SIDE = 256
+# Windows of images that are shrunk have at least this side when they are processed.
+_LEAST_WORKING_SIDE = 64
 # A segmenter with this share of the highest score, or more, counts in full: painted defects are not
 # the real ones. On nanofibres, the autoencoder is best by far on real defects, and has half of the
 # score of a dictionary on painted ones.
@@ -61,23 +62,25 @@ def find_weights(
     good : sequence of Region
         Parts of good images, best of images that training has not seen.
     min_size : int
-        Smallest height and width of an image at working size.
+        Smallest height and width that all segmenters can process.
 
     Returns
     -------
     list of float
         Twice the scores divided by the highest, but at most 1. All are 1 if no score is above 0.
     """
-    painted = list(paint(good, max(_SIDE, min_size)))
-    scores = [_score(segmenter, painted) for segmenter in segmenters]
+    # A residual that depends on the place in the image needs whole images.
+    has_place = any(segmenter.residual_radius() is None for segmenter in segmenters)
+    painted = list(paint(good, None if has_place else min_size))
+    scores = _scores(segmenters, painted)
     highest = max(scores)
     if highest <= 0:
         return [1.0] * len(scores)
     return [min(score / (_FULL_SHARE * highest), 1.0) for score in scores]
 
 
-def paint(good: Sequence[Region], side: int) -> Iterator[PaintedRegion]:
-    """Paint defects of each family and severity into windows of good images.
+def paint(good: Sequence[Region], min_size: int | None) -> Iterator[PaintedRegion]:
+    """Paint defects of each family and severity into windows of good images, or whole ones if None.
 
     Always the same for the same images: weights shall not depend on chance. Images too small for
     defects are left out, and defects that leave no inspected pixel good.
@@ -91,16 +94,17 @@ def paint(good: Sequence[Region], side: int) -> Iterator[PaintedRegion]:
     rng = np.random.default_rng(0)
     kinds = itertools.product(range(_N_OF_EACH), DEFAULT_FAMILIES, _SEVERITIES)
     for number, (_, family, severity) in enumerate(kinds):
-        window = _cut(good[number % len(good)], side, rng)
-        other = _cut(good[(number + 1) % len(good)], side, rng)
+        window, other = good[number % len(good)], good[(number + 1) % len(good)]
+        if min_size is not None:
+            window, other = _cut(window, min_size, rng), _cut(other, min_size, rng)
         pixels, others = _paintable(window.pixels), _paintable(other.pixels)
         painted, mask = paint_defect(pixels, others, family, severity, rng, window.inside)
         if mask.any() and (_inspected(window) & ~mask).any():
             yield PaintedRegion(window._replace(pixels=painted), mask, family)
 
 
-def _cut(region: Region, side: int, rng: np.random.Generator) -> Region:
-    """Cut a window, of a side at working size, around a random inspected pixel."""
+def _cut(region: Region, min_size: int, rng: np.random.Generator) -> Region:
+    """Cut a window, at least of a size when it is processed, around a random inspected pixel."""
     shape = region.pixels.shape[0], region.pixels.shape[1]
     if region.inside is None:
         centre = rng.integers(shape)
@@ -108,7 +112,8 @@ def _cut(region: Region, side: int, rng: np.random.Generator) -> Region:
         centre = rng.choice(np.argwhere(region.inside))
     spans, working = [], []
     for place, length, at_work in zip(centre, shape, region.working_shape, strict=True):
-        span = min(-(-side * length // at_work), length)
+        least = max(min_size, min(_SIDE, max(_SIDE * at_work // length, _LEAST_WORKING_SIDE)))
+        span = min(-(-least * length // at_work), length)
         first = int(np.clip(place - span // 2, 0, length - span))
         spans.append(slice(first, first + span))
         working.append(at_work if span == length else round(span * at_work / length))
@@ -126,24 +131,26 @@ def _paintable(pixels: NDArray[np.generic]) -> NDArray[np.generic]:
     return pixels if pixels.dtype.kind == "u" else np.clip(pixels, 0, 1)
 
 
-def _score(segmenter: "BaseSegmenter", painted: Sequence[PaintedRegion]) -> float:
-    """Return the mean over families of the areas under the curves of a segmenter."""
+def _scores(segmenters: Sequence["BaseSegmenter"], painted: Sequence[PaintedRegion]) -> list[float]:
+    """Return the mean over families of the areas under the curves of each segmenter."""
     from sk_ssimae.metrics import pro_auc_score
 
-    maps = [segmenter._calibrated(one.region) for one in painted]
-    families: dict[str, list[int]] = {}
-    for index, one in enumerate(painted):
-        families.setdefault(one.family, []).append(index)
+    families: dict[str, list[PaintedRegion]] = {}
+    for one in painted:
+        families.setdefault(one.family, []).append(one)
     scores = [
-        pro_auc_score(
-            [painted[index].mask for index in used],
-            [maps[index] for index in used],
-            max_fpr=_MAX_FPR,
-            roi=[_inspected(painted[index].region) for index in used],
-        )
-        for used in families.values()
+        [
+            pro_auc_score(
+                [one.mask for one in of_family],
+                [segmenter._calibrated(one.region) for one in of_family],
+                max_fpr=_MAX_FPR,
+                roi=[_inspected(one.region) for one in of_family],
+            )
+            for of_family in families.values()
+        ]
+        for segmenter in segmenters
     ]
-    return float(np.mean(scores)) if scores else 0.0
+    return [float(np.mean(of_one)) if of_one else 0.0 for of_one in scores]
 
 
 def _inspected(region: Region) -> Mask:

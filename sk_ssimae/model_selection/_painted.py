@@ -50,14 +50,16 @@ class GoodImages:
         other_index = (index + 1 + int(rng.integers(n_others))) % len(self) if n_others else index
         image, other = self._read(index), self._read(other_index)
         inside = None if image.inside is None or image.inside.all() else image.inside
-        painted, mask = paint_defect(
-            image.filled, other.filled.astype(image.filled.dtype), family, severity, rng, inside
-        )
+        painted, mask = paint_defect(image.filled, other.filled, family, severity, rng, inside)
         check_changed(mask, family, image.name)
         painted = np.where(mask[..., None], painted, image.pixels)
         painted = np.concatenate([painted, image.rest], axis=-1)
         has_own_axis = self.is_array and self._images.has_channel_axis
         return (painted if has_own_axis or painted.shape[-1] > 1 else painted[..., 0]), mask
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> Any:
+        """Return some images as they were given."""
+        return self._images.take(indices)
 
     def take_roi(self, indices: Sequence[int]) -> list[NDArray[np.bool_]] | None:
         """Return the masks of the inspected pixels of some images; None if all are inspected."""

@@ -18,7 +18,7 @@ _N_STEPS = 5
 _MOST_IMAGES = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pilot:
     """A fitted segmenter and good images that it has not seen, with their residual maps."""
 
@@ -33,7 +33,6 @@ class Pilot:
         cls,
         segmenter: Any,
         good: "GoodImages",
-        X: Any,
         train: NDArray[np.intp],
         test: NDArray[np.intp],
         seed: int,
@@ -51,9 +50,9 @@ class Pilot:
                 "pilot must be a segmenter with the methods fit and decision_function, got "
                 f"{segmenter!r} instead."
             )
-        fitted = clone(segmenter).fit([X[index] for index in train], **roi_of(good, train))
+        fitted = clone(segmenter).fit(good.take(train), **roi_of(good, train))
         indices = test[:_MOST_IMAGES]
-        maps = fitted.decision_function([X[i] for i in indices], **roi_of(good, indices))
+        maps = fitted.decision_function(good.take(indices), **roi_of(good, indices))
         return cls(fitted, good, indices, maps, seed)
 
     def find_severities(self, families: list[str]) -> dict[str, float]:

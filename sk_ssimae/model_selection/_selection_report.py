@@ -14,7 +14,7 @@ from sk_ssimae.exceptions import SelectionWarning
 _PREFIX = "mean_test_"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelectionReport:
     """Scores of candidates by family of defects, the choice among them, and its weak points.
 

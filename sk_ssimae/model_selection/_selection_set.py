@@ -24,7 +24,7 @@ DEFAULT_FAMILIES = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SelectionSet:
     """Good images and painted copies of some of them; unpacks into ``X, y``.
 
@@ -144,7 +144,7 @@ def make_selection_set(
     group_of = np.arange(n_images) if groups is None else number_groups(groups, n_images)
     rng = make_rng(random_state)
     order = _spread_over_groups(group_of, rng)
-    severities = given or _make_pilot(pilot, good, X, group_of, order, rng).find_severities(names)
+    severities = given or _make_pilot(pilot, good, group_of, order, rng).find_severities(names)
     chosen = order[: min(n_images, _MOST_PAINTED) if n_per_family is None else n_per_family]
     return paint_copies(good, severities, chosen, group_of, rng)
 
@@ -189,7 +189,7 @@ def _spread_over_groups(group_of: NDArray[np.intp], rng: Any) -> NDArray[np.intp
 
 
 def _make_pilot(
-    segmenter: Any, good: GoodImages, X: Any, group_of: NDArray[np.intp], order: Any, rng: Any
+    segmenter: Any, good: GoodImages, group_of: NDArray[np.intp], order: Any, rng: Any
 ) -> "Pilot":
     from sk_ssimae.model_selection._pilot import Pilot
 
@@ -202,7 +202,7 @@ def _make_pilot(
     is_trained_on = np.isin(group_of, groups[len(groups) // 2 :])
     seed = int(rng.integers(2**31))
     return Pilot.fit(
-        segmenter, good, X, order[is_trained_on[order]], order[~is_trained_on[order]], seed
+        segmenter, good, order[is_trained_on[order]], order[~is_trained_on[order]], seed
     )
 
 

@@ -1,5 +1,6 @@
 """Features of networks in ONNX files."""
 
+import copy
 import pickle
 import sys
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from sk_ssimae import FeatureDictionarySegmenter, FeatureMatchingAutoencoderSegmenter
 from sk_ssimae.datasets import make_woven_fabric
+from sk_ssimae.model_selection._tuning._folder import describe_segmenter
 from sk_ssimae.persistence import load, save
 
 onnx = pytest.importorskip("onnx", reason="belongs to the extra onnx")
@@ -128,3 +130,16 @@ def test_autoencoders_refuse_them(path):
     )
     with pytest.raises(ValueError, match="does not contain the expected weights"):
         segmenter.fit(GOOD)
+
+
+def test_a_tuning_tells_networks_of_one_name_apart(network, path):
+    segmenter = FeatureDictionarySegmenter(feature_extractor=path, **FEW)
+    first = describe_segmenter(segmenter)
+    assert describe_segmenter(segmenter) == first
+    other = copy.deepcopy(network)
+    with torch.no_grad():
+        other[0].bias.add_(1)
+    write(other, path)
+    assert describe_segmenter(segmenter) != first
+    path.unlink()  # Not said here but by fit.
+    assert describe_segmenter(segmenter).keys() == first.keys()

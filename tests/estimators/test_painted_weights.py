@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from sk_ssimae import EnsembleSegmenter
 from sk_ssimae._inference._region import Region
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators import BaseSegmenter
+from sk_ssimae.estimators import BaseSegmenter, _ensemble
 from sk_ssimae.estimators._painted_weights import paint
 from sk_ssimae.model_selection._selection_set import DEFAULT_FAMILIES
 
@@ -20,6 +20,9 @@ class Edges(BaseSegmenter):
 
     def fit_regions(self, regions, rng):
         self.shapes_ = [region.shape for region in regions]
+
+    def update_regions(self, regions, rng):
+        self.shapes_ += [region.shape for region in regions]
 
     def compute_residual(self, image):
         grey = image.mean(axis=2, dtype=np.float32)
@@ -69,8 +72,11 @@ def test_weights_are_found_in_fit(ensemble, good):
     ensemble.set_params(weights=None).fit(good)
     assert ensemble.weights_ == [1, 1]
     ensemble.set_params(weights="auto")
-    with pytest.raises(NotFittedError, match="takes effect in fit, which finds them: fit again"):
+    with pytest.raises(NotFittedError, match="call calibrate with good images, or fit again"):
         ensemble.decision_function(good)
+    edges, blind = ensemble.calibrate(good).weights_
+    assert blind < edges == 1
+    assert ensemble.calibrate(good[:, :40]).weights_ == [edges, blind]
     # Without a rule for the threshold no images are held out: those of training are painted.
     edges, blind = ensemble.set_params(threshold=1.0).fit(good).weights_
     assert blind < edges == 1
@@ -94,6 +100,60 @@ def test_small_regions_of_interest(ensemble, good, side):
     assert side == 8 or weights == [1, 1]  # Nothing can be painted.
 
 
+def test_types_of_images_may_differ(ensemble, good):
+    grey = (255 * good / good.max()).astype(np.uint8)
+    expected = ensemble.fit(list(grey)).weights_
+    mixed = [image if index % 2 else image / np.float32(255) for index, image in enumerate(grey)]
+    np.testing.assert_allclose(ensemble.fit(mixed).weights_, expected, rtol=0.02)
+
+
+def test_strongly_shrunk_images_are_painted_in_windows(good):
+    image = np.kron(good[0], np.ones((16, 16), np.float32))[..., None]
+    region = Region(image, (64, 72), (1024, 1152))
+    assert {one.region.shape for one in paint([region], 1)} == {(1024, 1024)}
+    region = region._replace(working_shape=(256, 288))
+    assert {one.region.working_shape for one in paint([region], 1)} == {(64, 64)}
+    assert {one.region.working_shape for one in paint([region], 100)} == {(100, 100)}
+
+
+def test_residuals_that_depend_on_the_place_get_whole_images(ensemble):
+    class Template(BaseSegmenter):
+        def fit_regions(self, regions, rng):
+            self.mean_ = np.mean(regions, axis=0)
+
+        def compute_residual(self, image):
+            return np.abs(image - self.mean_).mean(axis=2)
+
+    good = make_woven_fabric(24, shape=(270, 280), random_state=0)
+    ensemble.set_params(segmenters=[("template", Template()), ("blind", Blind())])
+    assert ensemble.fit(good).weights_[0] > 0
+
+
+def test_an_interrupt_while_weights_are_sought_keeps_what_was_learned(
+    ensemble, good, monkeypatch, tmp_path
+):
+    again = copy.deepcopy(ensemble).fit(good)
+    before = copy.deepcopy(again)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_ensemble, "find_weights", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            ensemble.fit(good)
+        # A continued fit leaves the segmenter as it was.
+        with pytest.raises(KeyboardInterrupt):
+            again.partial_fit(good[::-1])
+    assert again.weights_ == before.weights_
+    assert again.threshold_ == before.threshold_
+    np.testing.assert_array_equal(again.predict(good), before.predict(good))
+    with pytest.raises(NotFittedError, match="call calibrate"):
+        ensemble.predict(good)
+    assert ensemble.calibrate(good).weights_[0] == 1
+    assert ensemble.predict(good).shape == good.shape
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_windows_of_large_images_are_painted(dtype):
     grey = make_woven_fabric(1, shape=(300, 700), random_state=0)[0]
@@ -104,16 +164,17 @@ def test_windows_of_large_images_are_painted(dtype):
     kept = image.copy()
     for area in (None, inside):
         region = Region(image, (150, 350), (600, 1400), area, corner=(5, 7))
-        painted = list(paint([region, region], 80))
+        # 128 pixels when they are processed, twice as many in the image.
+        painted = list(paint([region, region], 100))
         assert {one.family for one in painted} == set(DEFAULT_FAMILIES)
         assert len(painted) == 56
         for one in painted:
-            assert one.region.pixels.shape == (160, 160, 3)
+            assert one.region.pixels.shape == (256, 256, 3)
             assert one.region.pixels.dtype == dtype
-            assert one.region.working_shape == (80, 80)
+            assert one.region.working_shape == (128, 128)
             assert one.region.image_shape == (600, 1400)
             row, column = one.region.corner[0] - 5, one.region.corner[1] - 7
-            box = slice(row, row + 160), slice(column, column + 160)
+            box = slice(row, row + 256), slice(column, column + 256)
             original = image[box] if dtype == np.uint8 else np.minimum(image[box], 1)
             changed = (one.region.pixels != original).any(axis=2)
             np.testing.assert_array_equal(changed, one.mask)

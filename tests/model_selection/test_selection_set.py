@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from skimage.io import imsave
@@ -336,3 +337,22 @@ def test_masks_that_cannot_differ():
         make_selection_set(
             images, families=["doubled_line"], n_per_family=20, severity=1, random_state=0
         )
+
+
+def test_images_of_a_table_are_taken_by_position():
+    expected = make_selection_set(GOOD, families=["scar"], random_state=0)
+    column = pd.Series(list(GOOD), index=[3, 0, 5, 1, 4, 2])
+    selection = make_selection_set(column, families=["scar"], random_state=0)
+    assert selection.severities == expected.severities
+    np.testing.assert_array_equal(selection.X, expected.X)
+
+
+def test_types_of_images_may_differ():
+    grey = (255 * GOOD / GOOD.max()).round().astype(np.uint8)
+    mixed = [image if index % 2 else image / np.float32(255) for index, image in enumerate(grey)]
+    options = {"families": ["scar"], "severity": 1, "n_per_family": 6, "random_state": 0}
+    expected = make_selection_set(grey, **options)
+    selection = make_selection_set(mixed, **options)
+    for image, mask, grey_image in zip(selection.X, selection.y, expected.X, strict=True):
+        unit = image / (255 if image.dtype == np.uint8 else 1)
+        np.testing.assert_allclose(unit[mask], grey_image[mask] / 255, atol=0.01)

@@ -6,10 +6,12 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import torch
 from skimage.io import imsave
 from sklearn.base import clone
 from skorch.callbacks import Callback
 from skorch.history import History
+from torch import nn
 
 from sk_ssimae import (
     EnsembleSegmenter,
@@ -564,6 +566,27 @@ def test_other_images_or_options_are_refused(tmp_path):
     (tmp_path / "tuning.json").write_text("{")
     with pytest.raises(ValueError, match=r"tuning.json' is damaged\. Delete the folder to begin"):
         tuned(folder=tmp_path)
+
+
+def test_another_network_is_refused(tmp_path):
+    def candidates(slope):
+        network = nn.Sequential(nn.Conv2d(1, 4, 8, stride=8))
+        with torch.no_grad():
+            network[0].weight.fill_(slope)
+        features = FeatureDictionarySegmenter(feature_extractor=network, layers=("0",))
+        return [GREY, Candidate("features", features)]
+
+    tuned(folder=tmp_path, candidates=candidates(0.1))
+    tuned(folder=tmp_path, candidates=candidates(0.1))
+    with pytest.raises(ValueError, match="was begun with candidate features="):
+        tuned(folder=tmp_path, candidates=candidates(0.2))
+
+
+def test_members_with_a_memory_get_a_seed(tmp_path):
+    dictionary = PatchDictionarySegmenter(memory=tmp_path, **SMALL)
+    assert tuned(candidates=[Candidate("filters", dictionary), GREY]).trials[0].status == "scored"
+    ensemble = EnsembleSegmenter([("filters", dictionary)], random_state=0).fit(GOOD)
+    assert ensemble.segmenters_[0].random_state is not None
 
 
 def test_a_folder_that_was_removed(tmp_path, monkeypatch):

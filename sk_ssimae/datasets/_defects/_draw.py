@@ -15,7 +15,7 @@ from sk_ssimae.datasets._defects._painting import paint_defect
 LEAST_SIZE = 8
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DefectiveImages:
     """Images with synthetic defects; unpacks into ``images, masks``.
 

@@ -37,7 +37,7 @@ def paint_defect(
     ----------
     pixels : array of shape (h, w, c)
         A good image: uint8, uint16, or floats in [0, 1].
-    other : array of shape (h', w', c) of the same type
+    other : array of shape (h', w', c), of one of these types
         Another good image, from which pieces are taken.
     family : str
         A name from ``FAMILIES``.
@@ -56,8 +56,8 @@ def paint_defect(
         True exactly where at least one channel changed. It is empty if no place was found where the
         defect changes anything.
     """
-    white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
-    canvas = make_canvas(pixels.astype(np.float64) / white, other.astype(np.float64) / white)
+    white = _white(pixels)
+    canvas = make_canvas(pixels.astype(np.float64) / white, other / np.float64(_white(other)))
     amount = _LEAST_AMOUNT + (1 - _LEAST_AMOUNT) * severity
     best = np.zeros(pixels.shape[:2], dtype=bool)
     best_image = pixels
@@ -71,6 +71,10 @@ def paint_defect(
         if best.sum() >= _SHARE_OF_REGION * region.sum() > 0:
             break
     return np.where(best[..., None], best_image, pixels), best
+
+
+def _white(pixels: NDArray[Any]) -> float:
+    return float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind == "u" else 1.0
 
 
 def _draw(

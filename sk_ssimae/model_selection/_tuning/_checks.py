@@ -51,9 +51,11 @@ def check_candidates(candidates: Any) -> list[Candidate]:
         _check_name(candidate.name, [one.name for one in checked], where)
         _check_grid(candidate, where)
         try:
-            candidate.segmenter.check_parameters()
-            for setting in candidate.settings():
-                clone(candidate.segmenter).set_params(**setting).check_parameters()
+            seeded = clone(candidate.segmenter)
+            if seeded.random_state is None:  # It is fitted with one.
+                seeded.set_params(random_state=0)
+            for setting in [{}, *candidate.settings()]:
+                clone(seeded).set_params(**setting).check_parameters()
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where} ({candidate.name}): {error}") from error
         checked.append(candidate)

@@ -8,6 +8,7 @@ import re
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sk_ssimae._atomic import remove_temporaries, replace_file
 from sk_ssimae._images import Images
 from sk_ssimae._lock import LOCK, lock_folder
 from sk_ssimae._validation import to_array
+from sk_ssimae.estimators._memory import hash_parameter
 
 _PLAN = "tuning.json"
 _CHECKPOINTS = "checkpoints"
@@ -196,23 +198,53 @@ def checksum_roi(images: Images) -> str | None:
 
 def describe_segmenter(segmenter: Any) -> dict[str, str]:
     """Describe all that changes the results of a segmenter."""
-    from sk_ssimae.estimators import Role
+    from sk_ssimae.estimators import BaseSegmenter, Role
 
     params = segmenter.get_params()
-    parts = [segmenter, *(value for value in params.values() if hasattr(value, "parameter_names"))]
-    machine = {name for part in parts for name in part.parameter_names(Role.MACHINE)}
+    members = {
+        f"{name}__": part for name, part in params.items() if isinstance(part, BaseSegmenter)
+    }
+    parts = {"": segmenter, **members}
+    machine = {name for part in parts.values() for name in part.parameter_names(Role.MACHINE)}
     described = {
-        name: _describe(value)
+        name: _describe(value, name)
         for name, value in sorted(params.items())
         if name.rpartition("__")[2] not in {*machine, "segmenters"}  # Members have own names.
     }
-    return {"class": type(segmenter).__name__, **described}
+    for prefix, part in parts.items():
+        for name, value in _learning_inputs(part).items():
+            if f"{prefix}{name}" in described and not _is_plain(value):
+                described[f"{prefix}{name}"] += f" {hash_parameter(value, name, 'folder')}"
+    return {"class": _name_of(type(segmenter)), **described}
 
 
-def _describe(value: Any) -> str:
+def _learning_inputs(segmenter: Any) -> dict[str, Any]:
+    """Return the inputs of learning; of networks their weights, which no path tells apart."""
+    try:
+        inputs: dict[str, Any] = segmenter.learning_inputs()
+    except (ImportError, OSError, ValueError):  # Its fit says so, and the others go on.
+        return {}
+    return inputs
+
+
+def _describe(value: Any, name: str) -> str:
     if hasattr(value, "get_params"):
-        return type(value).__name__
-    return _OBJECT_ADDRESS.sub("", repr(value))
+        return _name_of(type(value))
+    text = _OBJECT_ADDRESS.sub("", repr(value))
+    return text if _is_plain(value) else f"{text} {hash_parameter(value, name, 'folder')}"
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether a text says all about a value."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, [*value, *value.values()]))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | bytes | Real | os.PathLike)
+
+
+def _name_of(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def _checksum(item: Any, name: str) -> str:

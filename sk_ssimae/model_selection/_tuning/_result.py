@@ -42,7 +42,7 @@ class Trial:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TuningResult:
     """The result of :func:`tune`.
 
