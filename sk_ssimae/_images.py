@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sk_ssimae._intensity import Image, scale, warn_of_misfit
 from sk_ssimae._interest import Inside, RegionsOfInterest, fill_outside
-from sk_ssimae._pixels import Conversion, as_stored
+from sk_ssimae._pixels import Conversion, as_stored, say_channels
 from sk_ssimae._reading._files import read_image, read_shape
 from sk_ssimae._reading._pillow import is_pillow
 from sk_ssimae._reading._stored import StoredImage
@@ -156,7 +156,7 @@ class Images:
             self._n_channels, self._reference = channels, name
         if channels != self._n_channels:
             raise ValueError(
-                f"{name} must have {self._n_channels} channel(s) like {self._reference}, got "
+                f"{name} must have {say_channels(self._n_channels)} like {self._reference}, got "
                 f"{channels} instead. Convert it to the same colours first."
             )
         if min(height, width) >= self._min_size:
@@ -164,7 +164,8 @@ class Images:
         if not self._predicts:
             raise ValueError(
                 f"{name} must be at least patch_size={self._min_size} pixels high and wide, got "
-                f"shape {(height, width)} instead. Choose a smaller patch_size, or set image_size."
+                f"shape {(height, width)} instead. Choose a smaller patch_size (--patch-size), or "
+                "set image_size (--image-size)."
             )
         warnings.warn(
             f"{name} has {height} × {width} pixels, fewer than patch_size={self._min_size}: it is "

@@ -115,6 +115,11 @@ def check_image(item: Any, name: str, conversion: Conversion = Conversion()) -> 
     return scale(stored, conversion.intensity_range, name)
 
 
+def say_channels(number: int) -> str:
+    """Return a number of channels for a message."""
+    return f"{number} channel{'s' * (number != 1)}"
+
+
 def as_unit_float(image: Image) -> NDArray[np.float32]:
     """Scale a checked image to float32 in [0, 1]."""
     if image.dtype == np.uint8:

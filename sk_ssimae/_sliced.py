@@ -8,7 +8,7 @@ import numpy as np
 from sk_ssimae._areas import Area, outside_of, shape_of, whole_area, with_halo, within
 from sk_ssimae._intensity import Image
 from sk_ssimae._interest import Inside, box_around, check_mask_values, fill_outside
-from sk_ssimae._pixels import Conversion, check_image
+from sk_ssimae._pixels import Conversion, check_image, say_channels
 from sk_ssimae._validation import to_array
 
 # Rows of a mask that are read at once to find its bounding box.
@@ -73,7 +73,7 @@ class SlicedImage:
             channels -= 1
         if channels != n_channels:
             raise ValueError(
-                f"image must have {n_channels} channel(s) like the training images, got "
+                f"image must have {say_channels(n_channels)} like the training images, got "
                 f"{channels} instead (shape {shape}). Pass one image with the same colours."
             )
         if min(shape[:2]) < min_size:

@@ -112,6 +112,8 @@ def _end_interrupted(
     if any(segmenter.get_params()[name] for name in owners_of(segmenter, "checkpoint_dir")):
         overwrite = " with --overwrite" if path == output else ""
         terminal.note(f"Run the same command again{overwrite} to resume.")
+    elif owners_of(segmenter, "checkpoint_dir"):
+        terminal.note("With --checkpoint-dir FOLDER and --seed N, the same command would resume.")
     return INTERRUPTED
 
 

@@ -71,10 +71,12 @@ class Ledger:
             previous = self._read_run()
             self._check_merged()
             self._names = _valid_names(previous.get("names", []))
-            if overwrite:
+            changed = self._changed(previous)
+            # Of a run that completed no image, such as one with a wrong --roi, nothing is kept.
+            if overwrite or (changed and not self._has_complete_rows()):
                 self._remove_outputs()
             else:
-                self._check_run(previous)
+                self._refuse(previous, changed)
                 self._rows = self._read_rows()
                 self._names |= {row.name for row in self._rows.values()}
             self._out.remove_temporaries(PARTS)
@@ -191,14 +193,23 @@ class Ledger:
         outputs = (*PARTS, SCORES, *MERGED)
         return ", ".join(output for output in outputs if self._out.exists(output))
 
-    def _check_run(self, previous: dict[str, Any]) -> None:
+    def _changed(self, previous: dict[str, Any]) -> set[str]:
+        """Return what differs from an earlier run, of all that outputs depend on."""
         names = previous.keys() | self._run.keys()
         # Only the content of the model counts: it may have been renamed or moved.
         changed = {name for name in names if previous.get(name) != self._run.get(name)}
-        changed -= {"model", "names"}
+        return changed - {"model", "names"}
+
+    def _has_complete_rows(self) -> bool:
+        columns, *rows = self._read_scores() or [[]]
+        return any(not dict(zip(columns, row, strict=False)).get("error") for row in rows)
+
+    def _refuse(self, previous: dict[str, Any], changed: set[str]) -> None:
         if not changed:
             return
         others = f"another model, threshold or version ({previous.get('model')!r})"
+        if changed <= {"threshold", "promise", "residual_maps"}:
+            others = f"another threshold, {previous['threshold']!r}"
         if changed <= {"roi", "roi_sha256"}:
             others = f"another region of interest (--roi {previous.get('roi')!r})"
         raise FileExistsError(

@@ -86,6 +86,10 @@ def open_model(path: Path, device: str | None = None) -> Loaded:
     """
     if not path.exists():
         raise FileNotFoundError(f"MODEL: there is no file {str(path)!r}. sk-ssimae fit writes one.")
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"MODEL must be a file, got the folder {str(path)!r} instead. sk-ssimae fit writes one."
+        )
     return load_with_checksum(path, device=device)
 
 

@@ -99,9 +99,14 @@ def predict(
 
 
 def check_sources(folders: set[Path], out: Path) -> None:
-    """Refuse folders of images that the run might delete or replace."""
+    """Refuse folders of images that the run might delete or replace, or add images to."""
     outputs = {resolve(out / part) for part in PARTS}
     for folder in folders:
+        if resolve(folder) == resolve(out):
+            raise ValueError(
+                f"--out must be another folder than that of the images, got {str(out)!r}: it will "
+                "contain masks and residual maps, which are images too."
+            )
         if resolve(folder) in outputs:
             raise ValueError(
                 f"IMAGES: {str(folder)!r} contains outputs of predict (--out). Choose images from "
@@ -280,7 +285,8 @@ def _summarize(rows: list[Row], n_complete_before: int, out: Path, terminal: Ter
     failed = sum(bool(row.error) for row in rows)
     clipped = [int(row.clipped) for row in rows if row.clipped]
     images = count(len(rows), "image")
-    terminal.say(f"{images}, {defective} defective. Results are in {str(out)!r}.")
+    and_failed = f", {failed} failed" if failed else ""
+    terminal.say(f"{images}, {defective} defective{and_failed}. Results are in {str(out)!r}.")
     if n_complete_before:
         terminal.say(f"{count(n_complete_before, 'image')} already complete, not computed again.")
     if any(clipped):

@@ -198,4 +198,7 @@ def _summarize(result: TuningResult, n_images: int, output: Path, terminal: Term
         f"Chosen: {result.chosen['candidate']}, of {count(n_candidates, 'candidate')}, in "
         f"{result.seconds / 60:.1f} minutes."
     )
+    chosen = result.report.best_index
+    if result.report.mean_ranks[chosen] > min(result.report.mean_ranks):
+        terminal.say("It is the best of ensembles of three kinds: painted defects may mislead.")
     summarize(result.segmenter, n_images, output, terminal)

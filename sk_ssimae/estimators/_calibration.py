@@ -64,7 +64,8 @@ class Calibration(NamedTuple):
     def promise(self) -> str:
         """Return the promise of the threshold in plain words, and its limits."""
         share = f"{100 * self.target_fpr:g} %"
-        held_out = f"{self.n_held_out} held-out {self.held_out}"
+        kind = self.held_out.removesuffix("s") if self.n_held_out == 1 else self.held_out
+        held_out = f"{self.n_held_out} held-out {kind}"
         if self.rule == "pixel_fpr":
             return (
                 f"About {share} of the pixels of good images exceed the threshold, provided future "

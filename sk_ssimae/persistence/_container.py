@@ -26,6 +26,10 @@ _BLOCK = 2**20
 # within the document are escaped twice and cannot be taken for it.
 _DIGEST = re.compile(rb'"\{\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _NO_DIGEST = b"0" * 64
+_NO_MODEL = (
+    "it is not a file of sk_ssimae.persistence.save or sk-ssimae fit, or it was truncated. Choose "
+    "a model file."
+)
 # How pickles of all protocols since 2 begin, and the archives in which torch keeps them.
 _PICKLES = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"PK\x03\x04")
 
@@ -153,13 +157,13 @@ def read_tensors(file: BinaryIO) -> Tensors:
 
 def _say_what_else_it_is(start: bytes, size: int) -> str:
     if size < 8:
-        return f"it has {size} bytes: it was truncated or never written."
+        return f"it has {size} bytes. {_NO_MODEL}"
     if start.startswith(_PICKLES):
         return (
             "it looks like a pickle. joblib.load opens files of joblib.dump; use it only if you "
             "trust their source, because a pickle runs the code in it."
         )
-    return "it is not a file of sk_ssimae.persistence.save, or it was truncated."
+    return _NO_MODEL
 
 
 def _parse(raw: bytes) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -41,7 +41,7 @@ def test_from_good_images_to_a_report(tmp_path, folders, bad, tiny_options):
         finally:
             process.kill()  # No effect on a process that has ended.
     assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("error: interrupted in epoch ")
+    assert errors.splitlines()[-2].startswith("error: interrupted in epoch ")
     assert load(model).threshold_ > 0
 
     predicted = call("predict", model, bad, folders.defective, "-o", out, "--on-error=skip")

@@ -159,7 +159,7 @@ def test_files_that_fail_stop_the_run_or_are_left_out(
             f"{str(masks / 'twice.png')!r} was left out: several images or masks have its name.",
             f"{str(masks / 'twice_gt.png')!r} was left out: several images or masks have its name.",
             f"{str(bad)!r} cannot be read as an image",
-            f"{str(images / 'colour.png')!r} must have 1 channel(s) like the training images",
+            f"{str(images / 'colour.png')!r} must have 1 channel like the training images",
             f"MASKS: the mask of {str(images / 'size.png')!r} must have the image's height",
             f"{str(images / 'unreadable.png')!r} cannot be read as an image",
         ],

@@ -225,7 +225,7 @@ def test_a_failed_image_stops_the_run_or_is_skipped(
     rows = read_rows(out)
     assert len(rows) == 6
     assert f"{str(bad)!r} cannot be read as an image" in rows["<b>"]["error"]
-    assert "must have 1 channel(s) like the training images" in rows["colour"]["error"]
+    assert "must have 1 channel like the training images" in rows["colour"]["error"]
     assert rows["<b>"]["score"] == rows["<b>"]["defective"] == ""
     assert rows["3"]["error"] == ""
 
@@ -235,6 +235,12 @@ def test_a_failed_image_stops_the_run_or_is_skipped(
     result = run(*given, "--on-error=skip")
     assert result.exit_code == 0
     assert read_rows(out)["<b>"]["error"] == ""
+
+
+def test_a_folder_in_place_of_a_model(run, folders, tmp_path):
+    result = run("predict", folders.good, folders.defective, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert f"MODEL must be a file, got the folder {str(folders.good)!r}" in result.stderr
 
 
 def test_wrong_folders_are_refused(run, model, folders, tmp_path):
@@ -247,6 +253,8 @@ def test_wrong_folders_are_refused(run, model, folders, tmp_path):
 
     assert f"IMAGES: there is no file or folder {str(out / 'x')!r}." in refused(out / "x")
     assert not out.exists()
+    out = folders.good
+    assert "--out must be another folder than that of the images" in refused(folders.good)
     out = tmp_path / "file"
     out.touch()
     assert "--out must name a folder, got the file" in refused(folders.good)

@@ -141,7 +141,7 @@ def test_a_level_without_defects_leaves_no_regions(run, model, folders, tmp_path
     # The outputs of one threshold are not mixed with those of another.
     refused = run("predict", model, folders.defective, "-o", out)
     assert refused.exit_code == 1
-    assert "contains outputs of another model, threshold or version" in refused.stderr
+    assert "contains outputs of another threshold, 1000000.0" in refused.stderr
 
 
 def test_regions_of_all_runs_are_merged(run, model, folders, tmp_path, level):

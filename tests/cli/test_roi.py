@@ -92,6 +92,14 @@ def test_masks_may_lie_with_their_images(folders, inside, tmp_path, write):
     np.testing.assert_array_equal(option.mask(images[0]), inside)
 
 
+def test_a_wrong_region_leaves_nothing_behind(run, model, folders, tmp_path):
+    given = ["predict", model, folders.defective, "-o", tmp_path / "out"]
+    assert run(*given, "--roi", "0,0,500,50").exit_code == 1
+    assert run(*given, "--roi", "6,4,44,32").exit_code == 0
+    assert run(*given, "--roi", "0,0,500,50").exit_code == 1
+    assert run(*given, "--roi", "6,4,44,32").exit_code == 0
+
+
 def test_more_images_are_added_to_outputs_of_one_mask(run, model, folders, roi_file, tmp_path):
     first, second, *_ = sorted(folders.defective.iterdir())
     given = ["-o", tmp_path / "out", "--roi", roi_file]

@@ -210,7 +210,7 @@ def test_files_that_are_no_images_are_refused(application, folders):
 def test_images_that_do_not_suit_the_model_are_refused(application, write, tmp_path):
     write(tmp_path / "colour.png", np.zeros((40, 56, 3)))
     text = refused(post(application, (tmp_path / "colour.png").read_bytes()), 422)
-    assert text.startswith("The image must have 1 channel(s) like the training images")
+    assert text.startswith("The image must have 1 channel like the training images")
 
 
 def test_too_many_bytes_are_refused(application):

@@ -90,5 +90,5 @@ def test_images_that_do_not_suit_the_model_are_named(run, model, write, tmp_path
     write(tmp_path / "colour" / "0.png", np.full((40, 56, 3), 0.5))
     result = run("update", model, tmp_path / "colour")
     assert result.exit_code == 1
-    assert "must have 1 channel(s) like the training images, got 3 instead" in result.stderr
+    assert "must have 1 channel like the training images, got 3 instead" in result.stderr
     assert model.read_bytes() == before

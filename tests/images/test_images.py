@@ -163,12 +163,10 @@ def test_formats(tmp_path: Path, suffix: str, shape: tuple[int, ...], dtype: typ
 
 def test_numbers_of_channels_must_agree():
     images = Images([np.zeros((8, 8)), np.zeros((8, 8, 3))])
-    with pytest.raises(
-        ValueError, match=r"X\[1\] must have 1 channel\(s\) like X\[0\], got 3 instead"
-    ):
+    with pytest.raises(ValueError, match=r"X\[1\] must have 1 channel like X\[0\], got 3 instead"):
         list(images)
     with pytest.raises(
-        ValueError, match=r"must have 3 channel\(s\) like the training images, got 1 instead"
+        ValueError, match=r"must have 3 channels like the training images, got 1 instead"
     ):
         Images([np.zeros((8, 8))], n_channels=3)[0]
 

@@ -549,7 +549,11 @@ def test_other_images_or_options_are_refused(tmp_path):
         (GOOD, {"groups": [0, 0, 1, 1, 2]}, "was begun with groups=null, not"),
         (GOOD, {"candidates": [FILTERS]}, "was begun with candidate grey={"),
         (GOOD, {"candidates": [GREY, FILTERS]}, r'with candidates=\["filters", "grey"\], not \["g'),
-        (GOOD, {"candidates": [FILTERS._replace(grid={}), GREY]}, "with candidate filters={"),
+        (
+            GOOD,
+            {"candidates": [FILTERS._replace(grid={}), GREY]},
+            "with candidate filters, grid, smoothing=",
+        ),
     ]:
         with pytest.raises(ValueError, match=message):
             tuned(X, folder=tmp_path, **options)
@@ -573,12 +577,15 @@ def test_another_network_is_refused(tmp_path):
         network = nn.Sequential(nn.Conv2d(1, 4, 8, stride=8))
         with torch.no_grad():
             network[0].weight.fill_(slope)
+            network[0].bias.zero_()
         features = FeatureDictionarySegmenter(feature_extractor=network, layers=("0",))
         return [GREY, Candidate("features", features)]
 
     tuned(folder=tmp_path, candidates=candidates(0.1))
     tuned(folder=tmp_path, candidates=candidates(0.1))
-    with pytest.raises(ValueError, match="was begun with candidate features="):
+    with pytest.raises(
+        ValueError, match="was begun with candidate features, segmenter, feature_extractor="
+    ):
         tuned(folder=tmp_path, candidates=candidates(0.2))
 
 

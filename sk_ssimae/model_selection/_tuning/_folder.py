@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Sequence
 from contextlib import suppress
@@ -87,6 +88,7 @@ class TuningFolder:
             if there != here and name == "roi":
                 self._refuse("was begun with another region of interest (roi)")
             if there != here:
+                name, there, here = _first_difference(name, there, here)
                 self._refuse(f"was begun with {name}={_short(there)}, not {_short(here)}")
         return stored["plan"]
 
@@ -206,20 +208,22 @@ def describe_segmenter(segmenter: Any) -> dict[str, str]:
     }
     parts = {"": segmenter, **members}
     machine = {name for part in parts.values() for name in part.parameter_names(Role.MACHINE)}
+    read = {
+        f"{prefix}{name}": value
+        for prefix, part in parts.items()
+        for name, value in _learning_inputs(part).items()
+        if not _is_plain(value)
+    }
     described = {
-        name: _describe(value, name)
+        name: _describe(value, name, read[name] if name in read else _picklable(value))
         for name, value in sorted(params.items())
         if name.rpartition("__")[2] not in {*machine, "segmenters"}  # Members have own names.
     }
-    for prefix, part in parts.items():
-        for name, value in _learning_inputs(part).items():
-            if f"{prefix}{name}" in described and not _is_plain(value):
-                described[f"{prefix}{name}"] += f" {hash_parameter(value, name, 'folder')}"
     return {"class": _name_of(type(segmenter)), **described}
 
 
 def _learning_inputs(segmenter: Any) -> dict[str, Any]:
-    """Return the inputs of learning; of networks their weights, which no path tells apart."""
+    """Return the inputs of learning, in which networks stand in place of their paths."""
     try:
         inputs: dict[str, Any] = segmenter.learning_inputs()
     except (ImportError, OSError, ValueError):  # Its fit says so, and the others go on.
@@ -227,11 +231,23 @@ def _learning_inputs(segmenter: Any) -> dict[str, Any]:
     return inputs
 
 
-def _describe(value: Any, name: str) -> str:
+def _describe(value: Any, name: str, content: Any) -> str:
     if hasattr(value, "get_params"):
         return _name_of(type(value))
     text = _OBJECT_ADDRESS.sub("", repr(value))
-    return text if _is_plain(value) else f"{text} {hash_parameter(value, name, 'folder')}"
+    if _is_plain(content):
+        return text
+    return f"{text} {hash_parameter(content, name, 'folder')}"
+
+
+def _picklable(value: Any) -> Any:
+    """Return a network in a form whose pickles are equal if its weights are."""
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(value, torch.nn.Module):
+        return value
+    from sk_ssimae.estimators._pickling import for_pickling
+
+    return for_pickling(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -256,6 +272,14 @@ def _checksum(item: Any, name: str) -> str:
         digest.update(f"{array.dtype.str} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _first_difference(name: str, there: Any, here: Any) -> tuple[str, Any, Any]:
+    """Descend into objects that differ, up to a value that does."""
+    while isinstance(there, dict) and isinstance(here, dict):
+        key = min(key for key in {*there, *here} if there.get(key) != here.get(key))
+        name, there, here = f"{name}, {key}", there.get(key), here.get(key)
+    return name, there, here
 
 
 def _short(value: Any) -> str:
