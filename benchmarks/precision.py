@@ -1,12 +1,14 @@
 """Compare precisions of training on real images: accuracy and time, one row a run in a CSV file.
 
 python benchmarks/precision.py --data DIR --out FOLDER --sets 02_006 01_023 --seeds 0 1
+python benchmarks/precision.py --summary
 
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Each
 run trains `SSIMAutoencoderSegmenter` with its defaults on the number of patches of the data set or
 --patches, in each precision. Precisions take turns, so that other work on the machine affects both.
 Trained segmenters are kept in FOLDER; runs whose row is in --csv are not computed again. Scores are
-those of `benchmarks/methods.py`.
+those of `benchmarks/methods.py`. --summary writes, next to the file, the differences of bf16 from
+float32 for the same seed beside the range of float32 over seeds; the documentation shows them.
 """
 
 import argparse
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from _common import train_once
-from _rows import append, read
+from _rows import append, read, write
 from _sets import SETS, load
 from methods import RESULTS, Run, make, score
 
@@ -28,6 +30,10 @@ COLUMNS = (*IDENTITY, *SCORES, "training_seconds", "processor", "threads")
 def main() -> None:
     """Compute the missing rows."""
     arguments = parse_arguments()
+    if arguments.summary:
+        path = arguments.csv
+        write(summarise(read(path)), path.with_name(f"{path.stem}_table.csv"))
+        return
     for run, precision in missing_runs(arguments):
         row = measure(run, precision, arguments.data, arguments.out)
         append(row, arguments.csv, COLUMNS)
@@ -71,18 +77,46 @@ def measure(run: Run, precision: str, data: Path, folder: Path) -> dict[str, Any
     return row
 
 
+def summarise(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return the differences of each data set that has both precisions."""
+    summary = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        by_precision: dict[str, dict[str, dict[str, str]]] = {"float32": {}, "bf16": {}}
+        for row in rows:
+            if row["set"] == name:
+                by_precision[row["precision"]][row["seed"]] = row
+        seeds = sorted(by_precision["float32"].keys() & by_precision["bf16"].keys())
+        if not seeds:
+            continue
+        line = {"set": name, "seeds": str(len(seeds))}
+        for label, column in {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}.items():
+            full, half = (
+                [float(by_precision[precision][seed][column]) for seed in seeds]
+                for precision in ("float32", "bf16")
+            )
+            changes = [b - a for a, b in zip(full, half, strict=True)]
+            line[f"{label}, bf16 - float32"] = f"{min(changes):+.4f} to {max(changes):+.4f}"
+            line[f"{label}, range of float32"] = f"{max(full) - min(full):.4f}"
+        summary.append(line)
+    return summary
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = os.environ.get("SK_SSIMAE_DATA")
-    parser.add_argument("--data", type=Path, default=folder, required=not folder)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the trained segmenters")
+    parser.add_argument("--data", type=Path, default=folder)
+    parser.add_argument("--out", type=Path, help="folder of the trained segmenters")
     parser.add_argument("--csv", type=Path, default=RESULTS / "precision.csv")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=["02_006", "01_023"])
     parser.add_argument("--precisions", nargs="+", default=["float32", "bf16"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--patches", type=int, help="for all sets, instead of that of each")
-    return parser.parse_args()
+    parser.add_argument("--summary", action="store_true", help="write the table, run nothing")
+    arguments = parser.parse_args()
+    if not arguments.summary and (arguments.data is None or arguments.out is None):
+        parser.error("--data and --out are required, unless --summary is given.")
+    return arguments
 
 
 if __name__ == "__main__":

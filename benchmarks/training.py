@@ -7,7 +7,7 @@ same layers as PyTorch's own modules in the default layout, a DataLoader over ra
 pytorch-msssim and Adam. The bare loop uses our modules, loss and sampler without skorch. The
 overhead of skorch per step does not depend on the patch size, so it is also measured on small
 patches, where it exceeds the noise. Rates of fit are those of the second epoch: compilation happens
-in the first.
+in the first. Rows of other machines, in --csv, stay.
 
 --profile writes instead where the time of a step goes, by layer and kind of operation, in float32
 and bf16: benchmarks/results/training_profile.csv is from one thread. It does not need the group.
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from _common import describe_machine, make_net, make_sampler, print_ratios
-from _rows import write
+from _rows import read, write
 from _training_profile import write_profile
 from torch import nn
 
@@ -83,7 +83,9 @@ def main() -> None:
         }
         for name, taken in seconds.items()
     ]
-    write(rows, arguments.csv)
+    here = {(row["processor"], str(row["threads"])) for row in rows}
+    others = [row for row in read(arguments.csv) if (row["processor"], row["threads"]) not in here]
+    write([*others, *rows], arguments.csv)
 
 
 def least_seconds(
