@@ -53,7 +53,7 @@ def write_each(
 def mean(rows: Sequence[dict[str, str]], name: str, digits: int) -> str:
     """Return the mean of a column, without the rows that have no value; empty if none has."""
     values = [float(row[name]) for row in rows if row.get(name)]
-    return f"{np.mean(values):.{digits}f}" if values else ""
+    return f"{np.mean(values):z.{digits}f}" if values else ""  # Without the sign of -0.
 
 
 def settings_of(segmenter: BaseSegmenter) -> str:
