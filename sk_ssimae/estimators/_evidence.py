@@ -3,7 +3,7 @@
 import copy
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from sk_ssimae.model_selection import (
 )
 from sk_ssimae.model_selection._extremes import block_maxima, block_size
 from sk_ssimae.model_selection._threshold import allows_bound
-
-if TYPE_CHECKING:
-    from sk_ssimae.estimators._base import BaseSegmenter
 
 # Most pixels by which pixel rates are found: 33 million.
 _MOST_PIXELS = 2**25
@@ -74,33 +71,31 @@ class Evidence:
         return extreme_value_threshold(maxima, n_blocks, target_fpr)
 
     def calibrate(
-        self, segmenter: "BaseSegmenter", kind: str, parameters: dict[str, Any]
+        self, kind: str, parameters: dict[str, Any]
     ) -> tuple[Calibration, TailProbability]:
         """Find both levels by the rules of a segmenter, and tail probabilities.
 
         Parameters
         ----------
-        segmenter : BaseSegmenter
-            It has the rules as parameters.
         kind : {"images", "regions"}
             Whether whole images were added, or a band of each.
         parameters : dict
-            Parameters for which the levels hold.
+            Parameters for which the levels hold, the rules among them.
         """
-        target_fpr = segmenter.target_fpr
-        if segmenter.threshold == "pixel_fpr":
+        target_fpr = parameters["target_fpr"]
+        if parameters["threshold"] == "pixel_fpr":
             threshold = pixel_fpr_threshold(self._opened.parts, target_fpr)
         elif kind == "images" and allows_bound(len(self.scores), target_fpr):
             threshold = image_fpr_threshold(self.scores, target_fpr)
         else:
             threshold = self.extrapolate(target_fpr)
-        extent: Any = segmenter.extent_threshold
+        extent = parameters["extent_threshold"]
         if isinstance(extent, str):
-            extent = pixel_fpr_threshold(self._opened.parts, segmenter.extent_fpr)
+            extent = pixel_fpr_threshold(self._opened.parts, parameters["extent_fpr"])
         calibration = Calibration(
             threshold,
             min(float(extent), threshold),
-            str(segmenter.threshold),
+            str(parameters["threshold"]),
             target_fpr,
             kind,
             len(self.scores),

@@ -14,7 +14,7 @@ from sk_ssimae._pixels import Conversion
 _N_TRIES = 20
 
 
-class GoodImages:
+class PaintableImages:
     """Good images that are read one at a time, and painted copies of them.
 
     Parameters
@@ -120,7 +120,7 @@ def key_of_mask(mask: NDArray[np.bool_]) -> bytes:
 
 
 def paint_unlike(
-    seen: set[bytes], good: GoodImages, index: int, family: str, severity: float, rng: Any
+    seen: set[bytes], good: PaintableImages, index: int, family: str, severity: float, rng: Any
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Paint a defect whose mask no other has: the score finds its family by the mask."""
     for _ in range(_N_TRIES):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sk_ssimae.metrics import pro_auc_score
 
 if TYPE_CHECKING:
-    from sk_ssimae.model_selection._painted import GoodImages
+    from sk_ssimae.model_selection._painted import PaintableImages
 
 _MAX_FPR = 0.05
 _DETECTED = 0.5
@@ -23,7 +23,7 @@ class Pilot:
     """A fitted segmenter and good images that it has not seen, with their residual maps."""
 
     segmenter: Any
-    good: "GoodImages"
+    good: "PaintableImages"
     indices: NDArray[np.intp]
     good_maps: list[NDArray[Any]]
     seed: int
@@ -32,7 +32,7 @@ class Pilot:
     def fit(
         cls,
         segmenter: Any,
-        good: "GoodImages",
+        good: "PaintableImages",
         train: NDArray[np.intp],
         test: NDArray[np.intp],
         seed: int,
@@ -82,7 +82,7 @@ class Pilot:
         return pro_auc_score(masks, [*maps, *self.good_maps], max_fpr=_MAX_FPR, roi=roi)
 
 
-def roi_of(good: "GoodImages", indices: NDArray[np.intp]) -> dict[str, Any]:
+def roi_of(good: "PaintableImages", indices: NDArray[np.intp]) -> dict[str, Any]:
     """Return the keyword `roi` for some images; none if all pixels are inspected."""
     masks = good.take_roi(indices.tolist())
     # Not every pilot has the parameter.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sk_ssimae._validation import count_images, make_rng
-from sk_ssimae.model_selection._painted import GoodImages, paint_unlike
+from sk_ssimae.model_selection._painted import PaintableImages, paint_unlike
 from sk_ssimae.model_selection._split import number_groups
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def make_selection_set(
     from sk_ssimae.datasets._defects import check_families
 
     n_images = count_images(X)
-    good = GoodImages(X, roi)
+    good = PaintableImages(X, roi)
     names = check_families(families)
     names = list(dict.fromkeys(names))
     _check_n_per_family(n_per_family, n_images)
@@ -150,7 +150,7 @@ def make_selection_set(
 
 
 def paint_copies(
-    good: GoodImages,
+    good: PaintableImages,
     severities: dict[str, float],
     chosen: NDArray[np.intp],
     group_of: NDArray[np.intp],
@@ -189,7 +189,7 @@ def _spread_over_groups(group_of: NDArray[np.intp], rng: Any) -> NDArray[np.intp
 
 
 def _make_pilot(
-    segmenter: Any, good: GoodImages, group_of: NDArray[np.intp], order: Any, rng: Any
+    segmenter: Any, good: PaintableImages, group_of: NDArray[np.intp], order: Any, rng: Any
 ) -> "Pilot":
     from sk_ssimae.model_selection._pilot import Pilot
 

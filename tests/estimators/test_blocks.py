@@ -355,8 +355,8 @@ def test_bad_pixels_are_found_where_they_are(fitted, image, value, message):
         ("scan.tif", TypeError, "image must be one image that can be sliced, .* got str instead"),
         ([[0.5] * 40] * 40, TypeError, "image that can be sliced, .* got list instead"),
         (np.zeros(40), ValueError, r"shape \(h, w\) or \(h, w, c\), got \(40,\) instead"),
-        (np.zeros((5, 40, 40)), ValueError, r"have 1 channel\(s\) .* got 40 instead \(shape \(5,"),
-        (np.zeros((40, 40, 3)), ValueError, r"have 1 channel\(s\) .* got 3"),
+        (np.zeros((5, 40, 40)), ValueError, r"have 1 channel .* got 40 instead \(shape \(5,"),
+        (np.zeros((40, 40, 3)), ValueError, r"have 1 channel .* got 3"),
         (np.zeros((40, 15)), ValueError, r"at least patch_size=16 pixels .* got shape \(40, 15\)"),
     ],
 )

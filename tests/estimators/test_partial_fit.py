@@ -79,7 +79,7 @@ def test_network_and_range_stay_as_of_fit(tiny):
     assert found.fitted_parameters_["patch_size"] == found.min_image_size == 16
     with pytest.warns(IntensityRangeWarning, match="beyond the intensity range of the model"):
         found.partial_fit(np.full((2, 48, 64), 60_000, np.uint16) + images[:2])
-    with pytest.raises(ValueError, match=r"X\[0\] must have 1 channel\(s\) like the training"):
+    with pytest.raises(ValueError, match=r"X\[0\] must have 1 channel like the training"):
         found.partial_fit(np.zeros((2, 48, 64, 3)))
     with pytest.raises(ValueError, match=r"X\[0\] must be at least patch_size=16 pixels"):
         found.partial_fit(images[:, :8, :8])

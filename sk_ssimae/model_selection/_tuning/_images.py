@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sk_ssimae._images import Images
 from sk_ssimae._interest import Inside, bounding_box
 from sk_ssimae._pixels import Conversion
-from sk_ssimae.model_selection._painted import GoodImages
+from sk_ssimae.model_selection._painted import PaintableImages
 from sk_ssimae.model_selection._selection_set import SelectionSet, paint_copies
 from sk_ssimae.model_selection._tuning._cutting import Cutting, LeastSide, Shape
 
@@ -212,8 +212,8 @@ def paint(
     return selection, [division.shapes[group] for group in selection.groups]
 
 
-def _good(division: Division) -> GoodImages:
-    return GoodImages(division.parts, division.roi, division.names)
+def _good(division: Division) -> PaintableImages:
+    return PaintableImages(division.parts, division.roi, division.names)
 
 
 def _n_scored(whole: list[Cutting], n_pixels: float, least_side: LeastSide) -> int:
