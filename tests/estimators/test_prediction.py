@@ -381,7 +381,7 @@ def test_colour_images(segmenter_class, tiny):
     assert segmenter.n_channels_ == 3
     assert segmenter.decision_function(colour).shape == (4, 40, 32)
     assert segmenter.reconstruct(colour).shape == colour.shape
-    with pytest.raises(ValueError, match=r"X\[0\] must have 3 channel .* got 1"):
+    with pytest.raises(ValueError, match=r"X\[0\] must have 3 channels .* got 1"):
         segmenter.predict(colour[..., 0])
 
 
