@@ -53,7 +53,8 @@ candidates = {
 }
 
 # %%
-# Two folds, two scores.
+# Two folds, two scores. The warning is of a fold without the correction: trained this briefly, the
+# network has learned hardly any texture.
 
 results = {}
 for name, candidate in candidates.items():
@@ -70,12 +71,26 @@ for name, candidate in candidates.items():
         print(f"{name:<11} {score:<14} {folds}")
 
 # %%
+# The masks of both folds. A defect is found if one of its pixels is marked. With the correction,
+# three of the six are found instead of two, and one of the twelve good images is flagged.
+
+for name, result in results.items():
+    n_found, n_flagged = 0, 0
+    folds = DefectFreeKFold(n_splits=2).split(X, y)
+    for fitted, (_, in_test) in zip(result["estimator"], folds, strict=True):
+        marked = fitted.predict(X[in_test])
+        n_found += (marked & y[in_test]).any(axis=(1, 2)).sum()
+        n_flagged += marked[~y[in_test].any(axis=(1, 2))].any(axis=(1, 2)).sum()
+    print(f"{name:<11} defects found: {n_found} of 6   good images flagged: {n_flagged} of 12")
+
+# %%
 # A defective image of the first fold, and the results of that fold's segmenters. A pipeline has the
-# ``decision_function`` and ``predict`` of its last step. In uneven light, good threads differ from
-# their reconstruction as much as the stain does; after the correction, only the stain differs.
+# ``decision_function`` and ``predict`` of its last step. In uneven light, good threads at the
+# border differ from their reconstruction more than the defect does; after the correction, the
+# defect differs most.
 
 _, in_test = next(DefectFreeKFold(n_splits=2).split(X, y))
-shown = in_test[-1]
+shown = in_test[-2]
 fig, axes = plt.subplots(2, 3, figsize=(9, 6), layout="constrained")
 for row, (name, result) in zip(axes, results.items(), strict=True):
     image = X[[shown]]
