@@ -49,9 +49,10 @@ for name, residual_maps in maps.items():
 
 # %%
 # In grey the spots are invisible. In colour the squared error finds whole spots, by their red and
-# blue values. SSIM finds only their outlines: inside, the threads are intact, and a change of level
-# hardly counts. For colour defects, :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better
-# choice.
+# blue values: away from the border of the image, no good thread is as bright. At the border, good
+# threads of both images shown are brighter. SSIM finds only the outlines of the spots: inside, the
+# threads are intact, and a change of level hardly counts. For colour defects,
+# :class:`~sk_ssimae.L2AutoencoderSegmenter` is the better choice.
 
 fig, axes = plt.subplots(2, 5, figsize=(11, 4.8), layout="constrained")
 for index, row in enumerate(axes):
