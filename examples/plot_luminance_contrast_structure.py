@@ -50,17 +50,16 @@ for measure in maps["brighter"]:
 # and threads displaced by one pixel show in structure. The squared differences, on a scale up to
 # four times their mean, have the same sum.
 
-fig, axes = plt.subplots(4, 6, figsize=(11, 8), layout="constrained")
-shown_images = {"fabric": fabric} | changed
-maps = {"fabric": residuals(fabric)} | maps
-for row, (name, image) in zip(axes, shown_images.items(), strict=True):
-    row[0].imshow(image, cmap="gray", vmin=0, vmax=1)
+fig, axes = plt.subplots(3, 7, figsize=(11, 5.3), layout="constrained")
+for row, (name, image) in zip(axes, changed.items(), strict=True):
+    row[0].imshow(fabric, cmap="gray", vmin=0, vmax=1)
+    row[1].imshow(image, cmap="gray", vmin=0, vmax=1)
     row[0].set_ylabel(name, fontsize="large")
-    for ax, (measure, shown) in zip(row[1:], maps[name].items(), strict=True):
+    for ax, (measure, shown) in zip(row[2:], maps[name].items(), strict=True):
         vmax = 4 * rms**2 if measure == "squared difference" else 1
         ax.imshow(shown, cmap="magma", vmin=0, vmax=vmax)
         ax.set_xlabel(f"mean {shown.mean():z.3f}")
-for ax, title in zip(axes[0], ["image", *maps["brighter"]], strict=True):
-    ax.set_title(title)
+for ax, title in zip(axes[0], ["fabric", "changed", *maps["brighter"]], strict=True):
+    ax.set_title(title, fontsize="medium")
 for ax in axes.ravel():
     ax.set(xticks=[], yticks=[])
