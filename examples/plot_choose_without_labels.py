@@ -42,15 +42,22 @@ selection = make_selection_set(
 print({family: round(severity, 2) for family, severity in selection.severities.items()})
 
 # %%
-# The painted defects of one image, with their outlines. The families differ in what they change:
-# structure, grey value, sharpness or position.
+# The painted defects of one image, with their outlines; the centre of each, four times as large;
+# the same place before. The families differ in what they change: structure, grey value, sharpness
+# or position.
 
 painted = range(len(X_good), len(X_good) + 5)
-fig, axes = plt.subplots(1, 5, figsize=(10, 2.3), layout="constrained")
-for ax, index in zip(axes, painted, strict=True):
-    ax.imshow(selection.X[index], cmap="gray", vmin=0, vmax=1)
-    ax.contour(selection.y[index], levels=[0.5], colors="tab:red", linewidths=0.8)
-    ax.set_title(selection.families[index])
+fig, axes = plt.subplots(3, 5, figsize=(10, 6.4), layout="constrained")
+for column, index in zip(axes.T, painted, strict=True):
+    image, mask, original = selection.X[index], selection.y[index], X_good[selection.groups[index]]
+    column[0].imshow(image, cmap="gray", vmin=0, vmax=1)
+    column[0].contour(mask, levels=[0.5], colors="tab:red", linewidths=0.8)
+    column[0].set_title(selection.families[index])
+    top, left = np.argwhere(mask).mean(axis=0).astype(int) - 16
+    for ax, whole in zip(column[1:], [image, original], strict=True):
+        crop = whole[top : top + 32, left : left + 32]
+        ax.imshow(crop, cmap="gray", vmin=0.3, vmax=0.8)
+for ax in axes.ravel():
     ax.axis("off")
 
 # %%
