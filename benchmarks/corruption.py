@@ -1,7 +1,8 @@
 """Compare corruptions of training images and kinds of residuals: AUC and PRO, one line each.
 
-python benchmarks/corruption.py --data DIR --out benchmarks/results/corruption.csv \
-    --sets nanotwice 02_006 --corruptions none cutout blobs --seeds 0
+python benchmarks/corruption.py --data DIR --sets nanotwice 02_006 \
+    --corruptions none cutout blobs --seeds 0
+python benchmarks/corruption.py --summary
 
 DIR contains the folders nanotwice and fabric (default: $SK_SSIMAE_DATA). NanoTWICE's part
 "choosing" is ITIA1108, 1115, 1127, 1131 and 1135. Of a fabric, every seventh good tile is tested.
@@ -19,6 +20,7 @@ are scored in several ways, all smoothed by a hundredth of the shorter side:
 
 With --masked, each quarter of a patch, in cells of 16 pixels, is also reconstructed from a patch in
 which it was masked: four passes. Lines are appended; a run whose lines are there is not repeated.
+--summary writes means over seeds of real defects, for a few residuals; the documentation shows it.
 """
 
 import argparse
@@ -32,7 +34,7 @@ import numpy as np
 import torch
 from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _corruptions import CELL, CORRUPTIONS, corrupt, lattice
-from _rows import read, write
+from _rows import mean, read, write
 from _sets import BOLTS, SETS, load
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -47,6 +49,9 @@ from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
+RESULTS = Path(__file__).parent / "results"
+# Residuals in the table.
+SHOWN = ("ssim", "absolute", "ssim + 3 absolute", "tails", "maximum of tails")
 N_PATCHES_OF_FIBRES = 12_000
 FAMILIES_OF_FIBRES = ("cut", "blur", "contamination", "stain", "rotation", "scratch")
 FAMILIES = (*FAMILIES_OF_FIBRES, "missing_line", "doubled_line")
@@ -112,6 +117,10 @@ class StudiedSegmenter(SSIMAutoencoderSegmenter):
 def main() -> None:
     """Run the missing studies."""
     arguments = parse_arguments()
+    if arguments.summary:
+        path = arguments.out
+        write(summarise(read(path)), path.with_name(f"{path.stem}_table.csv"))
+        return
     for name in arguments.sets:
         for corruption in arguments.corruptions:
             for seed in arguments.seeds:
@@ -235,12 +244,39 @@ def as_array(image: Path | np.ndarray) -> np.ndarray:
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 
+def summarise(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Return AUC and PRO of real defects, a row for each set and corruption."""
+    groups: dict[tuple[str, ...], dict[str, list[dict[str, str]]]] = {}
+    for row in rows:
+        if row["part"] != "painted":
+            passes = "4" if row["masked"] == "1" else "1"
+            group = groups.setdefault((row["set"], row["corruption"], passes), {})
+            group.setdefault(row["residual"], []).append(row)
+    return [
+        {"set": name, "corruption": corruption, "passes": passes}
+        | {
+            residual: f"{mean(runs, 'auc', 3)} {mean(runs, 'pro', 3)}"
+            for residual in SHOWN
+            if (runs := group.get(residual))
+        }
+        | {"seeds": str(len({row["seed"] for runs in group.values() for row in runs}))}
+        for (name, corruption, passes), group in sorted(groups.items(), key=_order)
+    ]
+
+
+def _order(group: tuple[tuple[str, ...], Any]) -> tuple[Any, ...]:
+    (name, corruption, passes), _ = group
+    known = ["none", "noise", *CORRUPTIONS]
+    places = [known.index(part) for part in corruption.split("+")]
+    return ["nanotwice", *BOLTS].index(name), passes, len(places), places
+
+
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = os.environ.get("SK_SSIMAE_DATA")
-    parser.add_argument("--data", type=Path, default=folder, required=not folder)
-    parser.add_argument("--out", type=Path, required=True, help="CSV file of the results")
+    parser.add_argument("--data", type=Path, default=folder)
+    parser.add_argument("--out", type=Path, default=RESULTS / "corruption.csv")
     sets = ["nanotwice", *BOLTS]
     parser.add_argument("--sets", nargs="+", choices=sets, default=sets)
     parser.add_argument(
@@ -252,7 +288,10 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--patches", type=int, help="by default 12,000 for nanotwice, else 8,000")
     parser.add_argument("--masked", action="store_true", help="also reconstruct in four passes")
+    parser.add_argument("--summary", action="store_true", help="write the table, run nothing")
     arguments = parser.parse_args()
+    if not arguments.summary and arguments.data is None:
+        parser.error("--data is required, unless --summary is given.")
     for corruption in arguments.corruptions:
         unknown = {*corruption.split("+")} - {"none", "noise", *CORRUPTIONS}
         if unknown:
