@@ -20,6 +20,8 @@ REAL = {"AUC": "pixel_roc_auc", "PRO": "pro_auc"}
 _OTHERS = {"set", "seed", "configuration", "painted", "training_seconds", "structure_correlation"}
 _DICTIONARIES = ("patches", "coarse", "features")
 _N_RESAMPLINGS = 1000
+# Records by set and seed.
+Groups = dict[tuple[str, str], list[dict[str, str]]]
 
 
 def summarise(path: Path, curves: Path | None, default: str) -> None:
@@ -39,16 +41,18 @@ def summarise(path: Path, curves: Path | None, default: str) -> None:
     SystemExit
         If there are no records.
     """
-    groups: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    groups: Groups = defaultdict(list)
     for row in read(path):
         groups[row["set"], row["seed"]].append(row)
     if not groups:
         raise SystemExit(f"{path} has no rows: run the configurations first.")
+    # The sets in the order of the records, each with all of its seeds.
+    order = list(dict.fromkeys(name for name, _ in groups))
+    groups = dict(sorted(groups.items(), key=lambda group: (order.index(group[0][0]), group[0][1])))
     choices = [_choice(*group, rows, default) for group, rows in groups.items()]
     write(choices, path.with_name(f"{path.stem}_table.csv"))
     if curves is not None:
-        gains = [_gain(*group, rows, curves, default) for group, rows in groups.items()]
-        write(gains, path.with_name(f"{path.stem}_gains.csv"))
+        _update_gains(groups, path.with_name(f"{path.stem}_gains.csv"), curves, default)
     write([*_by_family(groups)], path.with_name(f"{path.stem}_families.csv"))
 
 
@@ -74,6 +78,15 @@ def _choice(name: str, seed: str, rows: list[dict[str, str]], default: str) -> d
         "random": _cell(best - scores.mean(axis=0)),
         "τ": _cell(taus, 2),
     }
+
+
+def _update_gains(groups: Groups, path: Path, curves: Path, default: str) -> None:
+    """Write the gains of groups whose curves are in the folder, and keep those of others."""
+    kept = {(row["set"], row["seed"]): row for row in read(path)}
+    for (name, seed), rows in groups.items():
+        if (curves / f"{name}-{seed}-{default}.npz").exists():
+            kept[name, seed] = _gain(name, seed, rows, curves, default)
+    write([kept[group] for group in groups if group in kept], path)
 
 
 def _gain(
@@ -105,7 +118,7 @@ def _intervals(curves: list[Curves], chosen: int, usual: int) -> dict[str, str]:
     }
 
 
-def _by_family(groups: dict[tuple[str, str], list[dict[str, str]]]) -> Iterable[dict[str, Any]]:
+def _by_family(groups: Groups) -> Iterable[dict[str, Any]]:
     """Return τ of each family with real defects, and the regret of a choice by it alone."""
     for (name, seed), rows in groups.items():
         report = _report(rows)

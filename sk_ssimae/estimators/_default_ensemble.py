@@ -27,7 +27,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     EnsembleSegmenter
         Unfitted, with `weights` "auto" and the segmenters "autoencoder", an
         :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of "auto", 500
-        latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 1 and
+        latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 3 and
         `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and
         "coarse_dictionary", one with the `scales` (2, 4, 8) and a `stride` of 8. Images must have
         at least 128 pixels per side, or set ``autoencoder__patch_size``.
@@ -62,7 +62,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         latent_dim=500,
         cutout=0.25,
         taper=1,
-        absolute_weight=1,
+        absolute_weight=3,
         precision="auto",
     )
     members = [

@@ -99,7 +99,7 @@ def test_info_describes_the_model(run, models, method):
         "(PatchDictionarySegmenter), coarse_dictionary (PatchDictionarySegmenter)"
     )
     assert facts["parameters"] == (
-        "random_state=0, autoencoder__absolute_weight=1, autoencoder__cutout=0.25, "
+        "random_state=0, autoencoder__absolute_weight=3, autoencoder__cutout=0.25, "
         "autoencoder__latent_dim=8, autoencoder__max_epochs=2, autoencoder__n_patches=64, "
         "autoencoder__patch_size=16, autoencoder__precision='auto', autoencoder__stride=8, "
         "autoencoder__taper=1, dictionary__n_filters=4, coarse_dictionary__scales=(2, 4, 8), "

@@ -18,7 +18,7 @@ AUTOENCODER = {
     "latent_dim": 500,
     "cutout": 0.25,
     "taper": 1,
-    "absolute_weight": 1,
+    "absolute_weight": 3,
     "precision": "auto",
 }
 
