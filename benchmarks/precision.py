@@ -83,7 +83,7 @@ def summarise(rows: list[dict[str, str]]) -> list[dict[str, str]]:
     for name in dict.fromkeys(row["set"] for row in rows):
         by_precision: dict[str, dict[str, dict[str, str]]] = {"float32": {}, "bf16": {}}
         for row in rows:
-            if row["set"] == name:
+            if row["set"] == name and row["precision"] in by_precision:
                 by_precision[row["precision"]][row["seed"]] = row
         seeds = sorted(by_precision["float32"].keys() & by_precision["bf16"].keys())
         if not seeds:

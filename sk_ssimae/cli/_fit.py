@@ -113,7 +113,9 @@ def _end_interrupted(
         overwrite = " with --overwrite" if path == output else ""
         terminal.note(f"Run the same command again{overwrite} to resume.")
     elif owners_of(segmenter, "checkpoint_dir"):
-        terminal.note("With --checkpoint-dir FOLDER and --seed N, the same command would resume.")
+        terminal.note(
+            "This run cannot be resumed. One with --checkpoint-dir FOLDER and --seed N can."
+        )
     return INTERRUPTED
 
 

@@ -73,7 +73,7 @@ class Ledger:
             self._names = _valid_names(previous.get("names", []))
             changed = self._changed(previous)
             # Of a run that completed no image, such as one with a wrong --roi, nothing is kept.
-            if overwrite or (changed and not self._has_complete_rows()):
+            if overwrite or (changed and not self._has_results()):
                 self._remove_outputs()
             else:
                 self._refuse(previous, changed)
@@ -200,15 +200,18 @@ class Ledger:
         changed = {name for name in names if previous.get(name) != self._run.get(name)}
         return changed - {"model", "names"}
 
-    def _has_complete_rows(self) -> bool:
+    def _has_results(self) -> bool:
         columns, *rows = self._read_scores() or [[]]
-        return any(not dict(zip(columns, row, strict=False)).get("error") for row in rows)
+        if any(not dict(zip(columns, row, strict=False)).get("error") for row in rows):
+            return True
+        # scores.csv may have been moved away.
+        return any(map(self._out.exists, files_of(self._names)))
 
     def _refuse(self, previous: dict[str, Any], changed: set[str]) -> None:
         if not changed:
             return
         others = f"another model, threshold or version ({previous.get('model')!r})"
-        if changed <= {"threshold", "promise", "residual_maps"}:
+        if "threshold" in changed and changed <= {"threshold", "promise", "residual_maps"}:
             others = f"another threshold, {previous['threshold']!r}"
         if changed <= {"roi", "roi_sha256"}:
             others = f"another region of interest (--roi {previous.get('roi')!r})"

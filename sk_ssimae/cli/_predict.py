@@ -104,8 +104,8 @@ def check_sources(folders: set[Path], out: Path) -> None:
     for folder in folders:
         if resolve(folder) == resolve(out):
             raise ValueError(
-                f"--out must be another folder than that of the images, got {str(out)!r}: it will "
-                "contain masks and residual maps, which are images too."
+                f"--out must be another folder than that of the images, got {str(out)!r} instead: "
+                "--recursive would read its masks and residual maps as images."
             )
         if resolve(folder) in outputs:
             raise ValueError(

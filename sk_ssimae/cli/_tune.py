@@ -200,5 +200,8 @@ def _summarize(result: TuningResult, n_images: int, output: Path, terminal: Term
     )
     chosen = result.report.best_index
     if result.report.mean_ranks[chosen] > min(result.report.mean_ranks):
-        terminal.say("It is the best of ensembles of three kinds: painted defects may mislead.")
+        terminal.say(
+            "It has the best rank of those that combine the most kinds of segmenters: painted "
+            "defects may mislead."
+        )
     summarize(result.segmenter, n_images, output, terminal)

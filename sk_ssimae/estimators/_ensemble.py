@@ -202,7 +202,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
-                _seeded(segmenter).check_parameters()
+                # With memory it needs a seed, which it gets.
+                (segmenter if segmenter.memory is None else _seeded(segmenter)).check_parameters()
             except ValueError as error:
                 raise _naming(name, error) from error
         super().check_parameters()
@@ -302,6 +303,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             for (name, segmenter), seed in zip(self.segmenters, seeds, strict=True)
         )
         self.set_members([name for name, _ in self.segmenters], fitted)
+        self._found_weights = None  # Those of an earlier fit are not for these segmenters.
 
     def _learn_more(self, good: GoodImages, rng: np.random.Generator) -> None:
         # Of copies, so that all stay as they are if one fails.

@@ -69,14 +69,21 @@ def find_weights(
     list of float
         Twice the scores divided by the highest, but at most 1. All are 1 if no score is above 0.
     """
-    # A residual that depends on the place in the image needs whole images.
-    has_place = any(segmenter.residual_radius() is None for segmenter in segmenters)
-    painted = list(paint(good, None if has_place else min_size))
+    needs_whole = any(map(_needs_whole_images, segmenters))
+    painted = list(paint(good, None if needs_whole else min_size))
     scores = _scores(segmenters, painted)
     highest = max(scores)
     if highest <= 0:
         return [1.0] * len(scores)
     return [min(score / (_FULL_SHARE * highest), 1.0) for score in scores]
+
+
+def _needs_whole_images(segmenter: "BaseSegmenter") -> bool:
+    """Tell whether a residual may depend on the place, or on pixels anywhere in the image."""
+    try:
+        return segmenter.residual_radius() is None
+    except ValueError:  # Features of a network that pools over the whole image.
+        return True
 
 
 def paint(good: Sequence[Region], min_size: int | None) -> Iterator[PaintedRegion]:

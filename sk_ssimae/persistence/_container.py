@@ -157,7 +157,7 @@ def read_tensors(file: BinaryIO) -> Tensors:
 
 def _say_what_else_it_is(start: bytes, size: int) -> str:
     if size < 8:
-        return f"it has {size} bytes. {_NO_MODEL}"
+        return f"it has {size} bytes: {_NO_MODEL}"
     if start.startswith(_PICKLES):
         return (
             "it looks like a pickle. joblib.load opens files of joblib.dump; use it only if you "

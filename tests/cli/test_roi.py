@@ -100,6 +100,15 @@ def test_a_wrong_region_leaves_nothing_behind(run, model, folders, tmp_path):
     assert run(*given, "--roi", "6,4,44,32").exit_code == 0
 
 
+def test_outputs_without_their_scores_are_kept(run, model, folders, tmp_path):
+    given = ["predict", model, folders.defective, "-o", tmp_path / "out"]
+    assert run(*given).exit_code == 0
+    (tmp_path / "out" / "scores.csv").unlink()
+    masks = {*(tmp_path / "out" / "masks").iterdir()}
+    assert run(*given, "--roi", "6,4,44,32").exit_code == 1
+    assert {*(tmp_path / "out" / "masks").iterdir()} == masks != set()
+
+
 def test_more_images_are_added_to_outputs_of_one_mask(run, model, folders, roi_file, tmp_path):
     first, second, *_ = sorted(folders.defective.iterdir())
     given = ["-o", tmp_path / "out", "--roi", roi_file]

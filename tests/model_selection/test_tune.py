@@ -584,9 +584,25 @@ def test_another_network_is_refused(tmp_path):
     tuned(folder=tmp_path, candidates=candidates(0.1))
     tuned(folder=tmp_path, candidates=candidates(0.1))
     with pytest.raises(
-        ValueError, match="was begun with candidate features, segmenter, feature_extractor="
+        ValueError,
+        match="was begun with candidate features, segmenter, feature_extractor, content=",
     ):
         tuned(folder=tmp_path, candidates=candidates(0.2))
+
+
+def test_a_network_that_becomes_readable_is_the_same(tmp_path, monkeypatch):
+    name = "efficientnet-lite0"
+    features = FeatureDictionarySegmenter(feature_extractor=name, random_state=0)
+    plan = ["x"], {"candidate f": {"segmenter": _folder.describe_segmenter(features)}}, {}
+    monkeypatch.setattr(_folder, "_learning_inputs", lambda segmenter: {})
+    without = ["x"], {"candidate f": {"segmenter": _folder.describe_segmenter(features)}}, {}
+    _folder.TuningFolder(tmp_path).open_plan(*without)
+    _folder.TuningFolder(tmp_path).open_plan(*plan)
+    rng = np.random.default_rng(0)
+    ensemble = EnsembleSegmenter([("a", PatchDictionarySegmenter(random_state=rng))])
+    texts = _folder.describe_segmenter(ensemble)
+    assert texts["a__random_state"] == "numpy.random._generator.Generator"
+    assert "a__random_state, content" in texts
 
 
 def test_members_with_a_memory_get_a_seed(tmp_path):

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import re
 import sys
 import zipfile
 from collections.abc import Sequence
@@ -24,8 +23,9 @@ from sk_ssimae.estimators._memory import hash_parameter
 
 _PLAN = "tuning.json"
 _CHECKPOINTS = "checkpoints"
-_FORMAT = 1
-_OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_FORMAT = 2
+# Ends the name of a hash of what a text does not say, such as the weights of a network.
+_CONTENT = ", content"
 
 
 class TuningFolder:
@@ -87,8 +87,8 @@ class TuningFolder:
             there, here = stored["options"].get(name), options.get(name)
             if there != here and name == "roi":
                 self._refuse("was begun with another region of interest (roi)")
-            if there != here:
-                name, there, here = _first_difference(name, there, here)
+            if (difference := _first_difference(name, there, here)) is not None:
+                name, there, here = difference
                 self._refuse(f"was begun with {name}={_short(there)}, not {_short(here)}")
         return stored["plan"]
 
@@ -214,30 +214,26 @@ def describe_segmenter(segmenter: Any) -> dict[str, str]:
         for name, value in _learning_inputs(part).items()
         if not _is_plain(value)
     }
-    described = {
-        name: _describe(value, name, read[name] if name in read else _picklable(value))
-        for name, value in sorted(params.items())
-        if name.rpartition("__")[2] not in {*machine, "segmenters"}  # Members have own names.
-    }
-    return {"class": _name_of(type(segmenter)), **described}
+    described = {"class": _name_of(type(segmenter))}
+    for name, value in sorted(params.items()):
+        if name.rpartition("__")[2] in {*machine, "segmenters"}:  # Members have own names.
+            continue
+        # Other texts may differ between processes: those of sets, of random generators.
+        described[name] = repr(value) if _is_plain(value) else _name_of(type(value))
+        has_own_names = hasattr(value, "get_params") and name not in read
+        content = read[name] if name in read else _picklable(value)
+        if not has_own_names and not _is_plain(content):
+            described[name + _CONTENT] = hash_parameter(content, name, "folder")
+    return described
 
 
 def _learning_inputs(segmenter: Any) -> dict[str, Any]:
     """Return the inputs of learning, in which networks stand in place of their paths."""
     try:
         inputs: dict[str, Any] = segmenter.learning_inputs()
-    except (ImportError, OSError, ValueError):  # Its fit says so, and the others go on.
+    except (ImportError, ValueError):  # Its fit says so, and the others go on.
         return {}
     return inputs
-
-
-def _describe(value: Any, name: str, content: Any) -> str:
-    if hasattr(value, "get_params"):
-        return _name_of(type(value))
-    text = _OBJECT_ADDRESS.sub("", repr(value))
-    if _is_plain(content):
-        return text
-    return f"{text} {hash_parameter(content, name, 'folder')}"
 
 
 def _picklable(value: Any) -> Any:
@@ -274,12 +270,17 @@ def _checksum(item: Any, name: str) -> str:
     return digest.hexdigest()
 
 
-def _first_difference(name: str, there: Any, here: Any) -> tuple[str, Any, Any]:
-    """Descend into objects that differ, up to a value that does."""
-    while isinstance(there, dict) and isinstance(here, dict):
-        key = min(key for key in {*there, *here} if there.get(key) != here.get(key))
-        name, there, here = f"{name}, {key}", there.get(key), here.get(key)
-    return name, there, here
+def _first_difference(name: str, there: Any, here: Any) -> tuple[str, Any, Any] | None:
+    """Descend into objects, up to a value that differs; None if there is none."""
+    if not isinstance(there, dict) or not isinstance(here, dict):
+        return None if there == here else (name, there, here)
+    for key in sorted({*there, *here}):
+        if key.endswith(_CONTENT) and (key not in there or key not in here):
+            continue  # A network that could not be read, as without its extra.
+        found = _first_difference(f"{name}, {key}", there.get(key), here.get(key))
+        if found is not None:
+            return found
+    return None
 
 
 def _short(value: Any) -> str:
