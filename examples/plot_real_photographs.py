@@ -5,8 +5,8 @@ Will it find a defect in a photograph of my material?
 Fabric and nanofibres suit the method. Bricks, grass and gravel are harder: this example trains a
 dictionary on parts of three photographs that come with scikit-image, and paints defects into other
 parts. On bricks, whose texture repeats, the verdict finds cuts and stains, but only three of eight
-contaminations. On grass and gravel a cut is brighter in the map than most good parts, but single
-good leaves and stones are as bright, so that the verdict finds no defect. Stains as grey as the
+contaminations. On grass and gravel a cut is brighter in the map than most good parts. Single good
+leaves and stones are as bright, so that the verdict finds no defect. Stains as grey as the
 stones around them are hardly in the map.
 """
 
