@@ -5,7 +5,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, Unpack
 
 import numpy as np
@@ -22,6 +22,7 @@ from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
 from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._ensemble_checks import check_names, check_pairs, check_weights
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._painted_weights import find_weights
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
@@ -32,10 +33,6 @@ OF_IMAGES = (
     *("image_size", "intensity_range", "alpha_channel"),
     *("max_image_pixels", "images_in_memory"),
 )
-
-
-# Calibrated maps times this stay finite in float32.
-_HIGHEST_WEIGHT = 1_000_000
 
 
 class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
@@ -128,7 +125,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     _found_weights: list[float] | None = None
 
     parameters: ClassVar[dict[str, Parameter]] = {
-        "segmenters": Parameter(Role.TRAINING),  # See _check_pairs.
+        "segmenters": Parameter(Role.TRAINING),  # See check_pairs.
         "combination": Parameter(Role.INFERENCE, StrOptions({"sum", "max"})),
         "weights": Parameter(Role.INFERENCE, list, tuple, StrOptions({"auto"}), None),
         "n_jobs": Parameter(
@@ -198,7 +195,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         ValueError
             If there is none, a name is not allowed, or a value is not; the message says which.
         """
-        _check_pairs(self.segmenters)
+        check_pairs(self.segmenters)
         check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
@@ -207,7 +204,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
             except ValueError as error:
                 raise _naming(name, error) from error
         super().check_parameters()
-        _check_weights(self.weights, len(self.segmenters))
+        check_weights(self.weights, len(self.segmenters))
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
@@ -259,7 +256,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     def check_ready(self) -> None:
         """Check that all are fitted, and the parameters that were set since."""
         super().check_ready()
-        _check_weights(self.weights, len(self.segmenters_))
+        check_weights(self.weights, len(self.segmenters_))
         _ = self.weights_  # Raises if they were not found.
         for segmenter in self.segmenters_:
             segmenter.check_ready()
@@ -352,7 +349,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         """Show the segmenters side by side in scikit-learn's diagram."""
         from sklearn.utils._repr_html.estimator import _VisualBlock
 
-        _check_pairs(self.segmenters)
+        check_pairs(self.segmenters)
         names, segmenters = zip(*self.segmenters, strict=True)
         return _VisualBlock("parallel", segmenters, names=names)
 
@@ -373,23 +370,6 @@ def _seeded(segmenter: BaseSegmenter, seed: int = 0) -> BaseSegmenter:
     """Return an unfitted copy with a seed, if it has none of its own."""
     copy: BaseSegmenter = clone(segmenter)
     return copy if copy.random_state is not None else copy.set_params(random_state=seed)
-
-
-def _check_weights(weights: Any, n_segmenters: int) -> None:
-    if weights is None or isinstance(weights, str):
-        return
-    numbers = [
-        weight
-        for weight in weights
-        if isinstance(weight, Real)
-        and not isinstance(weight, bool)
-        and 0 <= float(weight) <= _HIGHEST_WEIGHT
-    ]
-    if len(weights) != n_segmenters or len(numbers) != len(weights) or not any(weights):
-        raise ValueError(
-            f"weights must be {n_segmenters} numbers, one for each segmenter, from 0 to "
-            f"{_HIGHEST_WEIGHT} and not all 0, got {weights!r} instead."
-        )
 
 
 def _whole_images(
@@ -413,45 +393,3 @@ def _fit(
 
 def _naming(name: str, error: ValueError) -> ValueError:
     return ValueError(f"In the segmenter {name!r}: {error}")
-
-
-def _check_pairs(segmenters: Any) -> None:
-    if not isinstance(segmenters, list | tuple):
-        raise TypeError(
-            "segmenters must be a list of pairs (name, segmenter), got "
-            f"{type(segmenters).__name__} instead."
-        )
-    if not segmenters:
-        raise ValueError("segmenters must contain at least one pair (name, segmenter), got none.")
-    for index, pair in enumerate(segmenters):
-        match pair:
-            case (str(), BaseSegmenter()):
-                continue
-        raise TypeError(
-            f"segmenters[{index}] must be a pair of a name and a segmenter, got {pair!r} instead. "
-            "A segmenter is an instance of a subclass of BaseSegmenter."
-        )
-
-
-def check_names(names: Sequence[Any], parameters: Sequence[str]) -> None:
-    """Check the names of segmenters.
-
-    Raises
-    ------
-    TypeError
-        If one is not a text.
-    ValueError
-        If one is not allowed or occurs twice.
-    """
-    if not all(isinstance(name, str) for name in names):
-        raise TypeError("Names of segmenters must be texts.")
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(
-                f"Names of segmenters must be unique, got {name!r} more than once. Rename one."
-            )
-        if name in parameters or "__" in name or not name:
-            raise ValueError(
-                "Names of segmenters must not be empty, contain '__' or equal a parameter of the "
-                f"ensemble, got {name!r} instead. Rename it."
-            )

@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from sk_ssimae.estimators import BaseSegmenter, EnsembleSegmenter
-from sk_ssimae.estimators._ensemble import OF_IMAGES, check_names
+from sk_ssimae.estimators._ensemble import OF_IMAGES
+from sk_ssimae.estimators._ensemble_checks import check_names
 from sk_ssimae.persistence._checks import check_keys, check_number, quote
 from sk_ssimae.persistence._container import TensorHeader, Tensors
 from sk_ssimae.persistence._document import Restored, describe, restore
