@@ -73,7 +73,7 @@ class CalibratedLevels(CalibratedMaps):
             If `threshold` is a number, so that there is nothing to calibrate.
         """
         self._check_fitted()
-        images = self._images(X, roi)
+        images = self._open_images(X, roi)
         if not isinstance(self.threshold, str):
             raise ValueError(
                 f"threshold={self.threshold!r} is a fixed number; there is nothing to calibrate. "

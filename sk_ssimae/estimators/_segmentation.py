@@ -361,9 +361,9 @@ class Segmentation(TabulatedRegions):
 
     def _check_images(self, X: Any, roi: Any = None) -> Images:
         self.check_ready()
-        return self._images(X, roi)
+        return self._open_images(X, roi)
 
-    def _images(self, X: Any, roi: Any) -> Images:
+    def _open_images(self, X: Any, roi: Any) -> Images:
         min_size = 1 if self.working_size is not None else self.min_image_size
         return Images(
             X,

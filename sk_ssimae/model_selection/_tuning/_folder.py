@@ -19,7 +19,6 @@ from sk_ssimae._atomic import remove_temporaries, replace_file
 from sk_ssimae._images import Images
 from sk_ssimae._lock import LOCK, lock_folder
 from sk_ssimae._validation import to_array
-from sk_ssimae.estimators._memory import hash_parameter
 
 _PLAN = "tuning.json"
 _CHECKPOINTS = "checkpoints"
@@ -201,6 +200,7 @@ def checksum_roi(images: Images) -> str | None:
 def describe_segmenter(segmenter: Any) -> dict[str, str]:
     """Describe all that changes the results of a segmenter."""
     from sk_ssimae.estimators import BaseSegmenter, Role
+    from sk_ssimae.estimators._memory import hash_parameter
 
     params = segmenter.get_params()
     members = {
