@@ -12,6 +12,9 @@ from _common import write_whole
 
 from sk_ssimae.estimators import BaseSegmenter
 
+# Folder of the records that the documentation shows.
+RESULTS = Path(__file__).parent / "results"
+
 
 def read(path: Path) -> list[dict[str, str]]:
     """Read the rows of a table, none if the file does not exist."""

@@ -34,7 +34,7 @@ import numpy as np
 import torch
 from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _corruptions import CELL, CORRUPTIONS, corrupt, lattice
-from _rows import mean, read, write
+from _rows import RESULTS, mean, read, write
 from _sets import BOLTS, SETS, load
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
@@ -49,7 +49,6 @@ from sk_ssimae.estimators._net import ReconstructionNet
 from sk_ssimae.estimators._sampler import PatchSampler
 from sk_ssimae.metrics import pixel_roc_auc_score, pro_auc_score
 
-RESULTS = Path(__file__).parent / "results"
 # Residuals in the table.
 SHOWN = ("ssim", "absolute", "ssim + 3 absolute", "tails", "maximum of tails")
 N_PATCHES_OF_FIBRES = 12_000

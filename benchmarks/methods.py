@@ -42,7 +42,7 @@ from _common import (
     peak_mib,
     train_once,
 )
-from _rows import append, in_new_process, mean, read, settings_of, write
+from _rows import RESULTS, append, in_new_process, mean, read, settings_of, write
 from _sets import SETS, Dataset, load
 from sklearn.metrics import average_precision_score
 
@@ -57,7 +57,6 @@ from sk_ssimae._inference._decision import image_score, open_map
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pro_auc_score
 
-RESULTS = Path(__file__).parent / "results"
 _READY = {name: member.get_params() for name, member in make_default_ensemble().segmenters}
 # Classes, and the parameters that differ from their defaults.
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from _common import train_once
-from _rows import append, read, write
+from _rows import RESULTS, append, read, write
 from _sets import SETS, load
-from methods import RESULTS, Run, make, score
+from methods import Run, make, score
 
 IDENTITY = ("set", "precision", "patches", "seed")
 SCORES = ("last_loss", "pixel_roc_auc", "pro_auc")

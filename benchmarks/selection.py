@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from _common import N_EPOCHS, PATCHES_OF_PAPER
 from _curves import Curves
-from _rows import append
+from _rows import RESULTS, append
 from _rows import read as read_rows
 from _selection_tables import summarise
 from _sets import CHOOSING_IMAGES, SETS, Dataset, load, object_of
@@ -45,7 +45,6 @@ from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.model_selection import FamilyScorer, SelectionSet, make_selection_set
 
-RESULTS = Path(__file__).parent / "results"
 N_PATCHES = 12_000
 # Classes, the parameters that differ from their defaults, and the settings of inference.
 WIDTHS: tuple[dict[str, Any], ...] = ({"smoothing": 0.5}, {"smoothing": 1}, {"smoothing": 2})

@@ -23,14 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 from _common import describe_machine, make_net, make_sampler, print_ratios
-from _rows import read, write
+from _rows import RESULTS, read, write
 from _training_profile import write_profile
 from torch import nn
 
 from sk_ssimae import SSIMAutoencoderSegmenter
 from sk_ssimae.modules import ConvolutionalAutoencoder
 
-RESULTS = Path(__file__).parent / "results"
 BATCH_SIZE = 16
 LATENT_DIM = 500
 COMPILED = {"net_params": {"compile": True}}

@@ -75,8 +75,9 @@ class Ledger:
             # Of a run that completed no image, such as one with a wrong --roi, nothing is kept.
             if overwrite or (changed and not self._has_results()):
                 self._remove_outputs()
+            elif changed:
+                raise self._of_another_run(previous, changed)
             else:
-                self._refuse(previous, changed)
                 self._rows = self._read_rows()
                 self._names |= {row.name for row in self._rows.values()}
             self._out.remove_temporaries(PARTS)
@@ -207,15 +208,13 @@ class Ledger:
         # scores.csv may have been moved away.
         return any(map(self._out.exists, files_of(self._names)))
 
-    def _refuse(self, previous: dict[str, Any], changed: set[str]) -> None:
-        if not changed:
-            return
+    def _of_another_run(self, previous: dict[str, Any], changed: set[str]) -> FileExistsError:
         others = f"another model, threshold or version ({previous.get('model')!r})"
         if "threshold" in changed and changed <= {"threshold", "promise", "residual_maps"}:
             others = f"another threshold, {previous['threshold']!r}"
         if changed <= {"roi", "roi_sha256"}:
             others = f"another region of interest (--roi {previous.get('roi')!r})"
-        raise FileExistsError(
+        return FileExistsError(
             f"--out: {str(self.folder)!r} contains outputs of {others}. {_START_AGAIN}"
         )
 

@@ -181,7 +181,7 @@ class BaseAutoencoderSegmenter(ReconstructionMixin, ParametrizedAutoencoder):
         )
 
     def check_hooks(self, module: nn.Module, loss: nn.Module) -> None:
-        """Fail before the first epoch if a hook of the family does not return what is needed.
+        """Fail before the first epoch if a hook of the family does not return the right type.
 
         Parameters
         ----------

@@ -66,9 +66,9 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
         Most pixels of an image file that is read: a small file may declare a huge image. None for
         no limit.
     images_in_memory : bool or "auto", default="auto"
-        Whether `fit` keeps the pixels of all good images in memory. With "auto", images
-        that exceed a quarter of the memory of the machine, or container, are written to a temporary
-        file, see :doc:`/many`; with False, all are. It changes no result.
+        Whether `fit` keeps the pixels of all good images in memory. With "auto", images that exceed
+        a quarter of the memory of the machine, or container, are written to a temporary file, see
+        :doc:`/many`; with False, all are. It changes no result.
     random_state : int, RandomState, Generator or None, default=None
         Seed of everything random in `fit`, such as the choice of held-out images. The same integer
         gives the same result on the same device; the weights of an autoencoder also depend on the
@@ -311,7 +311,7 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
             If a parameter, image, label or mask is not as described; all images are opened and
             checked before training starts.
         """
-        self.check_parameters()
+        self._check_for_fit()
         return self._fit_good(self._load_good(X, y, roi))
 
     def partial_fit(self, X: Any, y: Any = None, *, roi: Any = None) -> Self:
@@ -353,7 +353,7 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
         if is_fitted:
             self.check_ready()
         else:
-            self.check_parameters()
+            self._check_for_fit()
         good = self._load_more(X, y, roi) if is_fitted else self._load_good(X, y, roi)
         return self._fit_good(good, goes_on=is_fitted)
 
@@ -394,6 +394,10 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
             check_image_size(self.image_size, self._smallest_side())
         if not isinstance(self.intensity_range, str):
             check_intensity_range(self.intensity_range)
+
+    def _check_for_fit(self) -> None:
+        self.check_parameters()
+        # Not a rule of parameters: ensembles and searches give a seed to those without one.
         if self.memory is not None and self.random_state is None:
             raise ValueError(
                 "random_state must not be None with memory: each fit would learn something else. "

@@ -199,8 +199,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
             try:
-                # With memory it needs a seed, which it gets.
-                (segmenter if segmenter.memory is None else _seeded(segmenter)).check_parameters()
+                segmenter.check_parameters()
             except ValueError as error:
                 raise _naming(name, error) from error
         super().check_parameters()
@@ -276,12 +275,12 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def settle(self, regions: Sequence[Region]) -> None:
         """Find the weights, if they are to be found."""
-        found = None
-        if self.weights == "auto":
-            for segmenter in self.segmenters_:
-                segmenter.check_ready()
-            found = find_weights(self.segmenters_, regions, self.min_image_size)
-        self._found_weights = found
+        if self.weights != "auto":
+            self._found_weights = None
+            return
+        for segmenter in self.segmenters_:
+            segmenter.check_ready()  # Those of a model file load their networks.
+        self._found_weights = find_weights(self.segmenters_, regions, self.min_image_size)
 
     def is_settled(self) -> bool:
         """Tell whether the weights are found that are to be found."""
@@ -320,9 +319,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def _prepared(self, segmenter: BaseSegmenter, seed: int) -> BaseSegmenter:
         """Return an unfitted copy that reads images like the ensemble and holds some out."""
-        copy = _seeded(segmenter, seed)
+        copy: BaseSegmenter = clone(segmenter)
         copy.set_params(**{name: getattr(self, name) for name in OF_IMAGES})
         copy.set_params(threshold="pixel_fpr")
+        if copy.random_state is None:
+            copy.set_params(random_state=seed)
         if copy.memory is None:
             copy.set_params(memory=self.memory)
         return copy
@@ -364,12 +365,6 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
-
-
-def _seeded(segmenter: BaseSegmenter, seed: int = 0) -> BaseSegmenter:
-    """Return an unfitted copy with a seed, if it has none of its own."""
-    copy: BaseSegmenter = clone(segmenter)
-    return copy if copy.random_state is not None else copy.set_params(random_state=seed)
 
 
 def _whole_images(

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 # them are some that tell segmenters apart, on any texture.
 _SEVERITIES = (0.1, 0.2, 0.4, 0.8)
 _N_OF_EACH = 2
-# Larger images are painted in windows of this side: the cost is independent of their size.
+# Larger images are painted in windows of this side, so that the cost does not grow with them.
 _SIDE = 256
-# Windows of images that are shrunk have at least this side when they are processed.
+# Of images that are shrunk, windows have at least this side when they are processed: the more they
+# are shrunk, the larger a window.
 _LEAST_WORKING_SIDE = 64
 # A segmenter with this share of the highest score, or more, counts in full: painted defects are not
 # the real ones. On nanofibres, the autoencoder is best by far on real defects, and has half of the

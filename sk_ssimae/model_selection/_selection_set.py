@@ -119,7 +119,7 @@ def make_selection_set(
     References
     ----------
     See :doc:`/model_selection` for the evidence that painted defects choose as real ones do, and
-    for what they cannot know.
+    for their limits.
 
     Examples
     --------

@@ -48,6 +48,10 @@ def ensemble():
     return EnsembleSegmenter(members, weights="auto", random_state=0)
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_who_sees_no_defects_hardly_counts(ensemble, good):
     edges, blind = ensemble.fit(good).weights_
     assert edges == 1
@@ -124,14 +128,26 @@ def test_residuals_that_depend_on_the_whole_image(ensemble, good):
 
 def test_weights_of_an_earlier_fit_are_forgotten(ensemble, good, monkeypatch):
     ensemble.fit(good)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(_ensemble, "find_weights", interrupt)
     with pytest.raises(KeyboardInterrupt):
         ensemble.fit(good[::-1])
     assert not ensemble.is_settled()
+
+
+def test_calibrate_prepares_segmenters_before_it_weighs_them(ensemble, good):
+    class Loading(Edges):
+        def check_ready(self):
+            super().check_ready()
+            self.is_loaded = True
+
+        def compute_residual(self, image):
+            assert self.is_loaded
+            return super().compute_residual(image)
+
+    ensemble.set_params(segmenters=[("edges", Loading()), ("blind", Blind())], weights=None)
+    ensemble.fit(good).set_params(weights="auto")
+    ensemble.segmenters_[0].is_loaded = False  # As after it was opened from a file.
+    assert ensemble.calibrate(good).weights_[0] == 1
 
 
 def test_strongly_shrunk_images_are_painted_in_windows(good):
@@ -156,15 +172,9 @@ def test_residuals_that_depend_on_the_place_get_whole_images(ensemble):
     assert ensemble.fit(good).weights_[0] > 0
 
 
-def test_an_interrupt_while_weights_are_sought_keeps_what_was_learned(
-    ensemble, good, monkeypatch, tmp_path
-):
+def test_an_interrupt_while_weights_are_sought_keeps_segmenters(ensemble, good, monkeypatch):
     again = copy.deepcopy(ensemble).fit(good)
     before = copy.deepcopy(again)
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patched:
         patched.setattr(_ensemble, "find_weights", interrupt)
         with pytest.raises(KeyboardInterrupt):

@@ -51,8 +51,9 @@ def check_candidates(candidates: Any) -> list[Candidate]:
         _check_name(candidate.name, [one.name for one in checked], where)
         _check_grid(candidate, where)
         try:
-            for setting in [{}, *candidate.settings()]:
-                _check(clone(candidate.segmenter).set_params(**setting))
+            candidate.segmenter.check_parameters()
+            for setting in candidate.settings():
+                clone(candidate.segmenter).set_params(**setting).check_parameters()
         except (TypeError, ValueError) as error:
             raise type(error)(f"{where} ({candidate.name}): {error}") from error
         checked.append(candidate)
@@ -97,20 +98,11 @@ def with_params(candidates: list[Candidate], params: Any) -> list[Candidate]:
         segmenter = clone(candidate.segmenter)
         own = {name: value for name, value in params.items() if name in segmenter.get_params()}
         try:
-            _check(segmenter.set_params(**own))
+            segmenter.set_params(**own).check_parameters()
         except (TypeError, ValueError) as error:
             raise type(error)(f"params, of {candidate.name}: {error}") from error
         changed.append(candidate._replace(segmenter=segmenter))
     return changed
-
-
-def _check(segmenter: Any) -> None:
-    """Check the parameters of a segmenter, with a seed if it has none, as it is fitted."""
-    from sklearn.base import clone
-
-    if segmenter.random_state is None:
-        segmenter = clone(segmenter).set_params(random_state=0)
-    segmenter.check_parameters()
 
 
 def common_parameter(candidates: Sequence[Candidate], name: str) -> Any:
