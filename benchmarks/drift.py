@@ -133,7 +133,7 @@ def check_many() -> Iterator[dict[str, Any]]:
 
 
 def judge_remedies() -> Iterator[dict[str, Any]]:
-    """Yield good images of fabrics flagged and defective ones found, by what is done."""
+    """Yield the numbers of good images flagged and of defective ones found, by remedy."""
     for texture in FABRICS:
         make = TEXTURES[texture]
         original = PatchDictionarySegmenter(random_state=0, target_fpr=0.05)

@@ -28,7 +28,7 @@ def setup(app):
 
 
 def to_mathml(latex, *, as_block=False):
-    """Return a <math> element; raise `FormulaError` for what the converter does not know."""
+    """Return a <math> element; raise `FormulaError` for commands that it does not know."""
     if found := SUBSCRIPT_OF_ACCENT.search(latex):
         raise FormulaError(f"{found[0]!r} must have no subscript: use ^{{(i)}}.")
     if r"\overline" in latex:

@@ -176,7 +176,7 @@ def _name_models(paths: Sequence[Path]) -> list[str]:
 
 
 def _show(scores: Mapping[str, dict[str, Any]], n_images: int, terminal: Terminal) -> None:
-    """Print the scores of all models side by side, then what each missed and falsely flagged."""
+    """Print the scores of all models side by side, then the images that each judged wrongly."""
     terminal.show(_table("score", _TITLES, scores, title=count(n_images, "image")))
     first = next(iter(scores.values()))
     if first["kinds"]:

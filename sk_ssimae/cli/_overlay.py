@@ -37,7 +37,7 @@ def draw_overlay(path: Path, found: Inspection, conversion: Conversion) -> bytes
     found : Inspection
         Results for the image.
     conversion : Conversion
-        How the segmenter converts its pixels: the picture shows what the segmenter saw.
+        How the segmenter converts its pixels; the picture shows converted pixels.
 
     Returns
     -------

@@ -34,7 +34,7 @@ class EpochProgress(Callback):
         self.on_end = on_end
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        # The segmenter copies its callbacks; what they call must stay the same.
+        # The segmenter copies its callbacks, but the functions that they call must stay the same.
         return self.__sklearn_clone__()
 
     def __sklearn_clone__(self) -> Self:

@@ -36,7 +36,7 @@ def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at each signal, but none within a second of the last.
 
     Signals follow one another closely if a key is held, or a wrapper repeats them. They must not
-    interrupt what the first of them has started, such as saving a model.
+    interrupt a step that the first of them has started, such as saving a model.
     """
     last = -math.inf
 

@@ -39,8 +39,8 @@ class RequestsRoi:
         Parameters
         ----------
         roi : bool, str or None
-            True to take what is passed as ``roi``, False to leave it, a name to take what is passed
-            under that name, and None to raise an error if any is passed.
+            True to take the value passed as ``roi``, False to leave it, a name to take the value
+            passed under that name, and None to raise an error if any is passed.
 
         Returns
         -------
