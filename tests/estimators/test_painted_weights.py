@@ -115,6 +115,7 @@ def test_types_of_images_may_differ(good):
         unit = one.region.pixels / (255 if one.region.pixels.dtype == np.uint8 else 1)
         close = np.abs(unit - other.region.pixels / 255) < 0.02
         assert close.mean() > 0.99  # Rounding may move the edge of a defect.
+        assert close[one.mask & other.mask].mean() > 0.9
 
 
 def test_residuals_that_depend_on_the_whole_image(ensemble, good):
