@@ -93,7 +93,7 @@ def shares_above(scores, thresholds):
 # Each rule keeps only its own promise. If one pixel in a hundred is marked, most good images have a
 # marked pixel. If at most one image in a hundred is flagged, hardly any pixel is marked. The second
 # promise is a bound on the average over calibrations: with 100 images, a single calibration may
-# lie below the line or somewhat above it. With the three lowest targets, both shares are 0 here.
+# lie below the line or somewhat above it. With the lowest targets, both shares are 0 here.
 
 # sphinx_gallery_thumbnail_number = 2
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), layout="constrained", sharex=True, sharey=True)
