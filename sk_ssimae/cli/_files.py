@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sk_ssimae._atomic import replace_file, resolve
+from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.datasets._listing import is_category, list_images, list_masks
 
 # File systems allow 255 bytes, including the suffix of a mask or a map.
@@ -17,10 +18,18 @@ _LONGEST_NAME = 255 - len(".png")
 def list_good_images(
     folder: Path, name: str, *, recursive: bool = False, mask_suffix: str | None = None
 ) -> list[Path]:
-    """List the good images of a folder, or of the training set of a category of MVTec AD."""
+    """List the good images of a folder, or of the training set of a category of MVTec AD.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `collect_images`.
+    """
     if is_category(folder):
         folder = folder / "train" / "good"
-    return list_images(folder, name, recursive=recursive, mask_suffix=mask_suffix)
+    files = list_images(folder, name, recursive=recursive, mask_suffix=mask_suffix)
+    refuse_outputs(folders_of(files), name)
+    return files
 
 
 def collect_images(
@@ -46,6 +55,8 @@ def collect_images(
     ------
     FileNotFoundError
         If a file or folder does not exist, or a folder contains no image.
+    ValueError
+        If a folder contains outputs of `predict`.
     """
     found: dict[str, Path] = {}
     for source in sources:
@@ -60,6 +71,7 @@ def collect_images(
             files = list_images(source, "IMAGES", recursive=recursive, mask_suffix=mask_suffix)
         for path in files:
             found.setdefault(identity(path), path)
+    refuse_outputs(folders_of(found.values()), "IMAGES")
     return list(found.values())
 
 
@@ -73,6 +85,11 @@ def list_masks_of(
     own = {identity(image) for image in images}
     files = list_masks(folder, name, recursive=recursive)
     return [path for path in files if identity(path) not in own]
+
+
+def folders_of(images: Iterable[Path]) -> list[Path]:
+    """Return the folders that images lie in, each once."""
+    return list(dict.fromkeys(Path(identity(image)).parent for image in images))
 
 
 def identity(path: Path) -> str:

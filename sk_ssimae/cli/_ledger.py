@@ -8,19 +8,17 @@ from typing import Any
 
 from sk_ssimae.cli._files import as_json, identity
 from sk_ssimae.cli._folder import OutputFolder
+from sk_ssimae.cli._outputs import PARTS, RUN, RUN_KEYS, SUFFIXES_OF_PARTS
 from sk_ssimae.cli._regions import ImageRegions, is_merged, merge_regions, read_regions
 from sk_ssimae.cli._rows import ImageState, Row, from_csv, to_csv
 from sk_ssimae.cli._text import one_line
 
-# Subfolders of the files of each image, and their suffixes.
-_SUFFIXES = {"masks": ".png", "residual_maps": ".tif", "regions": ".json", "overlays": ".png"}
-PARTS = tuple(_SUFFIXES)
 SCORES, REGIONS = "scores.csv", "regions.csv"
-_RUN, _SCALE = "run.json", "residual_maps/scale.json"
+_SCALE = "residual_maps/scale.json"
 # The regions of all images, written at the end of each run.
 MERGED = ("coco.json", REGIONS)
-# These identify our own run.json and scores.csv, in any version.
-_RUN_KEYS, _SCORES_COLUMNS = {"sha256", "threshold", "sk_ssimae"}, ("file", "name", "score")
+# These identify our own scores.csv, in any version.
+_SCORES_COLUMNS = ("file", "name", "score")
 _ELSEWHERE = "Choose another folder, or move it away."
 _START_AGAIN = "Choose another folder, or use --overwrite to start again."
 
@@ -65,9 +63,9 @@ class Ledger:
         self._rows: dict[str, Row] = {}
         # Names of all outputs that may exist. Some have no row if a run was killed.
         self._names: set[str] = set()
-        self._out.check((_RUN, SCORES, _SCALE, *MERGED))
+        self._out.check((RUN, SCORES, _SCALE, *MERGED))
         self._out.check(f"{part}/any" for part in PARTS)
-        if any(self._out.exists(part) for part in (_RUN, SCORES, *MERGED, *PARTS)):
+        if any(self._out.exists(part) for part in (RUN, SCORES, *MERGED, *PARTS)):
             previous = self._read_run()
             self._check_merged()
             self._names = _valid_names(previous.get("names", []))
@@ -171,22 +169,22 @@ class Ledger:
 
     def _read_run(self) -> dict[str, Any]:
         """Read run.json, which proves that the outputs in the folder are ours."""
-        path = self.folder / _RUN
+        path = self.folder / RUN
         try:
-            previous = json.loads(self._out.read(_RUN))
+            previous = json.loads(self._out.read(RUN))
         except FileNotFoundError:
             raise FileExistsError(
-                f"--out: {str(self.folder)!r} contains {self._name_outputs()} but no {_RUN}: "
+                f"--out: {str(self.folder)!r} contains {self._name_outputs()} but no {RUN}: "
                 "sk-ssimae predict did not write them. Choose another folder, or move them away."
             ) from None
         except (ValueError, RecursionError) as error:
             raise ValueError(
                 f"--out: {str(path)!r} is not valid JSON ({one_line(error)}). {_ELSEWHERE}"
             ) from error
-        if not isinstance(previous, dict) or not previous.keys() >= _RUN_KEYS:
+        if not isinstance(previous, dict) or not previous.keys() >= RUN_KEYS:
             raise ValueError(
                 f"--out: {str(path)!r} was not written by sk-ssimae predict: it is not a JSON "
-                f"object with {', '.join(sorted(_RUN_KEYS))}. {_ELSEWHERE}"
+                f"object with {', '.join(sorted(RUN_KEYS))}. {_ELSEWHERE}"
             )
         return previous
 
@@ -220,7 +218,7 @@ class Ledger:
 
     def _write_run(self, names: Iterable[str]) -> None:
         """Write run.json with names of outputs that may exist, at least of those without a row."""
-        self._out.write(_RUN, as_json({**self._run, "names": sorted(names)}))
+        self._out.write(RUN, as_json({**self._run, "names": sorted(names)}))
 
     def _read_rows(self) -> dict[str, Row]:
         rows = self._read_scores()
@@ -264,7 +262,7 @@ class Ledger:
 
 
 def _file(name: str, part: str) -> str:
-    return f"{part}/{name}{_SUFFIXES[part]}"
+    return f"{part}/{name}{SUFFIXES_OF_PARTS[part]}"
 
 
 def files_of(names: Iterable[str], parts: Iterable[str] = PARTS) -> Iterator[str]:

@@ -1,13 +1,14 @@
 """Masks, regions, 16-bit residual maps and scores of many images, completed one by one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import sk_ssimae
 from sk_ssimae._atomic import resolve
 from sk_ssimae._lock import lock_folder
-from sk_ssimae.cli._files import collect_images, identity, name_images
-from sk_ssimae.cli._ledger import PARTS, Ledger
+from sk_ssimae.cli._files import collect_images, folders_of, identity, name_images
+from sk_ssimae.cli._ledger import Ledger
 from sk_ssimae.cli._model import (
     Inspection,
     load_model,
@@ -75,7 +76,7 @@ def predict(
         Output of the command.
     """
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
-    check_sources({Path(identity(image)).parent for image in images}, out)
+    check_sources(folders_of(images), out)
     regions = RegionsOption(roi, images, mask_suffix)
     loaded = load_model(model, device, threshold)
     scale = ResidualScale.of(loaded.segmenter)
@@ -98,19 +99,13 @@ def predict(
         return code
 
 
-def check_sources(folders: set[Path], out: Path) -> None:
-    """Refuse folders of images that the run might delete or replace, or add images to."""
-    outputs = {resolve(out / part) for part in PARTS}
+def check_sources(folders: Iterable[Path], out: Path) -> None:
+    """Refuse folders of images that the run would add images to."""
     for folder in folders:
         if resolve(folder) == resolve(out):
             raise ValueError(
                 f"--out must be another folder than that of the images, got {str(out)!r} instead: "
                 "--recursive would read its masks and residual maps as images."
-            )
-        if resolve(folder) in outputs:
-            raise ValueError(
-                f"IMAGES: {str(folder)!r} contains outputs of predict (--out). Choose images from "
-                "another folder."
             )
 
 

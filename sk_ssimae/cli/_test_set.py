@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.cli._files import identity, list_masks_of
+from sk_ssimae.cli._files import folders_of, identity, list_masks_of
+from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.datasets._folders import as_bunch
 from sk_ssimae.datasets._listing import (
     is_category,
@@ -80,6 +81,7 @@ def load_test_set(
     good_files: list[Path] = []
     if good is not None:
         good_files = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
+        refuse_outputs(folders_of(good_files), "--good")
     if masks is None and is_category(images):
         category = load_category(images)
         good_files = [*category.test_good, *good_files]
@@ -89,6 +91,7 @@ def load_test_set(
     image_files, mask_files = list_with_masks(
         (folders[0], "IMAGES"), (folders[1], "MASKS"), recursive=recursive, mask_suffix=mask_suffix
     )
+    refuse_outputs(folders_of(image_files), "IMAGES")
     if not skip_bad:
         mask_files = pair(image_files, mask_files, folders=folders, mask_suffix=mask_suffix)
         return _dataset(images, good_files, image_files, mask_files, [])

@@ -11,6 +11,7 @@ from sk_ssimae.cli._arrivals import Arrivals
 from sk_ssimae.cli._files import identity
 from sk_ssimae.cli._live_ledger import LiveLedger
 from sk_ssimae.cli._model import load_model
+from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.cli._predict import (
     IMAGE_ERRORS,
     Outputs,
@@ -107,7 +108,8 @@ def _check_folder(folder: Path, out: Path) -> None:
             f"FOLDER must be the folder in which images arrive, and {kind} {str(folder)!r}. "
             "Check the path."
         )
-    check_sources({folder}, out)
+    refuse_outputs([folder], "FOLDER")
+    check_sources([folder], out)
 
 
 class _Watcher:

@@ -472,11 +472,25 @@ def test_outputs_are_refused_as_images(run, model, folders, tmp_path):
     for source in (out / "masks", out / "masks" / "0.png", tmp_path / "link"):
         result = run("predict", model, source, "-o", out, "--overwrite")
         assert result.exit_code == 1
-        assert (
-            "contains outputs of predict (--out). Choose images from another folder."
-            in result.stderr
-        )
+        assert "contains outputs of predict (--out), which are no images" in result.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+
+
+@pytest.mark.parametrize("command", ["predict", "fit", "evaluate", "report"])
+def test_outputs_among_images_are_refused(run, model, folders, tmp_path, command):
+    images = tmp_path / "images"
+    shutil.copytree(folders.good, images)
+    assert run("predict", model, images, "-o", images / "results").exit_code == 0
+    output = tmp_path / "new"
+    result = {
+        "predict": lambda: run("predict", model, images, "-r", "-o", output),
+        "fit": lambda: run("fit", images, "-r", "-o", output),
+        "evaluate": lambda: run("evaluate", model, images, folders.masks, "-r"),
+        "report": lambda: run("report", model, images, "-r", "-o", output),
+    }[command]()
+    assert result.exit_code == 1
+    assert f"{str(images / 'results' / 'masks')!r} contains outputs of predict" in result.stderr
+    assert not output.exists()
 
 
 def test_errors_do_not_overlap_the_progress_bar(run, model, tmp_path, bad, monkeypatch):

@@ -463,7 +463,7 @@ def test_wrong_folders_are_refused(watch, folders, camera, out, tmp_path):
     watch()
     result = watch(folder=out / "masks")
     assert result.exit_code == 1
-    assert "contains outputs of predict (--out)." in result.stderr
+    assert "contains outputs of predict (--out)" in result.stderr
 
 
 def test_the_oldest_images_come_first(camera):
