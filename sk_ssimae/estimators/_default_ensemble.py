@@ -13,7 +13,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     regular textures and on defects of grey value, one with fine and one with coarse filters; see
     the page "Which segmenter?" of the documentation. The sum of their calibrated maps is seldom far
     from the best of them, and above it on leather. A segmenter that finds few of the defects that
-    `fit` paints counts less, see the `weights` of :class:`EnsembleSegmenter`.
+    `fit` paints counts less, and the two dictionaries together as much as the autoencoder; see the
+    `weights` of :class:`EnsembleSegmenter`.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of "auto", 500
         latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 3 and
         `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and
-        "coarse_dictionary", one with the `scales` (2, 4, 8) and a `stride` of 8. Images must have
-        at least 128 pixels per side, or set ``autoencoder__patch_size``.
+        "coarse_dictionary", one with the `scales` (2, 4, 8), a `stride` of 8 and a soft limit of 4.
+        Images must have at least 128 pixels per side, or set ``autoencoder__patch_size``.
 
     Raises
     ------
@@ -70,4 +71,5 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         ("dictionary", PatchDictionarySegmenter()),
         ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
     ]
-    return EnsembleSegmenter(members, weights="auto").set_params(**params)
+    ensemble = EnsembleSegmenter(members, weights="auto", soft_limits={"coarse_dictionary": 4})
+    return ensemble.set_params(**params)

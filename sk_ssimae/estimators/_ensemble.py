@@ -22,7 +22,12 @@ from sk_ssimae._inference._region import Region
 from sk_ssimae._intensity import Image
 from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
-from sk_ssimae.estimators._ensemble_checks import check_names, check_pairs, check_weights
+from sk_ssimae.estimators._ensemble_checks import (
+    check_names,
+    check_pairs,
+    check_soft_limits,
+    check_weights,
+)
 from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._painted_weights import find_weights
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
@@ -64,6 +69,11 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         None for 1 each. With "auto", `fit` paints defects into held-out good images, or into all if
         none are held out, and weighs each segmenter by how well it finds them: see the Notes. After
         an interrupted `fit`, `calibrate` does so on its images.
+    soft_limits : dict of str to float, or None, default=None
+        For the named segmenters, the value l, at least 0.001, beyond which their calibrated maps m
+        grow by the logarithm alone: to l (1 + ln(m / l)). For segmenters that are high in a wide
+        halo around a defect, such as dictionaries of coarse filters: they still say that there is
+        a defect, and the others where it ends.
     n_jobs : int or None, default=None
         Number of segmenters fitted in parallel by joblib: None for one, unless in a
         ``joblib.parallel_config`` context, -1 for as many as there are processors.
@@ -92,7 +102,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     `image_size` shrinks images, windows have at least 64 pixels at that size. The score of a
     segmenter is the area under the per-region overlap curve of its map up to a false positive rate
     of 5 %, in the mean over families. Its weight is 1 if it has at least half of the highest score,
-    and twice its share of it otherwise. So a segmenter that cannot see defects on the texture, such
+    and twice its share of it otherwise; segmenters of the same class err alike, and each weight is
+    divided by their number. So a segmenter that cannot see defects on the texture, such
     as an autoencoder that did not learn it, hardly counts, and the others still hedge the choice:
     painted defects are not the real ones.
 
@@ -128,6 +139,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         "segmenters": Parameter(Role.TRAINING),  # See check_pairs.
         "combination": Parameter(Role.INFERENCE, StrOptions({"sum", "max"})),
         "weights": Parameter(Role.INFERENCE, list, tuple, StrOptions({"auto"}), None),
+        "soft_limits": Parameter(Role.INFERENCE, dict, None),
         "n_jobs": Parameter(
             Role.MACHINE,
             Interval(Integral, 1, None, closed="left"),
@@ -142,6 +154,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         *,
         combination: Literal["sum", "max"] = "sum",
         weights: Sequence[float] | Literal["auto"] | None = None,
+        soft_limits: dict[str, float] | None = None,
         n_jobs: int | None = None,
         smoothing: float | Literal["auto"] = 0,
         **shared: Unpack[ParametersButSmoothing],
@@ -150,6 +163,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         self.segmenters = segmenters
         self.combination = combination
         self.weights = weights
+        self.soft_limits = soft_limits
         self.n_jobs = n_jobs
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -204,6 +218,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                 raise _naming(name, error) from error
         super().check_parameters()
         check_weights(self.weights, len(self.segmenters))
+        check_soft_limits(self.soft_limits, [name for name, _ in self.segmenters])
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
 
@@ -256,6 +271,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         """Check that all are fitted, and the parameters that were set since."""
         super().check_ready()
         check_weights(self.weights, len(self.segmenters_))
+        check_soft_limits(self.soft_limits, self.named_segmenters_)
         _ = self.weights_  # Raises if they were not found.
         for segmenter in self.segmenters_:
             segmenter.check_ready()
@@ -342,7 +358,12 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
 
     def _combine(self, calibrated: Iterable[Map]) -> Map:
         combine = np.add if self.combination == "sum" else np.maximum
-        weighted = map(operator.mul, calibrated, self.weights_)
+        limits = self.soft_limits or {}
+        limited = (
+            _limit_softly(values, limits[name]) if name in limits else values
+            for name, values in zip(self.named_segmenters_, calibrated, strict=True)
+        )
+        weighted = map(operator.mul, limited, self.weights_)
         combined: Map = functools.reduce(combine, weighted)
         return combined
 
@@ -365,6 +386,13 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
+
+
+def _limit_softly(calibrated: Map, limit: float) -> Map:
+    """Let values beyond a limit grow by the logarithm alone."""
+    threshold = np.float32(limit)
+    excess: Map = np.maximum(calibrated / threshold, 1)
+    return np.minimum(calibrated, threshold) + threshold * np.log(excess)
 
 
 def _whole_images(

@@ -1,6 +1,6 @@
 """Checks of the parameters of an ensemble."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -8,6 +8,8 @@ from sk_ssimae.estimators._base import BaseSegmenter
 
 # Calibrated maps times this stay finite in float32.
 _HIGHEST_WEIGHT = 1_000_000
+# Calibrated maps divided by this do.
+_LOWEST_LIMIT = 0.001
 
 
 def check_weights(weights: Any, n_segmenters: int) -> None:
@@ -32,6 +34,28 @@ def check_weights(weights: Any, n_segmenters: int) -> None:
             f"weights must be {n_segmenters} numbers, one for each segmenter, from 0 to "
             f"{_HIGHEST_WEIGHT} and not all 0, got {weights!r} instead."
         )
+
+
+def check_soft_limits(limits: Mapping[Any, Any] | None, names: Collection[str]) -> None:
+    """Check given soft limits.
+
+    Raises
+    ------
+    ValueError
+        If one is not of a segmenter, too small or too large.
+    """
+    for name, limit in (limits or {}).items():
+        if name not in names:
+            raise ValueError(
+                f"soft_limits must have names of segmenters, which are {', '.join(names)}, got "
+                f"{name!r} instead."
+            )
+        is_number = isinstance(limit, Real) and not isinstance(limit, bool)
+        if not is_number or not _LOWEST_LIMIT <= float(limit) <= _HIGHEST_WEIGHT:
+            raise ValueError(
+                f"soft_limits[{name!r}] must be a number from {_LOWEST_LIMIT} to "
+                f"{_HIGHEST_WEIGHT}, got {limit!r} instead."
+            )
 
 
 def check_pairs(segmenters: Any) -> None:

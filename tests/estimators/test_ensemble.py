@@ -89,6 +89,42 @@ def test_weights_are_factors_of_calibrated_maps(ensemble, good, defective, weigh
         plain.set_params(weights=[1, 1, 1]).decision_function(images)
 
 
+def test_soft_limits_slow_the_growth_of_calibrated_maps(ensemble, good, defective):
+    images = defective[0]
+    grey, edges = ensemble.fit(good).segmenters_
+    other, limited = edges.calibrated_map(images), grey.calibrated_map(images).astype(float)
+    high = limited > 2
+    assert 0 < high.mean() < 1
+    limited[high] = 2 * (1 + np.log(limited[high] / 2))
+    threshold = ensemble.threshold_
+    ensemble.set_params(soft_limits={"grey": 2})
+    maps = ensemble.decision_function(images)
+    np.testing.assert_allclose(maps, other + limited, rtol=1e-5)
+    assert maps.dtype == np.float32
+    # The threshold is that of limited maps.
+    assert clone(ensemble).fit(good).threshold_ < threshold
+    largest = ensemble.set_params(combination="max", weights=(3, 1)).decision_function(images)
+    np.testing.assert_allclose(largest, np.maximum(other, 3 * limited), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ([4], "'soft_limits' parameter of EnsembleSegmenter must be an instance of 'dict'"),
+        ({"gray": 4}, "names of segmenters, which are grey, edges, got 'gray' instead"),
+        ({"grey": 0}, r"soft_limits\['grey'\] must be a number from 0.001 to 1000000, got 0"),
+        ({"grey": np.nan}, "got nan instead"),
+        ({"grey": True}, "got True instead"),
+        ({"grey": "4"}, "got '4' instead"),
+    ],
+)
+def test_wrong_soft_limits_are_refused(ensemble, good, limits, message):
+    with pytest.raises(ValueError, match=message):
+        clone(ensemble).set_params(soft_limits=limits).fit(good)
+    with pytest.raises(ValueError, match=message):
+        ensemble.fit(good).set_params(soft_limits=limits).decision_function(good)
+
+
 def test_a_single_segmenter_keeps_its_calibrated_map(ensemble, good):
     alone = ensemble.set_params(segmenters=[("edges", Edges(smoothing=1))]).fit(good)
     member = alone.named_segmenters_.edges
