@@ -13,8 +13,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     regular textures and on defects of grey value, one with fine and one with coarse filters; see
     the page "Which segmenter?" of the documentation. The sum of their calibrated maps is seldom far
     from the best of them, and above it on leather. A segmenter that finds few of the defects that
-    `fit` paints counts less, and the two dictionaries together as much as the autoencoder; see the
-    `weights` of :class:`EnsembleSegmenter`.
+    `fit` paints counts less, see the `weights` of :class:`EnsembleSegmenter`.
 
     Parameters
     ----------

@@ -102,8 +102,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     `image_size` shrinks images, windows have at least 64 pixels at that size. The score of a
     segmenter is the area under the per-region overlap curve of its map up to a false positive rate
     of 5 %, in the mean over families. Its weight is 1 if it has at least half of the highest score,
-    and twice its share of it otherwise; segmenters of the same class err alike, and each weight is
-    divided by their number. So a segmenter that cannot see defects on the texture, such
+    and twice its share of it otherwise. So a segmenter that cannot see defects on the texture, such
     as an autoencoder that did not learn it, hardly counts, and the others still hedge the choice:
     painted defects are not the real ones.
 

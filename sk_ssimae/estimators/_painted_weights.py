@@ -1,7 +1,6 @@
 """Weights of the segmenters of an ensemble, found on painted defects."""
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -52,7 +51,7 @@ class PaintedRegion(NamedTuple):
 def find_weights(
     segmenters: Sequence["BaseSegmenter"], good: Sequence[Region], min_size: int
 ) -> list[float]:
-    """Weigh segmenters by how well each finds painted defects, and by how many are of its class.
+    """Weigh segmenters by how well each finds painted defects.
 
     The score of a segmenter is the area under the per-region overlap curve of its map, up to a
     false positive rate of 5 %: its mean over the families of defects.
@@ -69,19 +68,15 @@ def find_weights(
     Returns
     -------
     list of float
-        Twice the scores divided by the highest, but at most 1, or 1 for all if no score is above 0;
-        divided by the number of segmenters of the same class, which err alike.
+        Twice the scores divided by the highest, but at most 1. All are 1 if no score is above 0.
     """
     needs_whole = any(map(_needs_whole_images, segmenters))
     painted = list(paint(good, None if needs_whole else min_size))
     scores = _scores(segmenters, painted)
     highest = max(scores)
-    merits = [min(score / (_FULL_SHARE * highest), 1.0) if highest > 0 else 1.0 for score in scores]
-    classes = Counter(map(type, segmenters))
-    return [
-        merit / classes[type(segmenter)]
-        for merit, segmenter in zip(merits, segmenters, strict=True)
-    ]
+    if highest <= 0:
+        return [1.0] * len(scores)
+    return [min(score / (_FULL_SHARE * highest), 1.0) for score in scores]
 
 
 def _needs_whole_images(segmenter: "BaseSegmenter") -> bool:
