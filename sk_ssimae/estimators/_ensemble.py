@@ -32,6 +32,7 @@ from sk_ssimae.estimators._loading import GoodImages
 from sk_ssimae.estimators._painted_weights import find_weights
 from sk_ssimae.estimators._parameters import Parameter, ParametersButSmoothing, Role
 from sk_ssimae.estimators._results import Map, Mask
+from sk_ssimae.estimators._tail import limit_softly
 
 # Parameters by which images are read. The ensemble reads them once, for all.
 OF_IMAGES = (
@@ -359,7 +360,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         combine = np.add if self.combination == "sum" else np.maximum
         limits = self.soft_limits or {}
         limited = (
-            _limit_softly(values, limits[name]) if name in limits else values
+            limit_softly(values, limits[name]) if name in limits else values
             for name, values in zip(self.named_segmenters_, calibrated, strict=True)
         )
         weighted = map(operator.mul, limited, self.weights_)
@@ -385,13 +386,6 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                     f"{value!r} instead. Set {parameter} of the ensemble, which reads images for "
                     "all of its segmenters."
                 )
-
-
-def _limit_softly(calibrated: Map, limit: float) -> Map:
-    """Let values beyond a limit grow by the logarithm alone."""
-    threshold = np.float32(limit)
-    excess: Map = np.maximum(calibrated / threshold, 1)
-    return np.minimum(calibrated, threshold) + threshold * np.log(excess)
 
 
 def _whole_images(

@@ -105,6 +105,13 @@ class TailProbability(NamedTuple):
         return surprise
 
 
+def limit_softly(surprise: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
+    """Let surprises beyond a limit l grow by the logarithm alone: to l (1 + ln(surprise / l))."""
+    threshold = np.float32(limit)
+    excess: NDArray[np.float32] = np.maximum(surprise / threshold, 1)
+    return np.minimum(surprise, threshold) + threshold * np.log(excess)
+
+
 def _knots(ordered: NDArray[Any]) -> NDArray[Any]:
     """Choose some of the ascending residuals, evenly in surprise, up to the 99 % quantile."""
     levels = np.geomspace(1, _TAIL_SHARE, _N_KNOTS - 1)

@@ -14,6 +14,8 @@ from sk_ssimae.model_selection._tuning._trials import Bench, Scored
 ENSEMBLES = "ensembles"
 # Kinds of segmenters that are combined: those with the best candidates.
 _MOST_KINDS = 4
+# As in `make_default_ensemble`.
+_SOFT_LIMITS = {"coarse_patch_dictionary": 4.0}
 
 
 def try_ensembles(
@@ -42,7 +44,11 @@ def try_ensembles(
         )
         for chosen in _subsets(kinds)
     ]
-    return [_score([outcomes[index] for index in group], bench) for group in found if group]
+    return [
+        _score({kind_of(candidates[index].segmenter): outcomes[index] for index in group}, bench)
+        for group in found
+        if group
+    ]
 
 
 def kind_of(segmenter: Any) -> str:
@@ -57,7 +63,7 @@ def kind_of(segmenter: Any) -> str:
 
 
 def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
-    """Return an unfitted ensemble of segmenters that read images in the same way.
+    """Return an unfitted ensemble of segmenters, by kind, that read images in the same way.
 
     It decides by the rules that they have in common, such as a `target_fpr`; else by its own.
     """
@@ -74,7 +80,10 @@ def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
         # A number is a residual of one segmenter, not a sum of surprises.
         if not isinstance(common.get(name), str):
             common.pop(name, None)
-    return EnsembleSegmenter(list(members.items()), random_state=seed, **common)
+    limits = {kind: limit for kind, limit in _SOFT_LIMITS.items() if kind in members}
+    return EnsembleSegmenter(
+        list(members.items()), random_state=seed, soft_limits=limits or None, **common
+    )
 
 
 def _subsets(kinds: list[list[int]]) -> Iterator[tuple[list[int], ...]]:
@@ -89,10 +98,11 @@ def _read_alike(candidates: Sequence[Candidate], group: Sequence[int]) -> bool:
     )
 
 
-def _score(members: Sequence[Outcome], bench: Bench) -> Outcome:
+def _score(by_kind: Mapping[str, Outcome], bench: Bench) -> Outcome:
     start = time.monotonic()
+    members = list(by_kind.values())
     scored = [member.scored for member in members if member.scored]
-    maps = bench.combine([one.maps for one in scored])
+    maps = bench.combine([one.maps for one in scored], [_SOFT_LIMITS.get(kind) for kind in by_kind])
     per_map = sum(one.seconds_per_map for one in scored)
     network = next((member for member in members if member.speed), None)
     return Outcome(
