@@ -43,6 +43,7 @@ from sk_ssimae import (
 )
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
+from sk_ssimae.estimators._default_ensemble import COARSE_SOFT_LIMIT
 from sk_ssimae.estimators._tail import limit_softly
 from sk_ssimae.model_selection import FamilyScorer, SelectionSet, make_selection_set
 
@@ -75,7 +76,7 @@ TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
     "variational": (VariationalAutoencoderSegmenter, {}, ({},)),
 }
 # Sums of the calibrated maps of trainings with default settings, some softly limited, as in `tune`.
-SOFT_LIMITS = {"coarse": 4.0}
+SOFT_LIMITS = {"coarse": COARSE_SOFT_LIMIT}
 ENSEMBLES = (
     *("ssim+patches", "ssim+features", "patches+features"),
     *("patches+patches-plain", "ssim+patches+features"),

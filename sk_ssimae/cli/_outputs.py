@@ -37,8 +37,8 @@ def refuse_outputs(folders: Iterable[Path], name: str) -> None:
     for folder in folders:
         if _is_of_a_run(resolve(folder)):
             raise ValueError(
-                f"{name}: {str(folder)!r} contains outputs of predict (--out), which are no "
-                "images to inspect. Choose another folder, or move the outputs away."
+                f"{name}: {str(folder)!r} contains outputs of predict (--out), not "
+                "images. Choose another folder, or move the outputs out of it."
             )
 
 

@@ -6,8 +6,15 @@ from pathlib import Path
 from sk_ssimae._atomic import replace_file
 from sk_ssimae.cli._candidates import find_candidates
 from sk_ssimae.cli._colours import ColourScale
-from sk_ssimae.cli._files import check_output_file, collect_images, identity, name_images
+from sk_ssimae.cli._files import (
+    check_output_file,
+    collect_images,
+    folders_of,
+    identity,
+    name_images,
+)
 from sk_ssimae.cli._model import load_model, naming_too_large_images, segment
+from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.cli._page import Entry, render
 from sk_ssimae.cli._pictures import draw, longest_side
 from sk_ssimae.cli._predict import IMAGE_ERRORS
@@ -70,6 +77,7 @@ def report(
     truth = find_masks(images, sources, masks, recursive=recursive, mask_suffix=mask_suffix)
     if good is not None:
         good_images = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
+        refuse_outputs(folders_of(good_images), "--good")
         truth |= {identity(image): None for image in good_images}
         images = collect_images([*images, *good_images])
     regions = RegionsOption(roi, images, mask_suffix)

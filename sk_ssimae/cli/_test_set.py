@@ -76,7 +76,7 @@ def load_test_set(
     FileNotFoundError
         If a folder does not exist or contains no images.
     ValueError
-        If images and masks do not pair and `skip_bad` is False.
+        If images and masks do not pair and `skip_bad` is False, or images are outputs of `predict`.
     """
     good_files: list[Path] = []
     if good is not None:

@@ -5,6 +5,9 @@ from typing import Any
 from sk_ssimae.estimators._ensemble import EnsembleSegmenter
 from sk_ssimae.estimators._patch_dictionary import PatchDictionarySegmenter
 
+#: Limit of the calibrated maps of a dictionary of coarse filters, in ensembles.
+COARSE_SOFT_LIMIT: float = 4
+
 
 def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     """Return an ensemble of an SSIM autoencoder and two patch dictionaries, for unknown textures.
@@ -20,7 +23,8 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     **params : dict
         Parameters of the :class:`EnsembleSegmenter`, such as ``random_state``, and of its
         segmenters: ``autoencoder__max_epochs``, ``dictionary__stride`` or
-        ``coarse_dictionary__scales``. The others are as below.
+        ``coarse_dictionary__scales``. The others are as below. With other ``segmenters``, set
+        ``soft_limits=None``.
 
     Returns
     -------
@@ -70,5 +74,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         ("dictionary", PatchDictionarySegmenter()),
         ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
     ]
-    ensemble = EnsembleSegmenter(members, weights="auto", soft_limits={"coarse_dictionary": 4})
+    ensemble = EnsembleSegmenter(
+        members, weights="auto", soft_limits={"coarse_dictionary": COARSE_SOFT_LIMIT}
+    )
     return ensemble.set_params(**params)

@@ -218,9 +218,15 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
                 raise _naming(name, error) from error
         super().check_parameters()
         check_weights(self.weights, len(self.segmenters))
-        check_soft_limits(self.soft_limits, [name for name, _ in self.segmenters])
+        # Segmenters may have been renamed since `fit`, for the next one.
+        names = [*getattr(self, "named_segmenters_", ()), *(name for name, _ in self.segmenters)]
+        check_soft_limits(self.soft_limits, dict.fromkeys(names))
         for name, segmenter in self.segmenters:
             self._check_parameters_of_images(name, segmenter)
+
+    def _check_for_fit(self) -> None:
+        super()._check_for_fit()
+        check_soft_limits(self.soft_limits, [name for name, _ in self.segmenters])
 
     def fit_regions(
         self,

@@ -48,7 +48,7 @@ def check_soft_limits(limits: Mapping[Any, Any] | None, names: Collection[str]) 
         if name not in names:
             raise ValueError(
                 f"soft_limits must have names of segmenters, which are {', '.join(names)}, got "
-                f"{name!r} instead."
+                f"{name!r} instead. Rename it, or set soft_limits=None."
             )
         is_number = isinstance(limit, Real) and not isinstance(limit, bool)
         if not is_number or not _LOWEST_LIMIT <= float(limit) <= _HIGHEST_WEIGHT:

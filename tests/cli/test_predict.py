@@ -472,11 +472,11 @@ def test_outputs_are_refused_as_images(run, model, folders, tmp_path):
     for source in (out / "masks", out / "masks" / "0.png", tmp_path / "link"):
         result = run("predict", model, source, "-o", out, "--overwrite")
         assert result.exit_code == 1
-        assert "contains outputs of predict (--out), which are no images" in result.stderr
+        assert "contains outputs of predict (--out), not images" in result.stderr
     assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
 
 
-@pytest.mark.parametrize("command", ["predict", "fit", "evaluate", "report"])
+@pytest.mark.parametrize("command", ["predict", "fit", "evaluate", "report", "--good"])
 def test_outputs_among_images_are_refused(run, model, folders, tmp_path, command):
     images = tmp_path / "images"
     shutil.copytree(folders.good, images)
@@ -487,6 +487,9 @@ def test_outputs_among_images_are_refused(run, model, folders, tmp_path, command
         "fit": lambda: run("fit", images, "-r", "-o", output),
         "evaluate": lambda: run("evaluate", model, images, folders.masks, "-r"),
         "report": lambda: run("report", model, images, "-r", "-o", output),
+        "--good": lambda: run(
+            "report", model, folders.defective, "--good", images, "-r", "-o", output
+        ),
     }[command]()
     assert result.exit_code == 1
     assert f"{str(images / 'results' / 'masks')!r} contains outputs of predict" in result.stderr

@@ -239,6 +239,7 @@ def test_ensembles(tiny, good, image, combination, block_size):
             ("inner", inner),
         ],
         combination=combination,
+        soft_limits={"patches": 1.5, "inner": 3},
         smoothing=0.7,
         random_state=0,
     ).fit(good)

@@ -125,6 +125,21 @@ def test_wrong_soft_limits_are_refused(ensemble, good, limits, message):
         ensemble.fit(good).set_params(soft_limits=limits).decision_function(good)
 
 
+def test_soft_limits_of_segmenters_that_were_renamed(ensemble, good, pair):
+    ensemble.set_params(soft_limits={"grey": 2}).fit(good)
+    maps = ensemble.decision_function(good)
+    renamed = [("gray", pair[0][1]), pair[1]]
+    ensemble.set_params(segmenters=renamed)
+    np.testing.assert_array_equal(ensemble.decision_function(good), maps)
+    with pytest.raises(ValueError, match=r"'grey' instead\. Rename it, or set soft_limits=None"):
+        ensemble.fit(good)
+    np.testing.assert_array_equal(ensemble.decision_function(good), maps)
+    ensemble.set_params(soft_limits={"gray": 2})
+    with pytest.raises(ValueError, match="which are grey, edges, got 'gray' instead"):
+        ensemble.decision_function(good)
+    np.testing.assert_array_equal(ensemble.fit(good).decision_function(good), maps)
+
+
 def test_a_single_segmenter_keeps_its_calibrated_map(ensemble, good):
     alone = ensemble.set_params(segmenters=[("edges", Edges(smoothing=1))]).fit(good)
     member = alone.named_segmenters_.edges

@@ -51,7 +51,10 @@ def fitted(good, tiny):
         "features": FeatureDictionarySegmenter(**FEW, pooling=3).fit(good),
         "sparse": SparseDictionarySegmenter(**SPARSE).fit(good),
         "ensemble": EnsembleSegmenter(
-            [("l2", clone(l2)), ("patches", patches)], weights="auto", random_state=0
+            [("l2", clone(l2)), ("patches", patches)],
+            weights="auto",
+            soft_limits={"patches": 2},
+            random_state=0,
         ).fit(good),
         "nested": EnsembleSegmenter(
             [("inner", inner), ("edges", PatchDictionarySegmenter(**FEW, scales=(1,)))],

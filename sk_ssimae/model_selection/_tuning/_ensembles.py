@@ -14,8 +14,6 @@ from sk_ssimae.model_selection._tuning._trials import Bench, Scored
 ENSEMBLES = "ensembles"
 # Kinds of segmenters that are combined: those with the best candidates.
 _MOST_KINDS = 4
-# As in `make_default_ensemble`.
-_SOFT_LIMITS = {"coarse_patch_dictionary": 4.0}
 
 
 def try_ensembles(
@@ -80,10 +78,16 @@ def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
         # A number is a residual of one segmenter, not a sum of surprises.
         if not isinstance(common.get(name), str):
             common.pop(name, None)
-    limits = {kind: limit for kind, limit in _SOFT_LIMITS.items() if kind in members}
+    limits = {kind: limit for kind in members if (limit := _soft_limit(kind)) is not None}
     return EnsembleSegmenter(
         list(members.items()), random_state=seed, soft_limits=limits or None, **common
     )
+
+
+def _soft_limit(kind: str) -> float | None:
+    from sk_ssimae.estimators._default_ensemble import COARSE_SOFT_LIMIT
+
+    return COARSE_SOFT_LIMIT if kind == "coarse_patch_dictionary" else None
 
 
 def _subsets(kinds: list[list[int]]) -> Iterator[tuple[list[int], ...]]:
@@ -102,7 +106,7 @@ def _score(by_kind: Mapping[str, Outcome], bench: Bench) -> Outcome:
     start = time.monotonic()
     members = list(by_kind.values())
     scored = [member.scored for member in members if member.scored]
-    maps = bench.combine([one.maps for one in scored], [_SOFT_LIMITS.get(kind) for kind in by_kind])
+    maps = bench.combine([one.maps for one in scored], [_soft_limit(kind) for kind in by_kind])
     per_map = sum(one.seconds_per_map for one in scored)
     network = next((member for member in members if member.speed), None)
     return Outcome(
