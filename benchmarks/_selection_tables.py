@@ -93,25 +93,23 @@ def _gain(
     name: str, seed: str, rows: list[dict[str, str]], curves: Path, default: str
 ) -> dict[str, Any]:
     """Return how far the chosen configuration is above the default, with images resampled."""
-    names = [row["configuration"] for row in rows]
-    files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in names]
-    chosen, usual = _report(rows).best_index, names.index(default)
-    intervals = _intervals([Curves.load(file) for file in files], chosen, usual)
-    return {"set": name, "seed": seed, "chosen": names[chosen], **intervals}
+    chosen = rows[_report(rows).best_index]["configuration"]
+    files = [curves / f"{name}-{seed}-{configuration}.npz" for configuration in (chosen, default)]
+    return {"set": name, "seed": seed, "chosen": chosen, **_intervals(*map(Curves.load, files))}
 
 
 def _cell(numbers: Iterable[float], digits: int = 3) -> str:
     return " ".join(f"{number:.{digits}f}".replace("0.", ".") for number in numbers)
 
 
-def _intervals(curves: list[Curves], chosen: int, usual: int) -> dict[str, str]:
+def _intervals(chosen: Curves, default: Curves) -> dict[str, str]:
     """Return the middle 90 % of the gain over the default, images of real defects resampled."""
     rng = np.random.default_rng(0)
-    n_images = len(curves[0].good)
+    n_images = len(chosen.good)
     gains = []
     for _ in range(_N_RESAMPLINGS):
         images = rng.integers(n_images, size=n_images)
-        gains.append(np.subtract(curves[chosen].scores(images), curves[usual].scores(images)))
+        gains.append(np.subtract(chosen.scores(images), default.scores(images)))
     low, high = np.quantile(gains, (0.05, 0.95), axis=0)
     return {
         f"{label} gain, 90 %": f"{low[i]:+.3f} to {high[i]:+.3f}" for i, label in enumerate(REAL)

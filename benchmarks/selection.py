@@ -43,8 +43,6 @@ from sk_ssimae import (
 )
 from sk_ssimae._inference._decision import smooth, smoothing_sigma
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
-from sk_ssimae.estimators._default_ensemble import COARSE_SOFT_LIMIT
-from sk_ssimae.estimators._tail import limit_softly
 from sk_ssimae.model_selection import FamilyScorer, SelectionSet, make_selection_set
 
 N_PATCHES = 12_000
@@ -75,8 +73,7 @@ TRAININGS: dict[str, tuple[type[BaseSegmenter], dict[str, Any], Settings]] = {
     "l2": (L2AutoencoderSegmenter, {}, (*WIDTHS, {"taper": 1.0})),
     "variational": (VariationalAutoencoderSegmenter, {}, ({},)),
 }
-# Sums of the calibrated maps of trainings with default settings, some softly limited, as in `tune`.
-SOFT_LIMITS = {"coarse": COARSE_SOFT_LIMIT}
+# Sums of the calibrated maps of trainings with default settings.
 ENSEMBLES = (
     *("ssim+patches", "ssim+features", "patches+features"),
     *("patches+patches-plain", "ssim+patches+features"),
@@ -166,9 +163,6 @@ def measure(problem: Problem, out: Path, done: set[str]) -> Iterator[dict[str, A
         raw: dict[str, tuple[list[Any], list[Any]]] = {}
         for name, setting in zip(names(training), settings, strict=True):
             forward = {k: v for k, v in setting.items() if k != "smoothing"}
-            is_default = not forward and setting.get("smoothing", 1) == 1
-            if name in done and not (is_default and training in needed):
-                continue
             if repr(forward) not in raw:
                 raw = {repr(forward): compute(segmenter, problem, forward)}
             width = setting.get("smoothing", 1)
@@ -176,17 +170,10 @@ def measure(problem: Problem, out: Path, done: set[str]) -> Iterator[dict[str, A
                 [smooth(each, width * smoothing_sigma("auto", each.shape)) for each in maps]
                 for maps in raw[repr(forward)]
             )
-            if is_default:
+            if not forward and width == 1:
                 of_members[training] = tuple(
                     [tail.surprise(each) for each in maps] for maps in (painted, real)
                 )
-                if training in SOFT_LIMITS:
-                    of_members[training] = tuple(
-                        [limit_softly(each, SOFT_LIMITS[training]) for each in maps]
-                        for maps in of_members[training]
-                    )
-            if name in done:
-                continue
             row = {"training_seconds": round(seconds, 1)}
             correlation = getattr(segmenter, "structure_correlation_", None)
             row |= {} if correlation is None else {"structure_correlation": round(correlation, 3)}

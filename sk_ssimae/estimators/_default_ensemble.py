@@ -5,9 +5,6 @@ from typing import Any
 from sk_ssimae.estimators._ensemble import EnsembleSegmenter
 from sk_ssimae.estimators._patch_dictionary import PatchDictionarySegmenter
 
-#: Limit of the calibrated maps of a dictionary of coarse filters, in ensembles.
-COARSE_SOFT_LIMIT: float = 4
-
 
 def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     """Return an ensemble of an SSIM autoencoder and two patch dictionaries, for unknown textures.
@@ -33,7 +30,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of "auto", 500
         latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 3 and
         `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and
-        "coarse_dictionary", one with the `scales` (2, 4, 8), a `stride` of 8 and a soft limit of 4.
+        "coarse_dictionary", one with the `scales` (2, 4, 8), a `stride` of 8 and a soft limit of 8.
         Images must have at least 128 pixels per side, or set ``autoencoder__patch_size``.
 
     Raises
@@ -74,7 +71,5 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         ("dictionary", PatchDictionarySegmenter()),
         ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
     ]
-    ensemble = EnsembleSegmenter(
-        members, weights="auto", soft_limits={"coarse_dictionary": COARSE_SOFT_LIMIT}
-    )
+    ensemble = EnsembleSegmenter(members, weights="auto", soft_limits={"coarse_dictionary": 8})
     return ensemble.set_params(**params)

@@ -104,7 +104,7 @@ def test_info_describes_the_model(run, models, method):
         "autoencoder__patch_size=16, autoencoder__precision='auto', autoencoder__stride=8, "
         "autoencoder__taper=1, dictionary__n_filters=4, coarse_dictionary__scales=(2, 4, 8), "
         "coarse_dictionary__stride=8, "
-        "soft_limits={'coarse_dictionary': 4}, weights='auto'"
+        "soft_limits={'coarse_dictionary': 8}, weights='auto'"
     )
     names = ("autoencoder", "dictionary", "coarse_dictionary")
     weights = zip(names, fitted.weights_, strict=True)

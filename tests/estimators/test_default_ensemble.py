@@ -39,7 +39,7 @@ def test_it_has_the_defaults_of_its_segmenters_but_a_few():
         assert members[name].get_params() == expected.get_params()
     assert members["coarse_dictionary"].get_params() == PatchDictionarySegmenter().get_params()
     assert (ensemble.combination, ensemble.weights) == ("sum", "auto")
-    assert ensemble.soft_limits == {"coarse_dictionary": 4}
+    assert ensemble.soft_limits == {"coarse_dictionary": 8}
     # Each call makes its own members.
     assert make_default_ensemble().segmenters[0][1] is not ensemble.segmenters[0][1]
 
@@ -58,7 +58,7 @@ def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
         random_state=0,
         combination="max",
         weights="auto",
-        soft_limits={"coarse_dictionary": 4},
+        soft_limits={"coarse_dictionary": 8},
     ).fit(good)
     assert ensemble.threshold_ == expected.threshold_
 

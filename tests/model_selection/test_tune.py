@@ -24,7 +24,7 @@ from sk_ssimae import (
 from sk_ssimae._images import Images
 from sk_ssimae._lock import LOCK
 from sk_ssimae.datasets import make_woven_fabric
-from sk_ssimae.estimators import ReconstructionNet, TailProbability
+from sk_ssimae.estimators import ReconstructionNet
 from sk_ssimae.exceptions import BudgetWarning, SelectionWarning
 from sk_ssimae.model_selection import (
     Candidate,
@@ -80,7 +80,7 @@ def test_parameters_of_all_candidates():
 
 def test_an_ensemble_has_the_rules_of_its_members(monkeypatch, set_speed):
     set_speed(Speed(0.0, 1e6))
-    monkeypatch.setattr(Bench, "combine", lambda self, *_: self.selection.y)
+    monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
     params = {"target_fpr": 0.2, "min_region_area": 3, "max_image_pixels": None}
     ensemble = tuned(candidates=[FILTERS, SSIM], params=params).segmenter
     assert {name: getattr(ensemble, name) for name in params} == params
@@ -335,7 +335,7 @@ def test_the_ensemble_is_tried_and_trained():
 
 def test_a_winning_ensemble_has_the_best_settings_of_its_members(monkeypatch, set_speed):
     set_speed(Speed(0.0, 1e6))
-    monkeypatch.setattr(Bench, "combine", lambda self, *_: self.selection.y)
+    monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
     result = tuned(candidates=[FILTERS, SSIM])
     assert set(result.chosen["candidate"].split(" + ")) == {"ssim", "filters"}
     assert isinstance(result.segmenter, EnsembleSegmenter)
@@ -379,37 +379,11 @@ def test_the_best_of_three_kinds_are_combined(set_speed):
 
 
 def test_dictionaries_are_combined_without_a_network(monkeypatch):
-    monkeypatch.setattr(Bench, "combine", lambda self, *_: self.selection.y)
+    monkeypatch.setattr(Bench, "combine", lambda self, maps: self.selection.y)
     result = tuned(candidates=[FILTERS, SPARSE])
     assert set(result.chosen["candidate"].split(" + ")) == {"filters", "sparse"}
     assert set(result.segmenter.named_segmenters_) == {"patch_dictionary", "sparse_dictionary"}
     assert result.trials[-1].n_patches is None
-
-
-def test_coarse_dictionaries_are_limited_softly(monkeypatch):
-    given = []
-
-    def combine(self, maps, soft_limits):
-        given.append(sorted(soft_limits, key=str))
-        return self.selection.y
-
-    monkeypatch.setattr(Bench, "combine", combine)
-    coarse = PatchDictionarySegmenter(**SMALL | {"scales": (2, 4), "stride": 4})
-    result = tuned(candidates=[FILTERS, Candidate("coarse", coarse)])
-    assert given == [[4, None]]
-    assert result.segmenter.soft_limits == {"coarse_patch_dictionary": 4}
-
-
-def test_maps_are_combined_as_by_an_ensemble():
-    first, second = np.random.default_rng(0).exponential(size=(2, 3, 200, 200)).astype("f4")
-    second[2, :20] *= 9
-    tails = [TailProbability.fit([one[0], one[1]]) for one in (first, second)]
-    surprises = [tail.surprise(one) for tail, one in zip(tails, (first, second), strict=True)]
-    limited = np.minimum(surprises[1], 3 * (1 + np.log(np.maximum(surprises[1], 3) / 3)))
-    assert (surprises[1] - limited).max() > 5
-    bench = SimpleNamespace(good=[0, 1], _inspected=lambda one, _: one)
-    combined = Bench.combine(bench, [first, second], [None, 3])
-    np.testing.assert_allclose(combined, surprises[0] + limited, rtol=1e-5)
 
 
 def test_networks_are_trained_on_the_patches_for_which_there_is_time(set_speed):

@@ -42,11 +42,7 @@ def try_ensembles(
         )
         for chosen in _subsets(kinds)
     ]
-    return [
-        _score({kind_of(candidates[index].segmenter): outcomes[index] for index in group}, bench)
-        for group in found
-        if group
-    ]
+    return [_score([outcomes[index] for index in group], bench) for group in found if group]
 
 
 def kind_of(segmenter: Any) -> str:
@@ -61,7 +57,7 @@ def kind_of(segmenter: Any) -> str:
 
 
 def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
-    """Return an unfitted ensemble of segmenters, by kind, that read images in the same way.
+    """Return an unfitted ensemble of segmenters that read images in the same way.
 
     It decides by the rules that they have in common, such as a `target_fpr`; else by its own.
     """
@@ -78,16 +74,7 @@ def make_ensemble(members: Mapping[str, Any], seed: int) -> Any:
         # A number is a residual of one segmenter, not a sum of surprises.
         if not isinstance(common.get(name), str):
             common.pop(name, None)
-    limits = {kind: limit for kind in members if (limit := _soft_limit(kind)) is not None}
-    return EnsembleSegmenter(
-        list(members.items()), random_state=seed, soft_limits=limits or None, **common
-    )
-
-
-def _soft_limit(kind: str) -> float | None:
-    from sk_ssimae.estimators._default_ensemble import COARSE_SOFT_LIMIT
-
-    return COARSE_SOFT_LIMIT if kind == "coarse_patch_dictionary" else None
+    return EnsembleSegmenter(list(members.items()), random_state=seed, **common)
 
 
 def _subsets(kinds: list[list[int]]) -> Iterator[tuple[list[int], ...]]:
@@ -102,11 +89,10 @@ def _read_alike(candidates: Sequence[Candidate], group: Sequence[int]) -> bool:
     )
 
 
-def _score(by_kind: Mapping[str, Outcome], bench: Bench) -> Outcome:
+def _score(members: Sequence[Outcome], bench: Bench) -> Outcome:
     start = time.monotonic()
-    members = list(by_kind.values())
     scored = [member.scored for member in members if member.scored]
-    maps = bench.combine([one.maps for one in scored], [_soft_limit(kind) for kind in by_kind])
+    maps = bench.combine([one.maps for one in scored])
     per_map = sum(one.seconds_per_map for one in scored)
     network = next((member for member in members if member.speed), None)
     return Outcome(

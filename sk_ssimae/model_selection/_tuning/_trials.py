@@ -96,15 +96,12 @@ class Bench:
         next(self._iter_maps(fitted, self.good[:1]))
         return time.monotonic() - start
 
-    def combine(
-        self, maps: Sequence[Sequence[Map]], soft_limits: Sequence[float | None]
-    ) -> list[Map]:
-        """Add maps of several segmenters in a common unit, as an ensemble with soft limits does.
+    def combine(self, maps: Sequence[Sequence[Map]]) -> list[Map]:
+        """Add maps of several segmenters in a common unit, as an ensemble does.
 
         The tail probabilities of the residuals are those of the good images of the set.
         """
         from sk_ssimae.estimators import TailProbability
-        from sk_ssimae.estimators._tail import limit_softly
 
         combined: list[Map] = []
         tails = [
@@ -113,11 +110,7 @@ class Bench:
         ]
         for of_image in zip(*maps, strict=True):
             surprises = [tail.surprise(m) for tail, m in zip(tails, of_image, strict=True)]
-            limited = [
-                surprise if limit is None else limit_softly(surprise, limit)
-                for surprise, limit in zip(surprises, soft_limits, strict=True)
-            ]
-            summed: Map = np.sum(limited, axis=0, dtype=np.float32)
+            summed: Map = np.sum(surprises, axis=0, dtype=np.float32)
             combined.append(summed)
         return combined
 

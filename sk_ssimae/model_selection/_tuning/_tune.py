@@ -98,9 +98,7 @@ def tune(
     ensembles : bool, default=True
         Whether the best candidates of different kinds together, such as an autoencoder and a
         dictionary as an :class:`~sk_ssimae.EnsembleSegmenter`, are candidates too: all combinations
-        of the four kinds with the best candidates. It costs next to no time. Maps of patch
-        dictionaries with coarse filters alone have a soft limit, as in
-        :func:`~sk_ssimae.make_default_ensemble`.
+        of the four kinds with the best candidates. It costs next to no time.
     groups : array of shape (n,), optional
         Group of each image, such as the part that it shows: groups are not divided. None if each
         image is its own.
