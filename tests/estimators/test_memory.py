@@ -43,7 +43,7 @@ OTHERS = {
     "n_samples": 3, "search_steps": 3, "search_lr": 0.1, "combination": "max", "weights": (2, 1),
     "threshold": "pixel_fpr", "target_fpr": 0.1,
     "extent_threshold": "pixel_fpr", "extent_fpr": 0.2, "opening_diameter": 0,
-    "min_region_area": 5,
+    "min_region_area": 5, "soft_limits": {"patches": 1.5},
 }  # fmt: skip
 
 
