@@ -27,6 +27,19 @@ def list_good_images(
     """
     if is_category(folder):
         folder = folder / "train" / "good"
+    return list_inputs(folder, name, recursive=recursive, mask_suffix=mask_suffix)
+
+
+def list_inputs(
+    folder: Path, name: str, *, recursive: bool = False, mask_suffix: str | None = None
+) -> list[Path]:
+    """List the images of a folder.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `collect_images`.
+    """
     files = list_images(folder, name, recursive=recursive, mask_suffix=mask_suffix)
     refuse_outputs(folders_of(files), name)
     return files

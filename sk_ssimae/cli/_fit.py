@@ -134,7 +134,7 @@ def _say_how_far(segmenter: BaseSegmenter, path: Path) -> str:
 
 
 def summarize(segmenter: BaseSegmenter, n_images: int, output: Path, terminal: Terminal) -> None:
-    """Print what was trained, and the promise of its threshold."""
+    """Print a summary of the training, and the promise of the threshold."""
     name, images = type(segmenter).__name__, count(n_images, "image")
     terminal.say(f"{name} trained on {images} and saved to {str(output)!r}.")
     if segmenter.intensity_range_ is not None:

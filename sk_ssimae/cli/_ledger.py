@@ -8,7 +8,7 @@ from typing import Any
 
 from sk_ssimae.cli._files import as_json, identity
 from sk_ssimae.cli._folder import OutputFolder
-from sk_ssimae.cli._outputs import PARTS, RUN, RUN_KEYS, SUFFIXES_OF_PARTS
+from sk_ssimae.cli._outputs import PARTS, RUN, RUN_KEYS, SUFFIXES_OF_PARTS, is_run
 from sk_ssimae.cli._regions import ImageRegions, is_merged, merge_regions, read_regions
 from sk_ssimae.cli._rows import ImageState, Row, from_csv, to_csv
 from sk_ssimae.cli._text import one_line
@@ -181,7 +181,7 @@ class Ledger:
             raise ValueError(
                 f"--out: {str(path)!r} is not valid JSON ({one_line(error)}). {_ELSEWHERE}"
             ) from error
-        if not isinstance(previous, dict) or not previous.keys() >= RUN_KEYS:
+        if not is_run(previous):
             raise ValueError(
                 f"--out: {str(path)!r} was not written by sk-ssimae predict: it is not a JSON "
                 f"object with {', '.join(sorted(RUN_KEYS))}. {_ELSEWHERE}"
@@ -193,7 +193,7 @@ class Ledger:
         return ", ".join(output for output in outputs if self._out.exists(output))
 
     def _changed(self, previous: dict[str, Any]) -> set[str]:
-        """Return what differs from an earlier run, of all that outputs depend on."""
+        """Return the names of the entries of run.json that differ from those of an earlier run."""
         names = previous.keys() | self._run.keys()
         # Only the content of the model counts: it may have been renamed or moved.
         changed = {name for name in names if previous.get(name) != self._run.get(name)}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from sk_ssimae._atomic import resolve
 
@@ -42,11 +43,15 @@ def refuse_outputs(folders: Iterable[Path], name: str) -> None:
             )
 
 
+def is_run(document: Any) -> bool:
+    """Return whether the content of a run.json is ours."""
+    return isinstance(document, dict) and document.keys() >= RUN_KEYS
+
+
 def _is_of_a_run(folder: Path) -> bool:
     if folder.name not in PARTS:
         return False
     try:
-        run = json.loads((folder.parent / RUN).read_bytes())
+        return is_run(json.loads((folder.parent / RUN).read_bytes()))
     except (OSError, ValueError, RecursionError):
         return False
-    return isinstance(run, dict) and run.keys() >= RUN_KEYS

@@ -9,12 +9,11 @@ from sk_ssimae.cli._colours import ColourScale
 from sk_ssimae.cli._files import (
     check_output_file,
     collect_images,
-    folders_of,
     identity,
+    list_inputs,
     name_images,
 )
 from sk_ssimae.cli._model import load_model, naming_too_large_images, segment
-from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.cli._page import Entry, render
 from sk_ssimae.cli._pictures import draw, longest_side
 from sk_ssimae.cli._predict import IMAGE_ERRORS
@@ -23,7 +22,6 @@ from sk_ssimae.cli._runs import runs_of_mask
 from sk_ssimae.cli._terminal import SOME_IMAGES_FAILED, Terminal
 from sk_ssimae.cli._test_set import find_masks
 from sk_ssimae.cli._text import count, one_line
-from sk_ssimae.datasets._listing import list_images
 from sk_ssimae.datasets._masks import read_mask
 from sk_ssimae.estimators import BaseSegmenter
 
@@ -76,8 +74,7 @@ def report(
     images = collect_images(sources, recursive=recursive, mask_suffix=mask_suffix)
     truth = find_masks(images, sources, masks, recursive=recursive, mask_suffix=mask_suffix)
     if good is not None:
-        good_images = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
-        refuse_outputs(folders_of(good_images), "--good")
+        good_images = list_inputs(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
         truth |= {identity(image): None for image in good_images}
         images = collect_images([*images, *good_images])
     regions = RegionsOption(roi, images, mask_suffix)

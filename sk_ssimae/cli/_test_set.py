@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 from sklearn.utils import Bunch
 
-from sk_ssimae.cli._files import folders_of, identity, list_masks_of
+from sk_ssimae.cli._files import folders_of, identity, list_inputs, list_masks_of
 from sk_ssimae.cli._outputs import refuse_outputs
 from sk_ssimae.datasets._folders import as_bunch
 from sk_ssimae.datasets._listing import (
     is_category,
-    list_images,
     list_with_masks,
     match,
     named,
@@ -80,8 +79,7 @@ def load_test_set(
     """
     good_files: list[Path] = []
     if good is not None:
-        good_files = list_images(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
-        refuse_outputs(folders_of(good_files), "--good")
+        good_files = list_inputs(good, "--good", recursive=recursive, mask_suffix=mask_suffix)
     if masks is None and is_category(images):
         category = load_category(images)
         good_files = [*category.test_good, *good_files]

@@ -442,7 +442,7 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
         self.n_defective_dropped_ = good.n_defective
         try:
             self.settle(split.held_out or split.training)
-        except BaseException:  # An interrupt too. After a first fit, what was learned is kept.
+        except BaseException:  # An interrupt too. The result of a first training is kept.
             if goes_on:
                 self.__dict__.clear()
                 self.__dict__.update(before)

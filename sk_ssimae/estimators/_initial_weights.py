@@ -98,7 +98,7 @@ def copy_weights(
     Raises
     ------
     ValueError
-        If the two networks do not have the same tensors; the message names what differs in both.
+        If the two networks do not have the same tensors; the message names the differences.
     """
     given, own = weights_of_network(start), module.state_dict()
     shapes = [{name: tuple(one.shape) for name, one in tensors.items()} for tensors in (given, own)]

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sk_ssimae.estimators._autoencoder import BaseAutoencoderSegmenter
 
 # Share of the learning rate of `fit` by which training continues. A choice, not measured: a new
-# cycle at the full rate might undo what was learned.
+# cycle at the full rate might undo the earlier training.
 _LOWER_RATE = 0.1
 
 

@@ -163,7 +163,7 @@ class SelectionReport:
         Returns
         -------
         SelectionReport
-            The report; `from_scores` says what is checked and when it warns.
+            The report; `from_scores` describes its checks and warnings.
 
         Raises
         ------

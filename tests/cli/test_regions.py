@@ -123,7 +123,7 @@ def test_overlays_outline_the_regions(out, folders):
         assert picture.shape == (*image.shape, 3)
         is_red = (picture == (227, 26, 28)).all(axis=-1)
         assert is_red.any() == mask.any()
-        # Outlines lie around the regions: what is marked stays visible but for the numbers.
+        # Outlines lie around the regions, so that marked pixels stay visible but for the numbers.
         touching = np.zeros_like(mask)
         touching[1:] |= mask[:-1]
         touching[:-1] |= mask[1:]

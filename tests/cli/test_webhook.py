@@ -14,7 +14,7 @@ VERDICT = {"file": "/camera/ä.png", "name": "ä", "verdict": "NG", "score": 0.5
 
 
 class Receiver:
-    """A server that records what is posted and answers with the next of some statuses."""
+    """A server that records posted texts and answers with the next of some statuses."""
 
     def __init__(self):
         self.posted, self.statuses = [], []

@@ -239,7 +239,7 @@ def test_defects_in_colour_equal_those_in_grey(family):
 
 
 def test_no_family_is_a_corruption_of_training():
-    # A search would reward networks that learned to remove what the families draw.
+    # A search would reward networks that learned to remove such defects.
     names = set()
     for segmenter in all_segmenters().values():
         for name, parameter in segmenter.parameters.items():

@@ -307,7 +307,7 @@ def test_jpeg_in_orientation(tag: int, tmp_path: Path):
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "jpeg", "group4"])
 def test_without_imagecodecs(compression: str, tmp_path: Path, monkeypatch: Any):
-    """Pillow decodes what tifffile leaves to imagecodecs."""
+    """Pillow decodes files for which tifffile needs imagecodecs."""
 
     def decode(self: Any, *args: Any, **kwargs: Any) -> None:
         raise ValueError("<COMPRESSION> requires the 'imagecodecs' package")

@@ -145,7 +145,7 @@ def test_exports_that_could_not_be_loaded_are_not_written(ssim, tmp_path):
 
 
 def test_large_networks_are_far_from_the_bound(monkeypatch, tmp_path):
-    """Patches of the paper, with six samples of each: a twentieth of what is allowed."""
+    """Patches of the paper, with six samples of each: a twentieth of the bound."""
     patches = np.random.default_rng(0).random((2, 128, 128), dtype=np.float32)
     segmenter = VariationalAutoencoderSegmenter(
         patch_size=128,

@@ -23,7 +23,7 @@ from sk_ssimae._validation import to_array
 _PLAN = "tuning.json"
 _CHECKPOINTS = "checkpoints"
 _FORMAT = 2
-# Ends the name of a hash of what a text does not say, such as the weights of a network.
+# Ends the name of a hash of content that a text does not show, such as the weights of a network.
 _CONTENT = ", content"
 
 
