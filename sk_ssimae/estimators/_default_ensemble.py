@@ -29,8 +29,9 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
         Unfitted, with `weights` "auto" and the segmenters "autoencoder", an
         :class:`SSIMAutoencoderSegmenter` with patches of 128 pixels at a `stride` of "auto", 500
         latent dimensions, a `cutout` of 0.25, a `taper` of 1, an `absolute_weight` of 3 and
-        `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter`; and
-        "coarse_dictionary", one with the `scales` (2, 4, 8), a `stride` of 8 and a soft limit of 8.
+        `precision` "auto"; "dictionary", a :class:`PatchDictionarySegmenter` of the centres of
+        k-means; and "coarse_dictionary", one of features chosen at random, with the `scales`
+        (2, 4, 8), a `stride` of 8 and a soft limit of 8.
         Images must have at least 128 pixels per side, or set ``autoencoder__patch_size``.
 
     Raises
@@ -68,7 +69,7 @@ def make_default_ensemble(**params: Any) -> EnsembleSegmenter:
     )
     members = [
         ("autoencoder", autoencoder),
-        ("dictionary", PatchDictionarySegmenter()),
+        ("dictionary", PatchDictionarySegmenter(dictionary="kmeans")),
         ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
     ]
     ensemble = EnsembleSegmenter(members, weights="auto", soft_limits={"coarse_dictionary": 8})

@@ -12,6 +12,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
+from threadpoolctl import threadpool_limits
 
 from sk_ssimae._areas import Area, whole_area
 from sk_ssimae._intensity import Image
@@ -219,7 +220,10 @@ class BaseDictionarySegmenter(BaseSegmenter):
             n_neighbors=min(n_neighbors, len(dictionary)), algorithm="brute"
         )
         self.neighbors_.fit(self.dictionary_)
-        self.spacings_ = _spacings(self.neighbors_, density_neighbors)
+        # Below this, distances are rounding errors: of features that good images all share.
+        terms = np.abs(self.feature_mean_) @ np.abs(self.projection_)
+        resolution = float(np.finfo(np.float32).eps * np.linalg.norm(terms))
+        self.spacings_ = _spacings(self.neighbors_, density_neighbors, resolution)
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
@@ -260,7 +264,7 @@ def _principal_components(
     return pca.mean_.astype(np.float32), projection.astype(np.float32)
 
 
-def _spacings(neighbors: NearestNeighbors, number: int) -> Features:
+def _spacings(neighbors: NearestNeighbors, number: int, resolution: float) -> Features:
     """Return the mean distance of each feature to others, in units of the median."""
     n_features = neighbors.n_samples_fit_
     number = min(number, n_features - 1)
@@ -268,7 +272,7 @@ def _spacings(neighbors: NearestNeighbors, number: int) -> Features:
         return np.ones(n_features, dtype=np.float32)
     means = neighbors.kneighbors(n_neighbors=number)[0].mean(axis=1)
     median = float(np.median(means))
-    relative = means / median if median > 0 else np.ones(n_features)
+    relative = means / median if median > resolution else np.ones(n_features)
     spacings: Features = np.maximum(relative, _LEAST_SPACING).astype(np.float32)
     return spacings
 
@@ -290,7 +294,11 @@ def _select(rows: Features, rule: str, size: int, rng: np.random.Generator, seed
     if len(rows) <= size:
         return rows
     if rule == "kmeans":
-        clusters = MiniBatchKMeans(size, random_state=seed, n_init=1, batch_size=4096).fit(rows)
+        clusters = MiniBatchKMeans(size, random_state=seed, n_init=1, batch_size=4096)
+        # The order in which several threads add could decide when it stops, and on a busy machine
+        # they wait for each other at each of many small steps.
+        with threadpool_limits(1):
+            clusters.fit(rows)
         return np.asarray(clusters.cluster_centers_, dtype=np.float32)
     if rule == "coreset":
         return rows[_farthest_first(rows, size, int(rng.integers(len(rows))))]

@@ -38,6 +38,8 @@ from sk_ssimae.modules._geometry import Geometry, find_geometry
 
 # Sides of a small image, in pixels, whose grid tells that of a large one.
 _SMALL = 128
+# Of "efficientnet-lite0".
+_LAYERS = ("layers.block1", "layers.block2", "layers.block3", "layers.block4")
 # Subregions that pass through the network at once.
 _BATCH = 16
 
@@ -57,17 +59,17 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         the intensity range to features. A path that ends in ".onnx" names an ONNX file of such a
         network, computed by ONNX Runtime on the CPU: the extra ``onnx`` installs it. Its
         normalization must be part of the graph; grey images are repeated if it takes colour.
-    layers : tuple of str or None, default=("layers.block2", "layers.block4")
+    layers : tuple of str or None, default=("layers.block1", ..., "layers.block4")
         Names of the submodules whose outputs (N, K, h, w) are the features, as in
         ``named_modules()``, or names of tensors of an ONNX file; None for the output of the
-        network. The default is for
-        "efficientnet-lite0": 24 channels of every fourth and 40 of every eighth pixel.
+        network. The default is for "efficientnet-lite0", all four blocks from "layers.block1" to
+        "layers.block4": twice 24 channels of every fourth and twice 40 of every eighth pixel.
     pooling : int, default=1
         Side of the neighbourhood over which features are averaged, in cells of their grid, an odd
         number; 1 for none.
-    normalization : {"l1"} or None, default=None
-        "l1" divides the features of a cell by the sum of their absolute values: the strength of
-        responses then has no effect.
+    normalization : {"l1"} or None, default="l1"
+        "l1" divides the features of a cell by the sum of their absolute values: their pattern then
+        counts, not their strength, which contrast changes. None for features as they are.
     subregions : tuple of three int or None, default=None
         Size, stride and input size in pixels: squares of that size, stride apart, are enlarged to
         the input size and pass through the network one by one. The features of a square are the
@@ -121,9 +123,9 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         self,
         *,
         feature_extractor: str | os.PathLike[str] | nn.Module = "efficientnet-lite0",
-        layers: tuple[str, ...] | None = ("layers.block2", "layers.block4"),
+        layers: tuple[str, ...] | None = _LAYERS,
         pooling: int = 1,
-        normalization: Literal["l1"] | None = None,
+        normalization: Literal["l1"] | None = "l1",
         subregions: tuple[int, int, int] | None = None,
         device: str | torch.device = "auto",
         **shared: Unpack[DictionaryParameters],

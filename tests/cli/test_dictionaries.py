@@ -102,8 +102,8 @@ def test_info_describes_the_model(run, models, method):
         "random_state=0, autoencoder__absolute_weight=3, autoencoder__cutout=0.25, "
         "autoencoder__latent_dim=8, autoencoder__max_epochs=2, autoencoder__n_patches=64, "
         "autoencoder__patch_size=16, autoencoder__precision='auto', autoencoder__stride=8, "
-        "autoencoder__taper=1, dictionary__n_filters=4, coarse_dictionary__scales=(2, 4, 8), "
-        "coarse_dictionary__stride=8, "
+        "autoencoder__taper=1, dictionary__dictionary='kmeans', dictionary__n_filters=4, "
+        "coarse_dictionary__scales=(2, 4, 8), coarse_dictionary__stride=8, "
         "soft_limits={'coarse_dictionary': 8}, weights='auto'"
     )
     names = ("autoencoder", "dictionary", "coarse_dictionary")

@@ -21,6 +21,7 @@ AUTOENCODER = {
     "absolute_weight": 3,
     "precision": "auto",
 }
+KMEANS = {"dictionary": "kmeans"}
 
 
 def test_it_has_the_defaults_of_its_segmenters_but_a_few():
@@ -34,7 +35,7 @@ def test_it_has_the_defaults_of_its_segmenters_but_a_few():
     }
     assert members["coarse_dictionary"].scales == (2, 4, 8)
     members["coarse_dictionary"].set_params(scales=(1, 2), stride=4)
-    for name, changes in {"autoencoder": AUTOENCODER, "dictionary": {}}.items():
+    for name, changes in {"autoencoder": AUTOENCODER, "dictionary": KMEANS}.items():
         expected = type(members[name])(**changes)
         assert members[name].get_params() == expected.get_params()
     assert members["coarse_dictionary"].get_params() == PatchDictionarySegmenter().get_params()
@@ -52,7 +53,7 @@ def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
     expected = EnsembleSegmenter(
         [
             ("autoencoder", SSIMAutoencoderSegmenter(**AUTOENCODER | tiny)),
-            ("dictionary", PatchDictionarySegmenter(n_filters=4)),
+            ("dictionary", PatchDictionarySegmenter(n_filters=4, **KMEANS)),
             ("coarse_dictionary", PatchDictionarySegmenter(scales=(2, 4, 8), stride=8)),
         ],
         random_state=0,

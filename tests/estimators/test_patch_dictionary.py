@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from sk_ssimae import PatchDictionarySegmenter
 from sk_ssimae.datasets import draw_defects, make_woven_fabric
@@ -127,6 +128,21 @@ def test_dictionaries_find_defects(dictionary):
     ).fit(GOOD)
     assert segmenter.dictionary_.shape == (300, 64)
     assert segmenter.score(test.images, test.masks) > 0.75
+
+
+def test_k_means_computes_in_one_thread(monkeypatch):
+    seen = []
+
+    class Recording(_dictionary.MiniBatchKMeans):
+        def fit(self, rows):
+            seen.extend(pool["num_threads"] for pool in threadpool_info())
+            return super().fit(rows)
+
+    monkeypatch.setattr(_dictionary, "MiniBatchKMeans", Recording)
+    with threadpool_limits(2):
+        rows = np.random.default_rng(0).standard_normal((50, 3)).astype(np.float32)
+        _dictionary._select(rows, "kmeans", 5, np.random.default_rng(0), 0)
+    assert set(seen) == {1}
 
 
 def test_the_coreset_covers_better_than_chance():
