@@ -146,7 +146,10 @@ METHODS = {
     "sparse-dictionary": Method(SparseDictionarySegmenter, {}, _STRIDES),
     "feature-dictionary": Method(FeatureDictionarySegmenter, {}),
     "feature-dictionary-napoletano": Method(
-        FeatureDictionarySegmenter, self_similarity_protocol(), _SUBREGIONS, fits_slowly=True
+        FeatureDictionarySegmenter,
+        {"layers": ("layers.block2", "layers.block4"), **self_similarity_protocol()},
+        _SUBREGIONS,
+        fits_slowly=True,
     ),
     "patch-dictionary": Method(PatchDictionarySegmenter, {}),
 }
