@@ -20,8 +20,8 @@ for index, row in enumerate(rows):  # The name of a data set is given once.
 # %%
 # One panel per data set, each with its own range of scores: the higher and the further left, the
 # better. Markers show families: circles and squares for autoencoders, triangles for dictionaries,
-# diamonds for ensembles. Dictionaries train for a second to one and a half minutes, autoencoders
-# and ensembles for 40 seconds to 21 minutes. Only orders of magnitude count: the machine had other
+# diamonds for ensembles. Dictionaries train for a second to two minutes, autoencoders and
+# ensembles for 40 seconds to 18 minutes. Only orders of magnitude count: the machine had other
 # work, and two runs that differ in the seed alone took 95 and 388 seconds.
 
 titles = {
