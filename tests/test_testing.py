@@ -29,6 +29,7 @@ OWN = {
     estimators.FeatureDictionarySegmenter: {
         "feature_extractor": torch.nn.AvgPool2d(4),
         "layers": None,
+        "normalization": None,
         "dictionary_size": 50,
     },
 }

@@ -69,7 +69,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         number; 1 for none.
     normalization : {"l1"} or None, default="l1"
         "l1" divides the features of a cell by the sum of their absolute values: their pattern then
-        counts, not their strength, which contrast changes. None for features as they are.
+        counts, not their strength, which contrast changes. None for features as they are, or a
+        network that returns only one.
     subregions : tuple of three int or None, default=None
         Size, stride and input size in pixels: squares of that size, stride apart, are enlarged to
         the input size and pass through the network one by one. The features of a square are the
@@ -102,7 +103,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     >>> from sk_ssimae.datasets import make_woven_fabric
     >>> good = make_woven_fabric(4, shape=(48, 48), random_state=0)
     >>> segmenter = FeatureDictionarySegmenter(
-    ...     feature_extractor=torch.nn.AvgPool2d(4), layers=None, random_state=0
+    ...     feature_extractor=torch.nn.AvgPool2d(4), layers=None, normalization=None, random_state=0
     ... )
     >>> segmenter.fit(good).decision_function(good).shape
     (4, 48, 48)
@@ -280,6 +281,11 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     def _normalize(self, features: Features) -> Features:
         if self._normalization is None:
             return features
+        if features.shape[2] == 1:
+            raise ValueError(
+                "normalization must be None for the single feature that feature_extractor returns: "
+                "divided by its l1 norm, it would be 1 everywhere."
+            )
         norms = np.abs(features).sum(axis=2, keepdims=True)
         # Features that are all 0 stay so.
         return np.asarray(features / np.where(norms > 0, norms, 1), dtype=np.float32)

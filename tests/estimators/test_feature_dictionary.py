@@ -114,6 +114,15 @@ def test_the_l1_norm_of_features_is_1(segmenter):
     assert (segmenter._normalize(np.zeros((2, 3, 4), np.float32)) == 0).all()
 
 
+def test_a_single_feature_has_no_pattern(device):
+    segmenter = FeatureDictionarySegmenter(
+        feature_extractor=nn.AvgPool2d(4), layers=None, random_state=0, device=device
+    )
+    with pytest.raises(ValueError, match="normalization must be None for the single feature"):
+        segmenter.fit(GOOD)
+    assert segmenter.set_params(normalization=None).fit(GOOD).decision_function(GOOD).any()
+
+
 @pytest.mark.parametrize("share", [0.2, 0.7, 0.95, 0.9999])
 def test_components_keep_a_share_of_the_variance(segmenter, share):
     segmenter.set_params(n_components=share, whitening=0, threshold=1.0).fit(GOOD)

@@ -78,7 +78,10 @@ def make_segmenters(tiny):
         AdversarialAutoencoderSegmenter(**tiny),
         GenerativeAdversarialSegmenter(**tiny),
         FeatureDictionarySegmenter(
-            feature_extractor=torch.nn.AvgPool2d(4), layers=None, random_state=0
+            feature_extractor=torch.nn.AvgPool2d(4),
+            layers=None,
+            normalization=None,
+            random_state=0,
         ),
         PatchDictionarySegmenter(random_state=0),
         SparseDictionarySegmenter(

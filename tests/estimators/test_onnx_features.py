@@ -64,7 +64,8 @@ def fit(path, **params):
 
 @pytest.mark.parametrize("layers", [None, ("relu", "features"), ("conv",)])
 def test_features_equal_those_of_torch(network, path, layers):
-    features = fit(path, layers=layers).compute_features(GOOD[0][..., np.newaxis])
+    segmenter = fit(path, layers=layers, normalization=None)
+    features = segmenter.compute_features(GOOD[0][..., np.newaxis])
     with torch.no_grad():
         pixels = torch.from_numpy(GOOD[:1])[:, None].expand(-1, 3, -1, -1)
         outputs = {"conv": network[:1], "relu": network[:2], "features": network}

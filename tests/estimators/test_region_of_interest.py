@@ -40,6 +40,7 @@ FAMILIES = {
         FeatureDictionarySegmenter,
         feature_extractor=nn.AvgPool2d(4),
         layers=None,
+        normalization=None,
         random_state=0,
         device="cpu",
     ),

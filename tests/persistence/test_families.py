@@ -207,7 +207,9 @@ class OneOfMyOwn(BaseSegmenter):
 
 
 def test_segmenters_that_cannot_be_saved(good, path):
-    by_module = FeatureDictionarySegmenter(feature_extractor=nn.AvgPool2d(4), layers=None, **FEW)
+    by_module = FeatureDictionarySegmenter(
+        feature_extractor=nn.AvgPool2d(4), layers=None, normalization=None, **FEW
+    )
     own = EnsembleSegmenter([("own", OneOfMyOwn())], random_state=0)
     deep = PatchDictionarySegmenter(**FEW)
     for _ in range(4):
