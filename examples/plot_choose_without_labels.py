@@ -43,8 +43,8 @@ print({family: round(severity, 2) for family, severity in selection.severities.i
 
 # %%
 # The painted defects of one image, with their outlines; the centre of each, four times as large;
-# the same place before. The families differ in what they change: structure, grey value, sharpness
-# or position.
+# the same place before. Each family changes something else: structure, grey value, sharpness or
+# position.
 
 painted = range(len(X_good), len(X_good) + 5)
 fig, axes = plt.subplots(3, 5, figsize=(10, 6.4), layout="constrained")

@@ -3,7 +3,7 @@
 python benchmarks/paper --out FOLDER [--data DIR] [--budget quick|standard|paper] [EXPERIMENT ...]
 
 DIR contains the available data sets in their public layouts: nanotwice, textures, mvtec, fabric. A
-missing data set is skipped with a message that says what to download. Results go to FOLDER/BUDGET:
+missing data set is skipped with a message that names the download. Results go to FOLDER/BUDGET:
 tables (CSV), figures (PNG), and for each experiment its settings, versions, seed and machine
 (JSON). Trained models and scores are stored there too, each completely or not at all: after an
 interruption, the same command resumes with the first missing one.

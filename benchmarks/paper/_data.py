@@ -63,7 +63,7 @@ ALL = (NANOTWICE, *TEXTURES, *FABRICS, *MVTEC)
 
 
 def find(sources: tuple[Source, ...], root: Path | None) -> list[Dataset]:
-    """Load the available data sets; print what to download for the others."""
+    """Load the available data sets; print the downloads for the others."""
     found = []
     for source in sources:
         if root is not None and (root / source.folder).is_dir():

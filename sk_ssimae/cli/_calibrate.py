@@ -55,7 +55,7 @@ def calibrate(
     terminal : Terminal
         Output of the command.
     """
-    images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
+    images = list_good_images(good_dir, recursive=recursive, mask_suffix=mask_suffix)
     regions = RegionsOption(roi, images, mask_suffix)
     inputs = [*images, *regions.inputs()]
     target = choose_model_file(model, output, inputs, overwrite=overwrite)

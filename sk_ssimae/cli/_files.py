@@ -15,19 +15,10 @@ from sk_ssimae.datasets._listing import is_category, list_images, list_masks
 _LONGEST_NAME = 255 - len(".png")
 
 
-def list_good_images(
-    folder: Path, name: str, *, recursive: bool = False, mask_suffix: str | None = None
-) -> list[Path]:
-    """List the good images of a folder, or of the training set of a category of MVTec AD.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As `collect_images`.
-    """
-    if is_category(folder):
-        folder = folder / "train" / "good"
-    return list_inputs(folder, name, recursive=recursive, mask_suffix=mask_suffix)
+def list_good_images(good_dir: Path, *, recursive: bool, mask_suffix: str | None) -> list[Path]:
+    """List the images of GOOD_DIR, or of the training set of a category, as `list_inputs` does."""
+    folder = good_dir / "train" / "good" if is_category(good_dir) else good_dir
+    return list_inputs(folder, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
 
 
 def list_inputs(

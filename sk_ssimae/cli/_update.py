@@ -56,7 +56,7 @@ def update(
     KeyboardInterrupt
         If training was interrupted: no file has changed.
     """
-    images = list_good_images(good_dir, "GOOD_DIR", recursive=recursive, mask_suffix=mask_suffix)
+    images = list_good_images(good_dir, recursive=recursive, mask_suffix=mask_suffix)
     regions = RegionsOption(roi, images, mask_suffix)
     inputs = [*images, *regions.inputs()]
     target = choose_model_file(model, output, inputs, overwrite=overwrite)

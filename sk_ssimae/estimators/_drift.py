@@ -59,7 +59,7 @@ class Drift(NamedTuple):
         return "calibrate" if has_shifted or self.flagged_p_value < _SIGNIFICANT else "none"
 
     def advice(self) -> str:
-        """Return in plain words how the images differ and what to do."""
+        """Return the difference of the images and the remedy in plain words."""
         images = f"{self.n_images} new good images"
         flagged = f"{self.n_flagged} of {images} are flagged"
         if self.action == "none":

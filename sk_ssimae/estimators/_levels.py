@@ -103,7 +103,7 @@ class CalibratedLevels(CalibratedMaps):
         Returns
         -------
         Drift
-            Result of the tests; its method ``advice`` says in plain words what to do.
+            Result of the tests; its method ``advice`` gives the remedy in plain words.
 
         Raises
         ------

@@ -44,7 +44,7 @@ def check_net_params(
     Raises
     ------
     ValueError
-        If it does; the message says what to do instead.
+        If it does; the message names the remedy.
     """
     names = [name for name in net_params if isinstance(name, str)]
     if taken := sorted({*own} & {*names}):
