@@ -283,8 +283,8 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             return features
         if features.shape[2] == 1:
             raise ValueError(
-                "normalization must be None for the single feature that feature_extractor returns: "
-                "divided by its l1 norm, it would be 1 everywhere."
+                "normalization must be None for the single feature that feature_extractor returns, "
+                f"got {self._normalization!r} instead: divided by its norm, it is 1 everywhere."
             )
         norms = np.abs(features).sum(axis=2, keepdims=True)
         # Features that are all 0 stay so.
