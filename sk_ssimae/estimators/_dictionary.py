@@ -19,6 +19,13 @@ from sk_ssimae._intensity import Image
 from sk_ssimae._interest import resize_inside
 from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._base import BaseSegmenter
+from sk_ssimae.estimators._extension import (
+    ExtendedImage,
+    Readable,
+    extend,
+    extend_inside,
+    in_extended,
+)
 from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
 from sk_ssimae.estimators._results import Mask
@@ -50,8 +57,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     A family implements :meth:`fit_features`, which prepares the features, and
     :meth:`compute_features`; for images in blocks, :meth:`grid_shape`,
-    :meth:`compute_area_features` and `residual_radius`. Features have no position: those of a place
-    may be found anywhere.
+    :meth:`compute_area_features` and `residual_radius`; with `_padding`, these get images that were
+    extended. Features have no position: those of a place may be found anywhere.
 
     Parameters
     ----------
@@ -99,6 +106,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
         "n_neighbors": Parameter(Role.NETWORK, AT_LEAST_1),
         "density_neighbors": Parameter(Role.NETWORK, Interval(Integral, 0, None, closed="left")),
     }
+
+    _padding = 0  # Pixels by which images are extended on each side.
 
     def __init__(
         self,
@@ -148,7 +157,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         """Return rows and columns of the grid of an image of that height and width."""
 
     @abstractmethod
-    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+    def compute_area_features(self, image: Readable, cells: Area) -> Features:
         """Compute the features of the cells of an area of the grid, from the pixels they need."""
 
     def fit_regions(
@@ -200,7 +209,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
         share = -(-_MOST_FEATURES // len(regions))
         chosen, n_features = [], 0
         for region, mask in zip(regions, masks, strict=True):
-            rows = _rows(self.compute_features(region), mask)
+            inspected = extend_inside(mask, region.shape[:2], self._padding)
+            rows = _rows(self.compute_features(extend(region, self._padding)), inspected)
             n_features += len(rows)
             chosen.append(_choose(rows, share, rng))
         return np.concatenate(chosen), n_features
@@ -227,16 +237,21 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     def compute_residual(self, image: Image) -> NDArray[np.float32]:
         """Compute the mean distance (h, w) to the nearest features of the dictionary."""
-        distances = self._distances(self.compute_features(image))
-        grid, shape = distances.shape, image.shape[:2]
-        return interpolate(distances, whole_area(grid), grid, whole_area(shape), shape)
+        extended = extend(image, self._padding)
+        features = self.compute_features(extended)
+        grid, shape = features.shape[:2], extended.shape[:2]
+        area = in_extended(whole_area(image.shape), self._padding)
+        cells = cells_of(area, grid, shape)
+        return interpolate(self._distances(features[cells]), cells, grid, area, shape)
 
     def compute_area_residual(self, image: SlicedImage, area: Area) -> NDArray[np.float32]:
         """Compute the residual of an area from the cells that it depends on."""
-        grid = self.grid_shape(image.shape)
-        cells = cells_of(area, grid, image.shape)
-        distances = self._distances(self.compute_area_features(image, cells))
-        return interpolate(distances, cells, grid, area, image.shape)
+        extended = ExtendedImage(image, self._padding)
+        grid, shape = self.grid_shape(extended.shape), extended.shape
+        area = in_extended(area, self._padding)
+        cells = cells_of(area, grid, shape)
+        distances = self._distances(self.compute_area_features(extended, cells))
+        return interpolate(distances, cells, grid, area, shape)
 
     def _distances(self, features: Features) -> Features:
         distances, nearest = self.neighbors_.kneighbors(self._project(_rows(features)))

@@ -11,14 +11,13 @@ from typing import Any, ClassVar, Literal, Unpack
 
 import numpy as np
 import torch
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sk_ssimae._areas import Area, whole_area, with_halo, within
 from sk_ssimae._intensity import Image
 from sk_ssimae._pixels import as_unit_float
-from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._arithmetic import reproducible, torch_defaults
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
@@ -26,6 +25,7 @@ from sk_ssimae.estimators._dictionary import (
     DictionaryParameters,
     Features,
 )
+from sk_ssimae.estimators._extension import Readable
 from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.estimators._net import resolve_device, rounding_inputs, to_tensor
 from sk_ssimae.estimators._onnx_features import OnnxFeatures
@@ -64,6 +64,10 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         ``named_modules()``, or names of tensors of an ONNX file; None for the output of the
         network. The default is for "efficientnet-lite0", all four blocks from "layers.block1" to
         "layers.block4": twice 24 channels of every fourth and twice 40 of every eighth pixel.
+    padding : int, default=16
+        Pixels by which images are extended on each side with copies of the outermost ones, for the
+        network: it extends them by zeros itself, and near edges its features are then unlike those
+        of any texture. 0 to leave that to the network. Not with `subregions`.
     pooling : int, default=1
         Side of the neighbourhood over which features are averaged, in cells of their grid, an odd
         number; 1 for none.
@@ -112,6 +116,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     parameters: ClassVar[dict[str, Parameter]] = {
         "feature_extractor": Parameter(Role.NETWORK, str, os.PathLike, nn.Module),
         "layers": Parameter(Role.NETWORK, tuple, None),
+        "padding": Parameter(Role.NETWORK, Interval(Integral, 0, 1000, closed="both")),
         "pooling": Parameter(Role.NETWORK, AT_LEAST_1),
         "normalization": Parameter(Role.NETWORK, StrOptions({"l1"}), None),
         "subregions": Parameter(Role.NETWORK, tuple, None),
@@ -125,6 +130,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         *,
         feature_extractor: str | os.PathLike[str] | nn.Module = "efficientnet-lite0",
         layers: tuple[str, ...] | None = _LAYERS,
+        padding: int = 16,
         pooling: int = 1,
         normalization: Literal["l1"] | None = "l1",
         subregions: tuple[int, int, int] | None = None,
@@ -134,6 +140,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         super().__init__(**shared)
         self.feature_extractor = feature_extractor
         self.layers = layers
+        self.padding = padding
         self.pooling = pooling
         self.normalization = normalization
         self.subregions = subregions
@@ -157,6 +164,10 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
                     f"got {self.pooling} instead."
                 )
         resolve_device(self.device)
+
+    def check_sources(self) -> None:
+        """Check that the network and its layers are there."""
+        _check_layers(_load_network(self.feature_extractor), self.layers)
 
     def learning_inputs(self) -> dict[str, Any]:
         """Return parameters, with the network itself, which its name does not determine."""
@@ -200,16 +211,11 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         """Load the network, and keep the parameters that its features depend on."""
         extractor = copy.deepcopy(_load_network(parameters["feature_extractor"]))
         layers, subregions = parameters["layers"], parameters["subregions"]
-        names = _layer_names(extractor)
-        missing = sorted({*(layers or ())} - {*names})
-        if missing:
-            raise ValueError(
-                f"layers must be names of submodules of feature_extractor, got {missing}, which "
-                f"it does not have. It has {', '.join(filter(None, names)):.400}."
-            )
+        _check_layers(extractor, layers)
         self._layers, self._pooling = layers, int(parameters["pooling"])
         self._normalization = parameters["normalization"]
         self._subregions = None if subregions is None else Subregions(*map(int, subregions))
+        self._padding = int(parameters["padding"]) if subregions is None else 0
         self._geometry: Geometry | None = None
         self._small_grids: dict[tuple[int, int], list[Any]] = {}
         self.extractor_ = extractor.requires_grad_(False).eval()
@@ -233,7 +239,7 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
             return self._subregions.grid_shape(shape)
         return self._grids(shape)[0]
 
-    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+    def compute_area_features(self, image: Readable, cells: Area) -> Features:
         """Compute the features of the cells of an area of the grid, from the pixels they need."""
         if self._subregions is not None:
             return self._subregion_features(image.read, image.shape, cells, self._subregions)
@@ -394,6 +400,16 @@ def _layer_names(network: nn.Module) -> list[str]:
     if isinstance(network, OnnxFeatures):
         return network.tensor_names
     return [name for name, _ in network.named_modules()]
+
+
+def _check_layers(network: nn.Module, layers: tuple[str, ...] | None) -> None:
+    names = _layer_names(network)
+    missing = sorted({*(layers or ())} - {*names})
+    if missing:
+        raise ValueError(
+            f"layers must be names of submodules of feature_extractor, got {missing}, which "
+            f"it does not have. It has {', '.join(filter(None, names)):.400}."
+        )
 
 
 def _digest(module: nn.Module) -> str:

@@ -10,13 +10,13 @@ from sklearn.utils._param_validation import Interval
 
 from sk_ssimae._areas import Area, with_halo, within
 from sk_ssimae._intensity import Image
-from sk_ssimae._sliced import SlicedImage
 from sk_ssimae.estimators._dictionary import (
     AT_LEAST_1,
     BaseDictionarySegmenter,
     DictionaryParameters,
     Features,
 )
+from sk_ssimae.estimators._extension import Readable
 from sk_ssimae.estimators._filter_bank import FilterBank
 from sk_ssimae.estimators._parameters import Parameter, Role
 from sk_ssimae.estimators._results import Mask
@@ -137,7 +137,7 @@ class PatchDictionarySegmenter(BaseDictionarySegmenter):
         """Return rows and columns of the grid of an image of that height and width."""
         return -(-shape[0] // self.filter_bank_.stride), -(-shape[1] // self.filter_bank_.stride)
 
-    def compute_area_features(self, image: SlicedImage, cells: Area) -> Features:
+    def compute_area_features(self, image: Readable, cells: Area) -> Features:
         """Compute the features of the cells of an area of the grid, from the pixels they need."""
         stride, margin = self.filter_bank_.stride, self.filter_bank_.margin
         wider = with_halo(cells, margin, self.grid_shape(image.shape))

@@ -123,9 +123,42 @@ def test_a_single_feature_has_no_pattern(device):
     assert segmenter.set_params(normalization=None).fit(GOOD).decision_function(GOOD).any()
 
 
+def test_padding_is_an_extension_of_the_images(segmenter):
+    n_features = segmenter.set_params(padding=0, smoothing=0).fit(GOOD).n_features_seen_
+    # The features that it learns are those of the images alone.
+    assert segmenter.set_params(padding=6).fit(GOOD).n_features_seen_ == n_features
+    maps = segmenter.decision_function(GOOD)
+    larger = np.pad(GOOD, [(0, 0), (6, 6), (6, 6)], mode="edge")
+    segmenter._padding = 0
+    expected = segmenter.decision_function(larger)[:, 6:-6, 6:-6]
+    np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_keeps_the_zeros_of_a_network_away(device):
+    segmenter = FeatureDictionarySegmenter(
+        feature_extractor=nn.AvgPool2d(9, stride=4, padding=4),
+        layers=None,
+        normalization=None,
+        dictionary_size=50,
+        density_neighbors=0,
+        smoothing=0,
+        random_state=0,
+        device=device,
+    )
+    bright = 0.75 + GOOD / 4  # Means with zeros are unlike those of any texture.
+
+    def excess_at_the_edge(padding):
+        (residual,) = (
+            segmenter.set_params(padding=padding).fit(bright).decision_function(bright[:1])
+        )
+        return residual[:2].mean() / residual[16:-16].mean()
+
+    assert excess_at_the_edge(0) > 1.5 > excess_at_the_edge(8)
+
+
 @pytest.mark.parametrize("share", [0.2, 0.7, 0.95, 0.9999])
 def test_components_keep_a_share_of_the_variance(segmenter, share):
-    segmenter.set_params(n_components=share, whitening=0, threshold=1.0).fit(GOOD)
+    segmenter.set_params(n_components=share, whitening=0, threshold=1.0, padding=0).fit(GOOD)
     features = np.concatenate(
         [segmenter.compute_features(image[..., np.newaxis]).reshape(-1, 14) for image in GOOD]
     )

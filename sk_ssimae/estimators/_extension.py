@@ -1,0 +1,79 @@
+"""Images with a margin: copies of their outermost pixels on each side."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sk_ssimae._areas import Area
+from sk_ssimae._intensity import Image
+from sk_ssimae.estimators._results import Mask
+
+
+class Readable(Protocol):
+    """An image that is read part by part."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+
+    def read(self, rows: slice, columns: slice) -> Image:
+        """Read a part (h, w, c)."""
+
+
+class ExtendedImage:
+    """An image that is read part by part, with a margin.
+
+    Parameters
+    ----------
+    image : Readable
+        The image without it.
+    margin : int
+        Number of pixels on each side.
+    """
+
+    def __init__(self, image: Readable, margin: int) -> None:
+        self._image, self._margin = image, margin
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width with the margin."""
+        return extended_shape(self._image.shape, self._margin)
+
+    def read(self, rows: slice, columns: slice) -> Image:
+        """Read a part (h, w, c) of the image with the margin."""
+        (part_rows, from_row), (part_columns, from_column) = (
+            self._sources(part, length)
+            for part, length in zip((rows, columns), self._image.shape, strict=True)
+        )
+        part = self._image.read(part_rows, part_columns)
+        return part if self._margin == 0 else part[from_row[:, np.newaxis], from_column]
+
+    def _sources(self, part: slice, length: int) -> tuple[slice, NDArray[np.intp]]:
+        """Return the part of an axis to read, and the place in it of each pixel."""
+        places = np.clip(np.arange(part.start, part.stop) - self._margin, 0, length - 1)
+        return slice(int(places[0]), int(places[-1]) + 1), places - places[0]
+
+
+def extend(image: Image, margin: int) -> Image:
+    """Return an image (h, w, c) with a margin."""
+    widths = [(margin, margin), (margin, margin), (0, 0)]
+    return image if margin == 0 else np.pad(image, widths, mode="edge")
+
+
+def extend_inside(inside: Mask | None, shape: tuple[int, int], margin: int) -> Mask | None:
+    """Return the inspected pixels of an image with a margin, which is not inspected."""
+    if margin == 0:
+        return inside
+    return np.pad(np.ones(shape, dtype=bool) if inside is None else inside, margin)
+
+
+def in_extended(area: Area, margin: int) -> Area:
+    """Return an area of an image in the coordinates of that with a margin."""
+    rows, columns = (slice(part.start + margin, part.stop + margin) for part in area)
+    return rows, columns
+
+
+def extended_shape(shape: tuple[int, int], margin: int) -> tuple[int, int]:
+    """Return the height and width with a margin."""
+    return shape[0] + 2 * margin, shape[1] + 2 * margin
