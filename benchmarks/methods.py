@@ -5,19 +5,20 @@ python benchmarks/methods.py --data DIR --out FOLDER --sets 01_023 leather --met
 python benchmarks/methods.py --summary
 
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Trained
-autoencoders are kept in FOLDER, so that runs of ensembles reuse them; dictionaries train in seconds
-and are trained again. Each run is a new process that appends a row to --csv; rows that exist are
-not computed again. --summary writes the means over seeds next to that file, and a few of them "at a
-glance"; the documentation shows both.
+autoencoders and members of ensembles are kept in FOLDER, so that other runs reuse them; then
+seconds of training and memory are left out. Each run is a new process that appends a row to --csv;
+rows that exist are not computed again. --summary writes the means over seeds next to that file, and
+a few of them "at a glance"; the documentation shows both.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
 --patches. "ssim-128" has the patches of the paper, 128 pixels wide at a stride of 30, half as many,
-and 500 latent dimensions on NanoTWICE. "ensemble" is that of `make_default_ensemble`, and
-"ssim-cutout" its autoencoder, with an `absolute_weight` of 1 instead of 3; both were run with
---patches 100000, their default, on NanoTWICE and Kolektor. The members of "ensemble-128" and
-"ensemble-features" are trained on the same images as alone, each holds out a fifth of them for its
-calibration, and their calibrated maps are added, in the latter with weights of 1 for "ssim-cutout"
-and 2 for "feature-dictionary-kmeans".
+and 500 latent dimensions on NanoTWICE. "ensemble" is that of `make_default_ensemble`,
+"ensemble-pretrained" that with `pretrained`, and "ensemble-features" has only two of its members,
+the autoencoder and, with a weight of 2, the dictionary of features. "ssim-cutout" is the
+autoencoder, with an `absolute_weight` of 1 instead of 3. All these were run with --patches 100000,
+their default, on NanoTWICE and Kolektor. The members of "ensemble-128" are trained on the same
+images as alone, each holds out a fifth of them for its calibration, and their calibrated maps are
+added.
 
 Good images of the last two photographs of leather, by name, are for testing: six of eight train.
 In "kolektor-images" those of the last three of twelve objects are; "kolektor" trains on the good
@@ -30,7 +31,8 @@ import argparse
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +47,11 @@ from _common import (
 )
 from _rows import RESULTS, append, in_new_process, mean, read, settings_of, write
 from _sets import SETS, Dataset, load
+from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 
 from sk_ssimae import (
+    EnsembleSegmenter,
     FeatureDictionarySegmenter,
     L2AutoencoderSegmenter,
     PatchDictionarySegmenter,
@@ -58,24 +62,29 @@ from sk_ssimae._inference._decision import image_score, open_map
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pro_auc_score
 
-_READY = {name: member.get_params() for name, member in make_default_ensemble().segmenters}
+_READY = dict(make_default_ensemble(pretrained=True).segmenters)
+_OF_READY = {name: member.get_params() for name, member in _READY.items()}
 # Classes, and the parameters that differ from their defaults.
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
-    "ssim-cutout": (SSIMAutoencoderSegmenter, _READY["autoencoder"] | {"absolute_weight": 1}),
+    "ssim-cutout": (SSIMAutoencoderSegmenter, _OF_READY["autoencoder"] | {"absolute_weight": 1}),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
-    "patch-dictionary-coarse": (PatchDictionarySegmenter, _READY["coarse_dictionary"]),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, _OF_READY["coarse_dictionary"]),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
-    "feature-dictionary-kmeans": (FeatureDictionarySegmenter, {"dictionary": "kmeans"}),
+    "feature-dictionary-kmeans": (FeatureDictionarySegmenter, _OF_READY["features"]),
 }
-READY = "ensemble"  # Of make_default_ensemble, fitted as a whole.
-# Weighted sums of maps of segmenters that were fitted by themselves.
-SUMS = {
-    "ensemble-128": {"ssim-128": 1, "patch-dictionary": 1},
-    "ensemble-features": {"ssim-cutout": 1, "feature-dictionary-kmeans": 2},
+# Fitted as a whole; the autoencoder is called so in each.
+ENSEMBLES: dict[str, Callable[[], EnsembleSegmenter]] = {
+    "ensemble": make_default_ensemble,
+    "ensemble-pretrained": partial(make_default_ensemble, pretrained=True),
+    "ensemble-features": lambda: EnsembleSegmenter(
+        [(name, clone(_READY[name])) for name in ("autoencoder", "features")], weights=(1, 2)
+    ),
 }
+# Segmenters that were fitted by themselves, whose maps are added.
+SUMS = {"ensemble-128": ("ssim-128", "patch-dictionary")}
 SETS_AT_A_GLANCE = {
     "02_006": "woven fabric 02_006",
     "00_002": "woven fabric 00_002",
@@ -88,6 +97,7 @@ METHODS_AT_A_GLANCE = {
     "SSIM autoencoder": "ssim-cutout",
     "patch dictionary": "patch-dictionary",
     "ensemble, the default": "ensemble",
+    "with pretrained features": "ensemble-pretrained",
 }
 IDENTITY = ("set", "method", "settings", "patches", "seed")
 SCORES = ("pixel_roc_auc", "pro_auc", "image_roc_auc", "image_average_precision")
@@ -104,16 +114,13 @@ class Run(NamedTuple):
     seed: int
 
     @property
-    def members(self) -> dict[str, int]:
-        """Names of the segmenters whose maps are added, and the weights of these."""
-        return SUMS.get(self.method, {self.method: 1})
+    def members(self) -> tuple[str, ...]:
+        """Names of the segmenters whose maps are added."""
+        return SUMS.get(self.method, (self.method,))
 
     def identity(self) -> dict[str, str]:
         """Return the columns by which a run is recognised."""
-        settings = " + ".join(
-            ("" if weight == 1 else f"{weight} * ") + settings_of(make(self, member))
-            for member, weight in self.members.items()
-        )
+        settings = " + ".join(settings_of(make(self, member)) for member in self.members)
         patches = self.patches if any(map(takes_patches, self.members)) else ""
         values = self.set, self.method, settings, patches, self.seed
         return {name: str(value) for name, value in zip(IDENTITY, values, strict=True)}
@@ -147,18 +154,18 @@ def missing_runs(arguments: argparse.Namespace) -> Iterator[Run]:
 
 def is_autoencoder(member: str) -> bool:
     """Return whether a segmenter is an autoencoder, which trains for minutes."""
-    return member != READY and issubclass(SEGMENTERS[member][0], BaseAutoencoderSegmenter)
+    return member in SEGMENTERS and issubclass(SEGMENTERS[member][0], BaseAutoencoderSegmenter)
 
 
 def takes_patches(member: str) -> bool:
     """Return whether a segmenter trains on patches."""
-    return member == READY or is_autoencoder(member)
+    return member in ENSEMBLES or is_autoencoder(member)
 
 
 def make(run: Run, member: str) -> BaseSegmenter:
     """Make the unfitted segmenter of a run."""
-    if member == READY:
-        return make_default_ensemble(
+    if member in ENSEMBLES:
+        return ENSEMBLES[member]().set_params(
             random_state=run.seed,
             autoencoder__n_patches=run.patches // N_EPOCHS,
             autoencoder__max_epochs=N_EPOCHS,
@@ -186,18 +193,15 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
         start = time.perf_counter()
         maps.append(compute(images))
         seconds += time.perf_counter() - start
-    weights = run.members.values()
-    combined = [
-        sum(weight * each for weight, each in zip(weights, of_image, strict=True))
-        for of_image in zip(*maps, strict=True)
-    ]
-    peak = max(peak_mib(), *(cost["mib"] for cost in costs if cost))  # Before scoring takes more.
+    combined = [sum(of_image) for of_image in zip(*maps, strict=True)]
+    peak = peak_mib()  # Before scoring takes more.
     megapixels = sum(residual_map.size for residual_map in combined) / 1e6
     row = run.identity() | {"n_train": len(dataset.good)}
     row |= score(combined, dataset, segmenter.opening_diameter)
-    if all(costs):  # Else a fit was resumed, whose seconds are not known.
+    row["seconds_per_megapixel"] = round(seconds / megapixels, 2)
+    if all(costs):  # Else a fit was resumed or reused, whose costs are not known.
         row["training_seconds"] = round(sum(cost["seconds"] for cost in costs), 2)
-    row |= {"seconds_per_megapixel": round(seconds / megapixels, 2), "peak_mib": round(peak)}
+        row["peak_mib"] = round(max(peak, *(cost["mib"] for cost in costs)))
     machine = describe_machine()
     return row | {"processor": machine["machine"], "threads": machine["threads"]}
 
@@ -205,8 +209,15 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
 def fit(
     run: Run, member: str, good: Sequence[Path], folder: Path
 ) -> tuple[BaseSegmenter, dict | None]:
-    """Fit a member; autoencoders are kept in files. Return its cost, None if unknown, as well."""
+    """Fit a member or reuse what is kept of it. Return its cost, None if unknown, as well."""
     segmenter = make(run, member)
+    if member in ENSEMBLES:
+        memory = folder / "members"
+        segmenter.set_params(memory=memory)
+        n_kept = len(list(memory.rglob("output.pkl")))
+        cost = fit_and_measure(segmenter, good)
+        n_fitted = len(list(memory.rglob("output.pkl"))) - n_kept
+        return segmenter, cost if n_fitted == len(segmenter.segmenters_) else None
     if is_autoencoder(member):
         path = folder / f"{run.set}-{member}-{run.patches}-{run.seed}.joblib"
         trained = train_once(segmenter, good, path)
@@ -286,16 +297,16 @@ def _glance(groups: dict[tuple[str, str], list[dict[str, str]]]) -> list[dict[st
 
 
 def _order(group: tuple[str, str]) -> tuple[int, int]:
-    return list(SETS).index(group[0]), [*SEGMENTERS, READY, *SUMS].index(group[1])
+    return list(SETS).index(group[0]), [*SEGMENTERS, *ENSEMBLES, *SUMS].index(group[1])
 
 
 def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     folder = os.environ.get("SK_SSIMAE_DATA")
-    methods = [*SEGMENTERS, READY, *SUMS]
+    methods = [*SEGMENTERS, *ENSEMBLES, *SUMS]
     parser.add_argument("--data", type=Path, default=folder)
-    parser.add_argument("--out", type=Path, help="folder of the trained autoencoders")
+    parser.add_argument("--out", type=Path, help="folder of what was trained")
     parser.add_argument("--csv", type=Path, default=RESULTS / "methods.csv")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)

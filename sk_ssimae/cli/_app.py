@@ -184,6 +184,7 @@ def fit(
     Values of --method:
     -------
     - auto: you do not know; ssim and two patch dictionaries together
+    - auto-pretrained: auto and a feature-dictionary; extra: features
     - ssim: irregular textures, defects of structure; minutes to train
     - ms-ssim: like ssim, for wide and faint defects; minutes to train
     - l2: defects of colour or grey value; minutes to train

@@ -4,6 +4,7 @@ import ast
 import difflib
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from sk_ssimae.estimators import BaseSegmenter, Role, all_segmenters, make_default_ensemble
@@ -46,6 +47,7 @@ def methods() -> dict[str, Callable[[], BaseSegmenter]]:
     classes = all_segmenters().values()
     return {
         "auto": make_default_ensemble,
+        "auto-pretrained": partial(make_default_ensemble, pretrained=True),
         **{cls.method_name: cls for cls in classes if cls.method_name},
     }
 

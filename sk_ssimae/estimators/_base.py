@@ -403,6 +403,10 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
                 "random_state must not be None with memory: each fit would learn something else. "
                 "Choose an integer."
             )
+        self.check_sources()
+
+    def check_sources(self) -> None:
+        """Check that packages and files are there that `fit` needs besides images."""
 
     def _load_good(self, X: Any, y: Any, roi: Any) -> GoodImages:
         images = Images(

@@ -228,6 +228,14 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         super()._check_for_fit()
         check_soft_limits(self.soft_limits, [name for name, _ in self.segmenters])
 
+    def check_sources(self) -> None:
+        """Check that packages and files are there that the segmenters need."""
+        for name, segmenter in self.segmenters:
+            try:
+                segmenter.check_sources()
+            except ValueError as error:
+                raise _naming(name, error) from error
+
     def fit_regions(
         self,
         regions: Sequence[Image],

@@ -3,8 +3,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from sk_ssimae import make_default_ensemble
+from sk_ssimae.datasets import make_woven_fabric
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -32,6 +34,33 @@ def test_the_ready_ensemble_is_fitted_as_a_whole(methods):
     )
     assert repr(ensemble) == repr(expected)
     assert methods.Run("leather", "ensemble", 320, 3).identity()["patches"] == "320"
+
+
+@pytest.mark.parametrize("method", ["ensemble", "ensemble-pretrained", "ensemble-features"])
+def test_costs_are_those_of_fits_that_nothing_was_reused_for(
+    methods, tmp_path, monkeypatch, method
+):
+    make_full = methods.ENSEMBLES[method]
+
+    def make():
+        ensemble = make_full()
+        tiny = {"patch_size": 16, "stride": 16, "n_patches": 16, "max_epochs": 1, "latent_dim": 4}
+        ensemble.set_params(**{f"autoencoder__{name}": value for name, value in tiny.items()})
+        if "features" in dict(ensemble.segmenters):
+            ensemble.set_params(
+                features__feature_extractor=nn.AvgPool2d(4),
+                features__layers=None,
+                features__normalization=None,
+            )
+        return ensemble.set_params(random_state=0)
+
+    monkeypatch.setattr(methods, "make", lambda run, member: make())
+    good = make_woven_fabric(4, shape=(48, 48), random_state=0)
+    first = methods.fit(None, method, good, tmp_path)
+    again = methods.fit(None, method, good, tmp_path)
+    assert first[1]["seconds"] > 0
+    assert again[1] is None
+    assert again[0].threshold_ == first[0].threshold_
 
 
 def test_rows_are_scored_and_not_computed_again(methods, data, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def test_options_of_fit_have_the_defaults_of_the_estimators():
     listed = re.findall(r"^    - ([a-z0-9-]+): ", _app.fit.__doc__, re.MULTILINE)
     autoencoders = ["ssim", "ms-ssim", "l2", "l1", "vae", "adversarial", "gan"]
     dictionaries = ["patch-dictionary", "feature-dictionary", "sparse-dictionary"]
-    assert listed == ["auto", *autoencoders, *dictionaries]
+    assert listed == ["auto", "auto-pretrained", *autoencoders, *dictionaries]
     assert set(listed) == set(methods())
     assert options["method"].default in listed
 

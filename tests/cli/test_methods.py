@@ -73,6 +73,14 @@ def test_options_reach_the_ensemble_and_its_members():
     assert found == wanted
 
 
+def test_a_pretrained_network_joins_the_ensemble():
+    ensemble = make_segmenter("auto-pretrained", {"device": "cpu"}, ["features__padding=8"], None)
+    expected = make_default_ensemble(
+        pretrained=True, autoencoder__device="cpu", features__device="cpu", features__padding=8
+    )
+    assert repr(ensemble) == repr(expected)
+
+
 def test_a_checkpoint_of_a_member_has_the_seed():
     options = {"random_state": 3, "checkpoint_dir": "c"}
     parameters = make_segmenter("auto", options, [], None).get_params()
@@ -100,7 +108,7 @@ def test_options_of_other_methods_are_refused(method, name, value, option, reaso
     others = "sparse-dictionary, vae" if name == "patch_size" else "vae"
     assert str(error.value) == (
         f"{option}: --method {method} has no such option: {reason}. Leave it out, or choose a "
-        f"method that has it: auto, {networks}, {others}."
+        f"method that has it: auto, auto-pretrained, {networks}, {others}."
     )
 
 
@@ -108,7 +116,8 @@ def test_a_device_is_refused_where_there_is_no_network():
     with pytest.raises(ValueError, match="--device: --method patch-dictionary") as error:
         make_segmenter("patch-dictionary", {"device": "cuda"}, [], None)
     assert str(error.value).endswith(
-        "it computes on the CPU. Leave it out, or choose a method that has it: auto, adversarial, "
+        "it computes on the CPU. Leave it out, or choose a method that has it: auto, "
+        "auto-pretrained, adversarial, "
         "feature-dictionary, gan, l1, l2, ms-ssim, ssim, vae."
     )
 
@@ -153,6 +162,6 @@ def test_patches_and_their_number_per_epoch_exclude_each_other():
 
 def test_unknown_methods_are_refused():
     with pytest.raises(
-        ValueError, match="must be one of auto, adversarial, feature-dictionary, gan,"
+        ValueError, match="must be one of auto, auto-pretrained, adversarial, feature-dictionary,"
     ):
         make_segmenter("best", {}, [], None)

