@@ -5,8 +5,9 @@ python benchmarks/verdict.py --data DIR --out benchmarks/results
 Besides its records, it writes short tables of them, which the documentation shows.
 
 All parts use PatchDictionarySegmenter, which trains in a second; "real" judges
-`make_default_ensemble` too, and the SSIM autoencoder with patches of 128 pixels, the former
-default, both on the first seed and with as many patches as in methods.py.
+`make_default_ensemble` too, with and without a pretrained network, and the SSIM autoencoder with
+patches of 128 pixels, the former default, all on the first seed and trained on the number of
+patches in _sets.py.
 "synthetic" draws sets of good images to calibrate with from a pool, and counts how many of 1,000
 fresh good images are flagged. "bands" holds out bands of the images of `fit` instead. "real" needs
 DIR with the folders fabric, kolektor, leather and nanotwice; it fits on half of the good images of
@@ -69,6 +70,7 @@ METHODS = {
     "patch-dictionary": ("before", "after"),
     "ssim-128": ("before",),
     "ensemble": ("after",),
+    "ensemble-pretrained": ("after",),
 }
 RULES = {
     "before": {"threshold": "pixel_fpr", "extent_threshold": "pixel_fpr"},
@@ -219,7 +221,7 @@ def make(name: str, method: str, seed: int) -> BaseSegmenter:
     if method == "ssim-128":
         segmenter = SSIMAutoencoderSegmenter(random_state=seed, **PATCHES_OF_PAPER)
         return segmenter.set_params(n_patches=patches // 2 // N_EPOCHS, max_epochs=N_EPOCHS)
-    ensemble = make_default_ensemble(random_state=seed)
+    ensemble = make_default_ensemble(pretrained=method == "ensemble-pretrained", random_state=seed)
     return ensemble.set_params(
         autoencoder__n_patches=patches // N_EPOCHS, autoencoder__max_epochs=N_EPOCHS
     )

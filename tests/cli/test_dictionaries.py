@@ -75,11 +75,18 @@ def test_fit_says_what_it_does(run, tmp_path, folders):
     lines = auto.stderr.splitlines()
     assert [line.partition(", loss")[0] for line in lines if not line.startswith("warning")] == [
         *("epoch 1 of 2", "epoch 2 of 2"),
-        "fitting dictionary and coarse_dictionary and finding the threshold",
+        "fitting dictionary and coarse_dictionary, then finding the threshold",
     ]
     number = run("fit", folders.good, "-o", tmp_path / "n", *AUTO, "--threshold=5", "--device=cpu")
     assert number.stderr.splitlines()[-1] == "fitting dictionary and coarse_dictionary"
     assert load(tmp_path / "n").threshold_ == 5
+    pretrained = run(
+        *("fit", folders.good, "-o", tmp_path / "f", *AUTO, "--method=auto-pretrained"),
+        "--set=features__dictionary_size=50",
+    )
+    assert pretrained.stderr.splitlines()[-1] == (
+        "fitting dictionary, coarse_dictionary and features, then finding the threshold"
+    )
 
 
 def test_info_describes_the_model(run, models, method):
