@@ -134,6 +134,15 @@ def test_padding_is_an_extension_of_the_images(segmenter):
     np.testing.assert_allclose(maps, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_subregions_are_not_padded(segmenter):
+    segmenter.set_params(subregions=(16, 8, 32), smoothing=0, dictionary_size=50)
+    plain, padded = (
+        segmenter.set_params(padding=padding).fit(GOOD).decision_function(GOOD)
+        for padding in (0, 16)
+    )
+    np.testing.assert_array_equal(plain, padded)
+
+
 def test_padding_keeps_the_zeros_of_a_network_away(device):
     segmenter = FeatureDictionarySegmenter(
         feature_extractor=nn.AvgPool2d(9, stride=4, padding=4),
