@@ -6,9 +6,10 @@ python benchmarks/methods.py --summary
 
 DIR contains the folders fabric, leather, kolektor and nanotwice (default: $SK_SSIMAE_DATA). Trained
 autoencoders and members of ensembles are kept in FOLDER, so that other runs reuse them; then
-seconds of training and memory are left out. Each run is a new process that appends a row to --csv;
-rows that exist are not computed again. --summary writes the means over seeds next to that file, and
-a few of them "at a glance"; the documentation shows both.
+seconds of training and memory are left out. Give each process a FOLDER of its own. Each run is a
+new process that appends a row to --csv; rows that exist are not computed again. --summary writes
+the means over seeds next to that file, and a few of them "at a glance"; the documentation shows
+both.
 
 Segmenters have their defaults, but for the number of patches, which is that of the data set or
 --patches. "ssim-128" has the patches of the paper, 128 pixels wide at a stride of 30, half as many,
@@ -75,7 +76,7 @@ SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
     "feature-dictionary-kmeans": (FeatureDictionarySegmenter, _OF_READY["features"]),
 }
-# Fitted as a whole; the autoencoder is called so in each.
+# Fitted as a whole; the autoencoder is named "autoencoder" in each.
 ENSEMBLES: dict[str, Callable[[], EnsembleSegmenter]] = {
     "ensemble": make_default_ensemble,
     "ensemble-pretrained": partial(make_default_ensemble, pretrained=True),
@@ -97,7 +98,7 @@ METHODS_AT_A_GLANCE = {
     "SSIM autoencoder": "ssim-cutout",
     "patch dictionary": "patch-dictionary",
     "ensemble, the default": "ensemble",
-    "with pretrained features": "ensemble-pretrained",
+    "ensemble, pretrained": "ensemble-pretrained",
 }
 IDENTITY = ("set", "method", "settings", "patches", "seed")
 SCORES = ("pixel_roc_auc", "pro_auc", "image_roc_auc", "image_average_precision")

@@ -6,8 +6,8 @@ Besides its records, it writes short tables of them, which the documentation sho
 
 All parts use PatchDictionarySegmenter, which trains in a second; "real" judges
 `make_default_ensemble` too, with and without a pretrained network, and the SSIM autoencoder with
-patches of 128 pixels, the former default, all on the first seed and trained on the number of
-patches in _sets.py.
+patches of 128 pixels, the former default, all on the first seed. Autoencoders are trained on the
+number of patches in _sets.py, "ssim-128" on half of it.
 "synthetic" draws sets of good images to calibrate with from a pool, and counts how many of 1,000
 fresh good images are flagged. "bands" holds out bands of the images of `fit` instead. "real" needs
 DIR with the folders fabric, kolektor, leather and nanotwice; it fits on half of the good images of

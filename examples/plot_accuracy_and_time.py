@@ -44,6 +44,8 @@ for ax, name in zip(axes.flat, names, strict=False):
         style = {"color": f"C{index}", "marker": markers[method.split("-")[0]], "alpha": 0.7}
         points = [row for row in rows if (row["set"], row["method"]) == (name, method)]
         for row in points:
+            if not row["fit, s"]:
+                continue  # Its members were trained for another ensemble.
             ax.scatter(float(row["fit, s"]) / 60, float(row["PRO"]), label=method, **style)
     ax.set_title(titles[name])
     ax.set_xscale("log")

@@ -78,7 +78,8 @@ def _train_in_epochs(
 def _say_what_follows(segmenter: BaseSegmenter, autoencoder: str) -> str:
     """Return the steps after the training of the autoencoder; empty if there are none."""
     others = [member for member, _ in members_of(segmenter) if f"{member}__" != autoencoder]
-    steps = [f"fitting {', '.join(others[:-2] + [' and '.join(others[-2:])])}"] if others else []
+    listed = ", ".join([*others[:-2], " and ".join(others[-2:])])
+    steps = [f"fitting {listed}"] if others else []
     if isinstance(segmenter.threshold, str):
         steps.append("finding the threshold")
     return ", then ".join(steps)

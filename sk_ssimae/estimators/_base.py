@@ -406,7 +406,7 @@ class BaseSegmenter(CalibratedLevels, ParameterTable):
         self.check_sources()
 
     def check_sources(self) -> None:
-        """Check that packages and files are there that `fit` needs besides images."""
+        """Check that the packages and files that `fit` needs besides images are available."""
 
     def _load_good(self, X: Any, y: Any, roi: Any) -> GoodImages:
         images = Images(

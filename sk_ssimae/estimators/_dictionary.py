@@ -57,8 +57,8 @@ class BaseDictionarySegmenter(BaseSegmenter):
 
     A family implements :meth:`fit_features`, which prepares the features, and
     :meth:`compute_features`; for images in blocks, :meth:`grid_shape`,
-    :meth:`compute_area_features` and `residual_radius`; with `_padding`, these get images that were
-    extended. Features have no position: those of a place may be found anywhere.
+    :meth:`compute_area_features` and `residual_radius`. Where `_padding` is not 0, these get images
+    that were extended. Features have no position: those of a place may be found anywhere.
 
     Parameters
     ----------

@@ -229,7 +229,7 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         check_soft_limits(self.soft_limits, [name for name, _ in self.segmenters])
 
     def check_sources(self) -> None:
-        """Check that packages and files are there that the segmenters need."""
+        """Check that the packages and files that the segmenters need are available."""
         for name, segmenter in self.segmenters:
             try:
                 segmenter.check_sources()

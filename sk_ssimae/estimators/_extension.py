@@ -1,4 +1,4 @@
-"""Images with a margin: copies of their outermost pixels on each side."""
+"""Images extended by a margin: copies of their outermost pixels on each side."""
 
 from typing import Protocol
 
@@ -22,12 +22,12 @@ class Readable(Protocol):
 
 
 class ExtendedImage:
-    """An image that is read part by part, with a margin.
+    """An image that is read part by part, extended by a margin.
 
     Parameters
     ----------
     image : Readable
-        The image without it.
+        The image to extend.
     margin : int
         Number of pixels on each side.
     """
@@ -37,11 +37,11 @@ class ExtendedImage:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width with the margin."""
+        """Height and width, with the margin."""
         return extended_shape(self._image.shape, self._margin)
 
     def read(self, rows: slice, columns: slice) -> Image:
-        """Read a part (h, w, c) of the image with the margin."""
+        """Read a part (h, w, c) of the extended image."""
         (part_rows, from_row), (part_columns, from_column) = (
             self._sources(part, length)
             for part, length in zip((rows, columns), self._image.shape, strict=True)
@@ -56,24 +56,24 @@ class ExtendedImage:
 
 
 def extend(image: Image, margin: int) -> Image:
-    """Return an image (h, w, c) with a margin."""
+    """Return an image (h, w, c) extended by a margin."""
     widths = [(margin, margin), (margin, margin), (0, 0)]
     return image if margin == 0 else np.pad(image, widths, mode="edge")
 
 
 def extend_inside(inside: Mask | None, shape: tuple[int, int], margin: int) -> Mask | None:
-    """Return the inspected pixels of an image with a margin, which is not inspected."""
+    """Return the inspected pixels of an extended image: none in the margin."""
     if margin == 0:
         return inside
     return np.pad(np.ones(shape, dtype=bool) if inside is None else inside, margin)
 
 
 def in_extended(area: Area, margin: int) -> Area:
-    """Return an area of an image in the coordinates of that with a margin."""
+    """Return an area of an image in the coordinates of the extended image."""
     rows, columns = (slice(part.start + margin, part.stop + margin) for part in area)
     return rows, columns
 
 
 def extended_shape(shape: tuple[int, int], margin: int) -> tuple[int, int]:
-    """Return the height and width with a margin."""
+    """Return the height and width of an extended image."""
     return shape[0] + 2 * margin, shape[1] + 2 * margin

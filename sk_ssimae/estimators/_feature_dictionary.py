@@ -47,9 +47,9 @@ _BATCH = 16
 class FeatureDictionarySegmenter(BaseDictionarySegmenter):
     """Segment by the distance to the features of good images in a pretrained network.
 
-    An image passes through the network as a whole. Outputs of several layers are averaged over
-    their neighbourhood, resized to the grid of the first and joined. Features of a megapixel of the
-    default network take about 200 MB while they are computed.
+    An image, extended by `padding`, passes through the network as a whole. Outputs of several
+    layers are averaged over their neighbourhood, resized to the grid of the first and joined.
+    Features of a megapixel of the default network take about 200 MB while they are computed.
 
     Parameters
     ----------
@@ -65,9 +65,10 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         network. The default is for "efficientnet-lite0", all four blocks from "layers.block1" to
         "layers.block4": twice 24 channels of every fourth and twice 40 of every eighth pixel.
     padding : int, default=16
-        Pixels by which images are extended on each side with copies of the outermost ones, for the
-        network: it extends them by zeros itself, and near edges its features are then unlike those
-        of any texture. 0 to leave that to the network. Not with `subregions`.
+        Number of pixels, at most 1000, by which an image at its working size is extended on each
+        side with copies of its outermost pixels. Most networks pad images with zeros, so that their
+        features near edges resemble no texture. 0 for networks that take one size only. Ignored
+        with `subregions`, which mirror images at their edges.
     pooling : int, default=1
         Side of the neighbourhood over which features are averaged, in cells of their grid, an odd
         number; 1 for none.
@@ -166,7 +167,17 @@ class FeatureDictionarySegmenter(BaseDictionarySegmenter):
         resolve_device(self.device)
 
     def check_sources(self) -> None:
-        """Check that the network and its layers are there."""
+        """Check that the network can be loaded and has the layers.
+
+        Raises
+        ------
+        ImportError
+            If an extra is needed but not installed.
+        OSError
+            If the file of the network does not exist.
+        ValueError
+            If the file has no such network, or it has no such layers.
+        """
         _check_layers(_load_network(self.feature_extractor), self.layers)
 
     def learning_inputs(self) -> dict[str, Any]:

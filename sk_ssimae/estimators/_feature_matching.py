@@ -89,6 +89,10 @@ class FeatureMatchingAutoencoderSegmenter(BaseAutoencoderSegmenter):
         self.feature_extractor = feature_extractor
         self.feature_weight = feature_weight
 
+    def check_sources(self) -> None:
+        """Check that the feature extractor can be loaded."""
+        load_feature_extractor(self.feature_extractor)
+
     def learning_inputs(self) -> dict[str, Any]:
         """Return parameters, with the extractor itself, which its name does not determine."""
         extractor = for_pickling(load_feature_extractor(self.feature_extractor))

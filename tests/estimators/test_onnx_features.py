@@ -92,7 +92,10 @@ def test_a_network_of_one_size_takes_subregions(network, tmp_path):
     path = write(network, tmp_path / "network.onnx", size=(16, 16))
     with pytest.raises(ValueError, match=r"cannot process images \(1, 3, .*set subregions to its"):
         fit(path, layers=None)
-    assert fit(path, layers=None, subregions=(8, 8, 16)).predict(GOOD).shape == GOOD.shape
+    # With a threshold, all images are whole: none is divided into bands.
+    whole = {"image_size": 16, "padding": 0, "threshold": 1.0}
+    for params in ({"subregions": (8, 8, 16)}, whole):
+        assert fit(path, layers=None, **params).predict(GOOD).shape == GOOD.shape
 
 
 def test_blocks_are_refused(path):
@@ -118,10 +121,12 @@ def test_wrong_files(path, tmp_path):
         fit(tmp_path / "two.onnx")
 
 
-def test_a_missing_package_names_the_extra(path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ImportError, match=r'ONNX file needs onnx\. Run pip install "\.\[onnx\]"'):
-        fit(path)
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_names_the_extra(path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf'ONNX file needs {package}\. Run pip install "\.\[onnx\]"'
+    with pytest.raises(ImportError, match=message):
+        FeatureDictionarySegmenter(feature_extractor=path).fit(["no-such-file.png"])
 
 
 def test_autoencoders_refuse_them(path):

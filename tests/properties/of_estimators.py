@@ -153,11 +153,12 @@ def _computing(segmenter: Any) -> Any:
 
 def _is_default_ensemble(result: Any, arguments: dict[str, Any]) -> None:
     parameters = result.get_params()
+    pretrained = arguments.pop("pretrained")
     for name, value in arguments.items():
         # Numbers of NumPy are read as Python's.
         assert parameters[name] is value or isinstance(value, np.generic)
     names = [name for name, _ in result.segmenters]
-    assert names == ["autoencoder", "dictionary", "coarse_dictionary"]
+    assert names == ["autoencoder", "dictionary", "coarse_dictionary"] + ["features"] * pretrained
 
 
 def _fit(name: str, X: Any, y: Any = None) -> Any:
@@ -500,10 +501,14 @@ CALLS = [
         "make_default_ensemble",
         sk_ssimae.make_default_ensemble,
         st.fixed_dictionaries(
-            {"combination": st.sampled_from(("sum", "max")), "dictionary__stride": st.just(8)}
+            {
+                "pretrained": st.booleans(),
+                "combination": st.sampled_from(("sum", "max")),
+                "dictionary__stride": st.just(8),
+            }
         ),
         _is_default_ensemble,
-        {"random_state": others, "dictionary__stride": others},
+        {"random_state": others, "dictionary__stride": others, "pretrained": others},
         {"no_parameter": others},
         share=1,
     ),
