@@ -48,7 +48,6 @@ from _common import (
 )
 from _rows import RESULTS, append, in_new_process, mean, read, settings_of, write
 from _sets import SETS, Dataset, load
-from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 
 from sk_ssimae import (
@@ -63,25 +62,30 @@ from sk_ssimae._inference._decision import image_score, open_map
 from sk_ssimae.estimators import BaseAutoencoderSegmenter, BaseSegmenter
 from sk_ssimae.metrics import image_roc_auc_score, pixel_roc_auc_score, pro_auc_score
 
-_READY = dict(make_default_ensemble(pretrained=True).segmenters)
-_OF_READY = {name: member.get_params() for name, member in _READY.items()}
+_READY = {
+    name: member.get_params() for name, member in make_default_ensemble(pretrained=True).segmenters
+}
 # Classes, and the parameters that differ from their defaults.
 SEGMENTERS: dict[str, tuple[type[BaseSegmenter], dict[str, Any]]] = {
     "ssim": (SSIMAutoencoderSegmenter, {}),
     "ssim-128": (SSIMAutoencoderSegmenter, PATCHES_OF_PAPER),
-    "ssim-cutout": (SSIMAutoencoderSegmenter, _OF_READY["autoencoder"] | {"absolute_weight": 1}),
+    "ssim-cutout": (SSIMAutoencoderSegmenter, _READY["autoencoder"] | {"absolute_weight": 1}),
     "l2": (L2AutoencoderSegmenter, {}),
     "patch-dictionary": (PatchDictionarySegmenter, {}),
-    "patch-dictionary-coarse": (PatchDictionarySegmenter, _OF_READY["coarse_dictionary"]),
+    "patch-dictionary-coarse": (PatchDictionarySegmenter, _READY["coarse_dictionary"]),
     "feature-dictionary": (FeatureDictionarySegmenter, {}),
-    "feature-dictionary-kmeans": (FeatureDictionarySegmenter, _OF_READY["features"]),
+    "feature-dictionary-kmeans": (FeatureDictionarySegmenter, _READY["features"]),
 }
 # Fitted as a whole; the autoencoder is named "autoencoder" in each.
 ENSEMBLES: dict[str, Callable[[], EnsembleSegmenter]] = {
     "ensemble": make_default_ensemble,
     "ensemble-pretrained": partial(make_default_ensemble, pretrained=True),
     "ensemble-features": lambda: EnsembleSegmenter(
-        [(name, clone(_READY[name])) for name in ("autoencoder", "features")], weights=(1, 2)
+        [
+            ("autoencoder", SSIMAutoencoderSegmenter(**_READY["autoencoder"])),
+            ("features", FeatureDictionarySegmenter(**_READY["features"])),
+        ],
+        weights=(1, 2),
     ),
 }
 # Segmenters that were fitted by themselves, whose maps are added.
@@ -210,7 +214,7 @@ def measure(run: Run, data: Path, folder: Path) -> dict[str, Any]:
 def fit(
     run: Run, member: str, good: Sequence[Path], folder: Path
 ) -> tuple[BaseSegmenter, dict | None]:
-    """Fit a member or reuse what is kept of it. Return its cost, None if unknown, as well."""
+    """Fit a member, or reuse a fit in the folder. Return its cost as well, None if unknown."""
     segmenter = make(run, member)
     if member in ENSEMBLES:
         memory = folder / "members"
@@ -307,7 +311,7 @@ def parse_arguments() -> argparse.Namespace:
     folder = os.environ.get("SK_SSIMAE_DATA")
     methods = [*SEGMENTERS, *ENSEMBLES, *SUMS]
     parser.add_argument("--data", type=Path, default=folder)
-    parser.add_argument("--out", type=Path, help="folder of what was trained")
+    parser.add_argument("--out", type=Path, help="folder of trained segmenters")
     parser.add_argument("--csv", type=Path, default=RESULTS / "methods.csv")
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)

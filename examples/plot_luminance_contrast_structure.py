@@ -1,6 +1,6 @@
 """
-What does SSIM see that a difference of grey values does not?
-=============================================================
+Does SSIM see more than a difference of grey values?
+====================================================
 
 One fabric is changed in three ways: brighter, flatter, displaced. The squared difference rates all
 three equally bad. Structural similarity (SSIM) tells them apart: it is the product of luminance,

@@ -15,8 +15,8 @@ def make_default_ensemble(*, pretrained: bool = False, **params: Any) -> Ensembl
     the page "Which segmenter?" of the documentation. The sum of their calibrated maps is seldom far
     from the best of them, and above it on leather. A segmenter that finds few of the defects that
     `fit` paints counts less, see the `weights` of :class:`EnsembleSegmenter`. With `pretrained`,
-    the ensemble gains much on nanofibres, a little on two of three fabrics, and in telling cracked
-    metal parts from good ones; it loses a little on leather.
+    the ensemble gains much on nanofibres and in scores of whole metal parts, gains a little on two
+    of three fabrics, and loses a little on leather.
 
     Parameters
     ----------

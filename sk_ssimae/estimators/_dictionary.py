@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils._param_validation import Interval, RealNotInt, StrOptions
 from threadpoolctl import threadpool_limits
 
-from sk_ssimae._areas import Area, whole_area
+from sk_ssimae._areas import Area, outside_of
 from sk_ssimae._intensity import Image
 from sk_ssimae._interest import resize_inside
 from sk_ssimae._sliced import SlicedImage
@@ -24,7 +24,7 @@ from sk_ssimae.estimators._extension import (
     Readable,
     extend,
     extend_inside,
-    in_extended,
+    inner_area,
 )
 from sk_ssimae.estimators._grid import cells_of, interpolate
 from sk_ssimae.estimators._parameters import Parameter, Role, SegmenterParameters
@@ -240,7 +240,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         extended = extend(image, self._padding)
         features = self.compute_features(extended)
         grid, shape = features.shape[:2], extended.shape[:2]
-        area = in_extended(whole_area(image.shape), self._padding)
+        area = inner_area(image.shape, self._padding)
         cells = cells_of(area, grid, shape)
         return interpolate(self._distances(features[cells]), cells, grid, area, shape)
 
@@ -248,7 +248,7 @@ class BaseDictionarySegmenter(BaseSegmenter):
         """Compute the residual of an area from the cells that it depends on."""
         extended = ExtendedImage(image, self._padding)
         grid, shape = self.grid_shape(extended.shape), extended.shape
-        area = in_extended(area, self._padding)
+        area = outside_of(area, inner_area(image.shape, self._padding))
         cells = cells_of(area, grid, shape)
         distances = self._distances(self.compute_area_features(extended, cells))
         return interpolate(distances, cells, grid, area, shape)

@@ -1,10 +1,11 @@
 """An ensemble of segmenters, whose maps are combined in a common unit."""
 
+import contextlib
 import copy
 import functools
 import inspect
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, ClassVar, Literal, Self, Unpack
 
@@ -212,10 +213,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
         check_pairs(self.segmenters)
         check_names([name for name, _ in self.segmenters], [*self.parameters])
         for name, segmenter in self.segmenters:
-            try:
+            with _naming(name):
                 segmenter.check_parameters()
-            except ValueError as error:
-                raise _naming(name, error) from error
         super().check_parameters()
         check_weights(self.weights, len(self.segmenters))
         # Segmenters may have been renamed since `fit`, for the next one.
@@ -231,10 +230,8 @@ class EnsembleSegmenter(BaseSegmenter, _BaseComposition):
     def check_sources(self) -> None:
         """Check that the packages and files that the segmenters need are available."""
         for name, segmenter in self.segmenters:
-            try:
+            with _naming(name):
                 segmenter.check_sources()
-            except ValueError as error:
-                raise _naming(name, error) from error
 
     def fit_regions(
         self,
@@ -415,11 +412,14 @@ def _whole_images(
 def _fit(
     name: str, segmenter: BaseSegmenter, good: GoodImages, *, goes_on: bool = False
 ) -> BaseSegmenter:
-    try:
+    with _naming(name):
         return segmenter._fit_good(good, goes_on=goes_on)
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Add the name of a segmenter to its errors."""
+    try:
+        yield
     except ValueError as error:
-        raise _naming(name, error) from error
-
-
-def _naming(name: str, error: ValueError) -> ValueError:
-    return ValueError(f"In the segmenter {name!r}: {error}")
+        raise ValueError(f"In the segmenter {name!r}: {error}") from error

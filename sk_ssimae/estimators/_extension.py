@@ -38,7 +38,8 @@ class ExtendedImage:
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width, with the margin."""
-        return extended_shape(self._image.shape, self._margin)
+        height, width = self._image.shape
+        return height + 2 * self._margin, width + 2 * self._margin
 
     def read(self, rows: slice, columns: slice) -> Image:
         """Read a part (h, w, c) of the extended image."""
@@ -68,12 +69,6 @@ def extend_inside(inside: Mask | None, shape: tuple[int, int], margin: int) -> M
     return np.pad(np.ones(shape, dtype=bool) if inside is None else inside, margin)
 
 
-def in_extended(area: Area, margin: int) -> Area:
-    """Return an area of an image in the coordinates of the extended image."""
-    rows, columns = (slice(part.start + margin, part.stop + margin) for part in area)
-    return rows, columns
-
-
-def extended_shape(shape: tuple[int, int], margin: int) -> tuple[int, int]:
-    """Return the height and width of an extended image."""
-    return shape[0] + 2 * margin, shape[1] + 2 * margin
+def inner_area(shape: tuple[int, ...], margin: int) -> Area:
+    """Return the area of an image in the extended image."""
+    return slice(margin, margin + shape[0]), slice(margin, margin + shape[1])

@@ -51,7 +51,7 @@ class OnnxFeatures(nn.Module):
                 "feature_extractor must name an existing ONNX file: there is no file "
                 f"{str(path)!r}."
             )
-        _import("onnxruntime")  # Not only when images were read.
+        _import("onnxruntime")  # Else it would be missed only after images were read.
         try:
             return cls(path.read_bytes())
         except ValueError as error:
